@@ -1,0 +1,138 @@
+//! `mini exec`: another process in a running container, as a child of this one.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use oci_spec::runtime::{Process, Spec};
+use runtime::cgroup::{Cgroup, Layout};
+use runtime::join::{World, join};
+use runtime::plan::{IdMap, ProcessPlan};
+use runtime::sys::signal;
+
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::explain::Form;
+use crate::launch::{self, FORWARDED};
+use crate::output;
+use crate::plan::request::{EnvRequest, env};
+use crate::relay::relay;
+
+/// Run a program in a running container
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini exec -it web sh\n  mini exec -u www-data web id\n\nSee also: mini run, mini logs")]
+pub(crate) struct ExecArgs {
+    /// Keep standard input open
+    #[arg(short, long, conflicts_with = "detach")]
+    interactive: bool,
+    /// Give the program a terminal
+    #[arg(short, long, conflicts_with = "detach")]
+    tty: bool,
+    /// Run in the background
+    #[arg(short, long)]
+    detach: bool,
+    /// Set an environment variable; without a value, copy it from here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Run as this user of the container
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Working directory in the container
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Tell every kernel operation, in order
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Form>,
+    /// The container
+    container: String,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+/// Joins, passes the streams, and becomes the program's exit code.
+pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
+    if args.tty && args.interactive && !std::io::stdin().is_terminal() {
+        bail!("cannot attach standard input to a terminal (-it): it is not a terminal; leave -t out");
+    }
+    let state = context.state();
+    let entry = state.find(&args.container)?;
+    let live = super::running(&entry)?;
+    let spec: Spec = serde_json::from_slice(&entry.config()?).context("the container's config is damaged")?;
+    let (namespaces, cgroup_path, map) = runtime::plan::world_of(&spec);
+    let user_namespace = namespaces.contains(runtime::sys::ns::Kinds::USER);
+    super::seal(user_namespace, &map)?;
+    let story = context.listen(args.explain)?;
+    let init = super::open_init(&entry, live.init)?;
+    let plan = plan(args, &spec)?;
+    let cgroup = Cgroup::open(&Layout::detect()?, &cgroup_path)?;
+    let world = World { init: init.as_fd(), namespaces, cgroup: &cgroup, root_ids: root_ids(&map) };
+    // Blocked before the fork, so that none is lost.
+    let signals = signal::as_descriptor(&FORWARDED)?;
+    let running = match join(&world, &plan, args.interactive, args.detach) {
+        Ok(running) => running,
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            let code = launch::failure_code(&error);
+            output::error(&error);
+            return Ok(if code == ExitCode::Mini { ExitCode::Failure } else { code });
+        }
+    };
+    if args.detach {
+        story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
+        return Ok(ExitCode::Success);
+    }
+    let ending = relay(running, &signals, args.interactive)?;
+    story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
+    Ok(ExitCode::Program(ending.code()))
+}
+
+/// The container's own process, with what was asked for in its places.
+fn plan(args: &ExecArgs, spec: &Spec) -> Result<ProcessPlan> {
+    let mut process: Process = spec.process().clone().context("the container's config has no process")?;
+    process.set_args(Some(args.command.clone())).set_terminal(Some(args.tty));
+    let mut variables = process.env().clone().unwrap_or_default();
+    if args.tty {
+        set(&mut variables, "TERM=xterm");
+    } else {
+        variables.retain(|variable| variable != "TERM=xterm");
+    }
+    for text in &args.env {
+        match env(text)? {
+            EnvRequest::Set(name, value) => set(&mut variables, &format!("{name}={value}")),
+            EnvRequest::Copy(name) => match std::env::var(&name) {
+                Ok(value) => set(&mut variables, &format!("{name}={value}")),
+                Err(_) => variables.retain(|variable| key(variable) != name),
+            },
+        }
+    }
+    process.set_env(Some(variables));
+    if let Some(user) = &args.user {
+        runtime::user::check(user)?;
+        let mut with = process.user().clone();
+        with.set_username(Some(user.clone()));
+        process.set_user(with);
+    }
+    if let Some(directory) = &args.workdir {
+        ensure!(directory.starts_with('/'), "the working directory {directory:?} is invalid: it must be an absolute path");
+        process.set_cwd(directory.into());
+    }
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+    Ok(runtime::plan::plan_process(&process, seccomp)?)
+}
+
+fn key(variable: &str) -> &str {
+    variable.split('=').next().unwrap_or_default()
+}
+
+fn set(variables: &mut Vec<String>, variable: &str) {
+    match variables.iter_mut().find(|old| key(old) == key(variable)) {
+        Some(old) => variable.clone_into(old),
+        None => variables.push(variable.to_owned()),
+    }
+}
+
+fn root_ids(map: &[IdMap]) -> (u32, u32) {
+    let host = map.iter().find(|line| line.container == 0).map_or(0, |line| line.host);
+    (host, host)
+}

@@ -1,0 +1,108 @@
+//! `mini images`: which images are here.
+
+use anyhow::Result;
+
+use crate::clock;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::output::{self, table};
+
+/// List images
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini images\n  mini images -q busybox\n\nSee also: mini pull, mini rmi")]
+pub(crate) struct ImagesArgs {
+    /// Only ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// Only images of this repository, with this tag where one is given
+    name: Option<String>,
+}
+
+/// Newest first, a row a name, as docker lists them.
+pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
+    let wanted = args.name.as_deref().map(str::parse::<image::Reference>).transpose()?;
+    let tagged = args.name.as_deref().is_some_and(|name| name.rsplit('/').next().is_some_and(|last| last.contains(':')));
+    let mut images = context.store()?.list()?;
+    images.sort_by_key(|image| std::cmp::Reverse(created(image)));
+    let mut rows = Vec::new();
+    for image in &images {
+        let names: Vec<(String, String)> = image
+            .tags
+            .iter()
+            .filter(|name| wanted.as_ref().is_none_or(|wanted| matches(name, wanted, tagged)))
+            .map(|name| (name.familiar_name(), name.tag().unwrap_or("<none>").to_owned()))
+            .collect();
+        let untagged = image.tags.is_empty() && wanted.is_none();
+        let names = if untagged { vec![(repository_of_pinned(image), "<none>".to_owned())] } else { names };
+        for (repository, tag) in names {
+            rows.push(vec![repository, tag, short(image), age(image), size(image.size)]);
+        }
+    }
+    if args.quiet {
+        let mut ids: Vec<String> = rows.into_iter().map(|mut row| row.swap_remove(2)).collect();
+        ids.dedup();
+        output::print(ids.iter().map(|id| format!("{id}\n")).collect::<String>().as_bytes())?;
+    } else {
+        let heading = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+        output::print(table::table(&heading, &rows).as_bytes())?;
+    }
+    Ok(ExitCode::Success)
+}
+
+fn matches(name: &image::Reference, wanted: &image::Reference, tagged: bool) -> bool {
+    name.familiar_name() == wanted.familiar_name() && (!tagged || name.tag() == wanted.tag())
+}
+
+fn repository_of_pinned(image: &image::Image) -> String {
+    image.pinned.first().map_or_else(|| "<none>".to_owned(), image::Reference::familiar_name)
+}
+
+/// The twelve digits that people type.
+pub(crate) fn short(image: &image::Image) -> String {
+    image.id.hex()[..12].to_owned()
+}
+
+/// When it was built, ns since 1970.
+fn created(image: &image::Image) -> Option<u64> {
+    let text = image.config.created().as_deref()?;
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_nanosecond()).ok()
+}
+
+fn age(image: &image::Image) -> String {
+    match created(image) {
+        Some(created) => format!("{} ago", clock::human(clock::now().saturating_sub(created))),
+        None => "N/A".to_owned(),
+    }
+}
+
+/// Powers of 1000, three significant digits, as docker's units.HumanSize with `%.3g`. PURE.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in ["kB", "MB", "GB", "TB", "PB"] {
+        if value < 1000.0 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    let digits = if value >= 100.0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let text = format!("{value:.digits$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_dockers() {
+        for (bytes, expected) in
+            [(0, "0B"), (999, "999B"), (1000, "1kB"), (4_261_574, "4.26MB"), (77_900_000, "77.9MB"), (1_130_000_000, "1.13GB"), (100_000, "100kB")]
+        {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}

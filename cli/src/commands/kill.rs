@@ -1,0 +1,40 @@
+//! `mini kill`: send a signal.
+
+use anyhow::Result;
+
+use super::Failures;
+use super::stop::Ending;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::output;
+use crate::plan::values;
+
+/// Send a signal to running containers
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini kill web\n  mini kill -s HUP web\n\nSee also: mini stop")]
+pub(crate) struct KillArgs {
+    /// The signal
+    #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]
+    signal: String,
+    /// The containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Signals each; waits for those that SIGKILL ends.
+pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<ExitCode> {
+    let signal = values::signal(&args.signal)?;
+    let state = context.state();
+    let mut failures = Failures::default();
+    for word in &args.containers {
+        let killed = state.find(word).map_err(anyhow::Error::from).and_then(|entry| {
+            let ending = Ending::begin(&entry, signal)?;
+            if signal == libc::SIGKILL { ending.wait(None) } else { Ok(()) }
+        });
+        match killed {
+            Ok(()) => output::print_line(word)?,
+            Err(error) => failures.add(&error.context(format!("cannot kill {word}"))),
+        }
+    }
+    Ok(failures.code())
+}

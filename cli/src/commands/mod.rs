@@ -1,0 +1,212 @@
+//! The command line: one file a command, each a documented `Args` and one function that plans, calls, prints.
+
+pub(crate) mod run;
+
+mod exec;
+mod images;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ns;
+mod ps;
+pub(crate) mod pull;
+mod rm;
+mod rmi;
+mod stop;
+mod system;
+mod version;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::context::Context;
+use crate::dirs::Dirs;
+use crate::exit_code::ExitCode;
+use crate::output;
+
+/// Run containers, without a daemon, and see how they are made
+#[derive(Debug, Parser)]
+#[command(name = "mini", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    /// Where images and containers are kept
+    #[arg(long, global = true, env = "MINI_ROOT", value_name = "DIR", default_value = "/var/lib/mini", hide_env_values = true)]
+    root: PathBuf,
+    /// Where it is written down what runs; gone after a reboot
+    #[arg(long, global = true, env = "MINI_RUN_ROOT", value_name = "DIR", default_value = "/run/mini", hide_env_values = true)]
+    run_root: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Run(Box<run::RunArgs>),
+    Exec(exec::ExecArgs),
+    Ps(ps::PsArgs),
+    Logs(logs::LogsArgs),
+    Stop(stop::StopArgs),
+    Kill(kill::KillArgs),
+    Rm(rm::RmArgs),
+    Inspect(inspect::InspectArgs),
+    Images(images::ImagesArgs),
+    Pull(pull::PullArgs),
+    Rmi(rmi::RmiArgs),
+    Load(load::LoadArgs),
+    Ns(ns::NsArgs),
+    Info(info::InfoArgs),
+    System(system::SystemArgs),
+    Version(version::VersionArgs),
+}
+
+/// Reads the command line, carries it out, and says how it ended.
+pub(crate) fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        runtime::sys::terminal::restore();
+        output::panic(&panic.to_string());
+    }));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // What cannot be printed cannot be told either.
+            let _unprinted = error.print();
+            return if error.use_stderr() { ExitCode::Mini } else { ExitCode::Success };
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err((error, code)) => {
+            output::error(&error);
+            code
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
+    // `run` and `exec` pass a program's code on, so their own failures need one that no program has by habit.
+    let own_code = match cli.command {
+        Command::Run(_) | Command::Exec(_) => ExitCode::Mini,
+        _ => ExitCode::Failure,
+    };
+    let carry_out = || -> Result<ExitCode> {
+        if let Command::Version(args) = &cli.command {
+            return version::version(args);
+        }
+        close_inherited()?;
+        let context = Context::new(Dirs::new(absolute(&cli.root)?, absolute(&cli.run_root)?))?;
+        match &cli.command {
+            Command::Run(args) => run::run(&context, args),
+            Command::Exec(args) => exec::exec(&context, args),
+            Command::Ps(args) => ps::ps(&context, args),
+            Command::Logs(args) => logs::logs(&context, args),
+            Command::Stop(args) => stop::stop(&context, args),
+            Command::Kill(args) => kill::kill(&context, args),
+            Command::Rm(args) => rm::rm(&context, args),
+            Command::Inspect(args) => inspect::inspect(&context, args),
+            Command::Images(args) => images::images(&context, args),
+            Command::Pull(args) => pull::pull(&context, args),
+            Command::Rmi(args) => rmi::rmi(&context, args),
+            Command::Load(args) => load::load(&context, args),
+            Command::Ns(args) => ns::ns(&context, args),
+            Command::Info(args) => info::info(&context, args),
+            Command::System(args) => system::system(&context, args),
+            Command::Version(_) => unreachable!("done above, without root and without places"),
+        }
+    };
+    carry_out().map_err(|error| (error, own_code))
+}
+
+/// What the caller had open beside the three streams is nothing to mini, less to its containers (CVE-2024-21626).
+fn close_inherited() -> Result<()> {
+    let stepper = std::env::var("MINI_STEP_FD").ok().and_then(|number| number.parse().ok());
+    Ok(runtime::sys::process::close_descriptors(&stepper.into_iter().collect::<Vec<_>>(), false)?)
+}
+
+/// The monitor works from `/`: relative places would move.
+fn absolute(path: &std::path::Path) -> Result<PathBuf> {
+    Ok(std::path::absolute(path)?)
+}
+
+/// Runs from a sealed copy where a container's root could overwrite the file of this program.
+pub(crate) fn seal(user_namespace: bool, map: &[runtime::plan::IdMap]) -> Result<()> {
+    let (owner, sealed) = runtime::self_exe::running_binary()?;
+    if !sealed && runtime::self_exe::needs_sealed_copy(user_namespace, map, owner) {
+        let arguments = std::env::args_os().collect();
+        return Err(runtime::self_exe::execute_sealed_copy(arguments, std::env::vars_os().collect()).into());
+    }
+    Ok(())
+}
+
+/// What runs of a container that must run.
+pub(crate) fn running(entry: &runtime::state::Entry) -> Result<runtime::record::Live> {
+    match (&entry.status, &entry.live) {
+        (runtime::record::Status::Running { .. }, Some(live)) => Ok(live.clone()),
+        _ => anyhow::bail!("container {} is not running", entry.record.name),
+    }
+}
+
+/// A container's init, held, and surely the one that was written down.
+pub(crate) fn open_init(entry: &runtime::state::Entry, init: runtime::record::ProcessId) -> Result<std::os::fd::OwnedFd> {
+    let gone = || anyhow::anyhow!("container {} has ended", entry.record.name);
+    let pid = rustix::process::Pid::from_raw(init.pid).ok_or_else(gone)?;
+    let held = runtime::sys::pidfd::open(pid).map_err(|_| gone())?;
+    // Asked after it is held: from here on the number is this process's.
+    if runtime::state::is_alive(init) { Ok(held) } else { Err(gone()) }
+}
+
+/// Whether the processes that were written down are still there.
+pub(crate) fn still_runs(entry: &runtime::state::Entry) -> bool {
+    entry.live.as_ref().is_some_and(|live| runtime::state::is_alive(live.init))
+}
+
+/// Whether a container of this id, or of one that begins so, runs.
+pub(crate) fn is_live(state: &runtime::state::State, beginning: &str) -> bool {
+    state.find(beginning).is_ok_and(|entry| still_runs(&entry))
+}
+
+/// Waits until the container's monitor has ended; false where there was none.
+///
+/// # Errors
+/// What poll(2) answered.
+pub(crate) fn wait_for_monitor(entry: &runtime::state::Entry) -> Result<bool> {
+    let Some(live) = &entry.live else { return Ok(false) };
+    let held = rustix::process::Pid::from_raw(live.monitor.pid).and_then(|pid| runtime::sys::pidfd::open(pid).ok());
+    let Some(held) = held.filter(|_| runtime::state::is_alive(live.monitor)) else { return Ok(true) };
+    let mut polled = [rustix::event::PollFd::new(&held, rustix::event::PollFlags::IN)];
+    while rustix::event::poll(&mut polled, None) == Err(rustix::io::Errno::INTR) {}
+    Ok(true)
+}
+
+/// Errors of a command on several things: each is told at once, the others go on.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    all: usize,
+    not_found: usize,
+}
+
+impl Failures {
+    /// Tells one.
+    pub(crate) fn add(&mut self, error: &anyhow::Error) {
+        self.all += 1;
+        let not_found = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref(), Some(runtime::state::FindError::NotFound(_)))
+        };
+        if error.chain().any(not_found) {
+            self.not_found += 1;
+        }
+        output::error(error);
+    }
+
+    /// Success where nothing failed.
+    pub(crate) fn code(&self) -> ExitCode {
+        if self.all == 0 { ExitCode::Success } else { ExitCode::Failure }
+    }
+
+    /// As [`Failures::code`], for commands to which nothing there is as good as done.
+    pub(crate) fn code_but_not_found(&self) -> ExitCode {
+        if self.all == self.not_found { ExitCode::Success } else { ExitCode::Failure }
+    }
+}

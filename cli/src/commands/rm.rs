@@ -1,0 +1,94 @@
+//! `mini rm`: remove containers and everything that is theirs.
+
+use anyhow::{Context as _, Result, bail};
+use runtime::cgroup::Layout;
+use runtime::op::step;
+use runtime::record::Status;
+use runtime::state::{Entry, State, StateError};
+
+use super::{Failures, stop};
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::explain::Form;
+use crate::output;
+use crate::settings::Settings;
+
+/// Remove containers
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini rm web\n  mini rm -f $(mini ps -aq)\n\nSee also: mini stop, mini ps")]
+pub(crate) struct RmArgs {
+    /// End running ones first
+    #[arg(short, long)]
+    force: bool,
+    /// Tell every kernel operation, in order
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Form>,
+    /// The containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Removes each; the others go on where one fails.
+pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
+    let story = context.listen(args.explain)?;
+    let state = context.state();
+    let mut failures = Failures::default();
+    for word in &args.containers {
+        let removed = match state.find(word) {
+            // As docker: with -f what is not there is as good as removed, and said.
+            Err(error @ runtime::state::FindError::NotFound(_)) => {
+                failures.add(&error.into());
+                continue;
+            }
+            found => found.map_err(anyhow::Error::from).and_then(|entry| remove(context, &state, &entry, args.force)),
+        };
+        match removed {
+            Ok(()) => output::print_line(word)?,
+            Err(error) => failures.add(&error.context(format!("cannot remove container {word}"))),
+        }
+    }
+    story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
+    Ok(if args.force { failures.code_but_not_found() } else { failures.code() })
+}
+
+fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Result<()> {
+    if matches!(entry.status, Status::Running { .. }) {
+        if !force {
+            bail!("it is running: stop it first, or remove it with -f");
+        }
+        stop::end_now(state, entry)?;
+    }
+    let _lock = match lock(state, entry, force)? {
+        Some(lock) => lock,
+        None => return Ok(()), // it had --rm, and is gone
+    };
+    step("Remove what the container left: control groups, ports, files, name");
+    clear(context, entry)?;
+    Ok(state.remove(&entry.record.id, &entry.record.name)?)
+}
+
+/// The container's lock, once its monitor is done with it; `None` where nothing is left to lock.
+fn lock(state: &State, entry: &Entry, force: bool) -> Result<Option<std::os::fd::OwnedFd>> {
+    let id = &entry.record.id;
+    if force && super::wait_for_monitor(entry)? && state.load(id)?.is_none() {
+        return Ok(None);
+    }
+    match state.lock(id) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(StateError::Busy(_)) => bail!("another command, or its monitor, is working on it"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a monitor clears when it ends, for those that could not. The caller holds the container's lock.
+pub(crate) fn clear(context: &Context, entry: &Entry) -> Result<()> {
+    let layout = Layout::detect()?;
+    let path = std::path::Path::new(&context.config.cgroup.parent).join(&entry.record.id);
+    layout.remove(&path)?;
+    if entry.live.is_some() && !Settings::of(&entry.record).ports.is_empty() {
+        let state = context.state();
+        let live = |id: &str| super::is_live(&state, id);
+        network::check(&context.network(), &live, true).context("cannot take its ports back")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What every command needs: where things are, how the host is configured, whether the story is told.
+
+use anyhow::{Context as _, Result};
+use runtime::state::State;
+
+use crate::config::Config;
+use crate::dirs::Dirs;
+use crate::explain::{self, Form, Story};
+
+/// Made once, before a command runs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) dirs: Dirs,
+    pub(crate) config: Config,
+}
+
+impl Context {
+    /// Reads the configuration; mini needs root.
+    ///
+    /// # Errors
+    /// A configuration that makes no sense; a user who is not root.
+    pub(crate) fn new(dirs: Dirs) -> Result<Context> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(crate::error::NotRoot.into());
+        }
+        Ok(Context { dirs, config: Config::load()? })
+    }
+
+    /// Containers.
+    pub(crate) fn state(&self) -> State {
+        self.dirs.state()
+    }
+
+    /// Images.
+    ///
+    /// # Errors
+    /// Where the store cannot be opened.
+    pub(crate) fn store(&self) -> Result<image::Store> {
+        image::Store::open(&self.dirs.image()).context("cannot open the image store")
+    }
+
+    /// The network of containers that ask for no other.
+    pub(crate) fn network(&self) -> network::NetworkConfig {
+        network::NetworkConfig {
+            bridge: self.config.network.bridge.clone(),
+            subnet: self.config.network.subnet,
+            state: self.dirs.network(),
+            owner: self.dirs.root.display().to_string(),
+        }
+    }
+
+    /// Begins to tell the story, where `form` asks for it or somebody steps through.
+    ///
+    /// # Errors
+    /// Where no pipe can be made.
+    pub(crate) fn listen(&self, form: Option<Form>) -> Result<Option<Story>> {
+        explain::begin(form)
+    }
+
+    /// All host ids that any container may get.
+    pub(crate) fn id_block(&self) -> [runtime::plan::IdMap; 1] {
+        let crate::config::IdsConfig { base, count } = self.config.ids;
+        [runtime::plan::IdMap { container: 0, host: base, size: count }]
+    }
+
+    /// The group in which detached monitors live.
+    pub(crate) fn monitor_group(&self) -> std::path::PathBuf {
+        std::path::Path::new(&self.config.cgroup.parent).join("monitor")
+    }
+}

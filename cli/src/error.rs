@@ -1,0 +1,92 @@
+//! How an error is told: what was tried, why not, and a hint where we know a remedy.
+
+use std::fmt::Write as _;
+
+use image::ResolveError;
+use runtime::cgroup::CgroupError;
+use runtime::create::CreateError;
+
+/// mini works with the host's own powers.
+#[derive(Debug, thiserror::Error)]
+#[error("mini needs root: it makes namespaces, mounts and networks of the host")]
+pub(crate) struct NotRoot;
+
+/// The whole text for a person, without a newline at its end.
+pub(crate) fn text(error: &anyhow::Error) -> String {
+    let mut text = String::from("mini: ");
+    let mut last = String::new();
+    for cause in error.chain() {
+        let cause = plain(&cause.to_string());
+        // Some errors repeat their source in their own text.
+        if last.ends_with(&cause) {
+            continue;
+        }
+        if !last.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+        last = cause;
+    }
+    if let Some(hint) = hint(error) {
+        // Writing to a String cannot fail.
+        let _infallible = write!(text, "\nhint: {hint}");
+    }
+    text
+}
+
+/// `No such file or directory (os error 2)` → `no such file or directory`.
+fn plain(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(at) = text.find(" (os error ") {
+        let Some(end) = text[at..].find(')') else { break };
+        text.replace_range(at..=at + end, "");
+    }
+    for word in ["Permission denied", "No such file or directory", "Operation not permitted", "Invalid argument", "Device or resource busy"] {
+        text = text.replace(word, &word.to_lowercase());
+    }
+    text
+}
+
+/// A remedy, where we know one.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if error.downcast_ref::<NotRoot>().is_some() {
+        return Some("run it with sudo".to_owned());
+    }
+    for cause in error.chain() {
+        if let Some(ResolveError::NotFound { .. }) = cause.downcast_ref::<ResolveError>() {
+            return Some("mini images lists what is here; mini pull fetches an image".to_owned());
+        }
+        if let Some(CreateError::NotIdmappable { .. }) = cause.downcast_ref::<CreateError>() {
+            return Some(
+                "the file system below --root cannot shift ids (idmapped mounts): put --root on ext4, xfs, btrfs or tmpfs, \
+                 or run with --userns=host"
+                    .to_owned(),
+            );
+        }
+        match cause.downcast_ref::<CgroupError>() {
+            Some(CgroupError::NotMounted) => {
+                return Some("mount -t cgroup2 none /sys/fs/cgroup".to_owned());
+            }
+            Some(CgroupError::NoController { controller, .. }) => {
+                return Some(format!(
+                    "switch it on (cgroup_enable={controller} on the kernel's command line), or leave the limit out"
+                ));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_of_causes_and_one_of_advice() {
+        let source = std::io::Error::from_raw_os_error(libc::EACCES);
+        let error = anyhow::Error::new(runtime::op::OpError { call: "mkdir(\"/x\")".into(), source }).context("cannot start");
+        assert_eq!(text(&error), "mini: cannot start: mkdir(\"/x\"): permission denied");
+        assert_eq!(text(&NotRoot.into()).lines().nth(1), Some("hint: run it with sudo"));
+    }
+}

@@ -1,0 +1,23 @@
+//! `mini`: run containers, without a daemon, and see how they are made.
+//!
+//! Everything starts here and ends in [`commands`]: one file a command.
+
+mod clock;
+mod commands;
+mod config;
+mod context;
+mod dirs;
+mod error;
+mod exit_code;
+mod explain;
+mod launch;
+mod names;
+mod output;
+mod plan;
+mod relay;
+mod settings;
+mod supervise;
+
+fn main() {
+    std::process::exit(commands::main().number())
+}

@@ -1,0 +1,188 @@
+//! A range of host ids that belongs to one container as long as it runs.
+//!
+//! A lease is a file named after the range, with an flock: it vanishes with whoever holds it. Where to look first is chosen by
+//! the container's id, so the first one tried is nearly always free.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use runtime::op::{OpError, step};
+use runtime::plan::IdMap;
+use runtime::sys;
+
+use crate::config::IdsConfig;
+
+/// Ids in one range.
+pub(crate) const RANGE: u32 = 1 << 16;
+
+/// The most lines that the kernel takes in an id map (user_namespaces(7), Linux 4.15).
+const MOST_LINES: usize = 340;
+
+/// A container's ranges, while this lives here or in a process forked from this one.
+#[derive(Debug)]
+pub(crate) struct IdLease {
+    /// First host id of each range.
+    pub(crate) bases: Vec<u32>,
+    files: Vec<(PathBuf, OwnedFd)>,
+}
+
+impl IdLease {
+    /// Takes a range, and a second one where the image has ids beyond 65535.
+    ///
+    /// # Errors
+    /// Where all ranges are taken, or a file cannot be made.
+    pub(crate) fn take(config: &IdsConfig, directory: &Path, container: &str, extra: bool) -> Result<IdLease> {
+        step("Lease a range of ids that no user and no other container has");
+        let taken = taken_by_host();
+        let slots = config.count / RANGE;
+        let first = u32::from_str_radix(&container[..8], 16).unwrap_or(0) % slots;
+        let mut lease = IdLease { bases: Vec::new(), files: Vec::new() };
+        for slot in (first..slots).chain(0..first) {
+            let base = config.base + slot * RANGE;
+            if taken.iter().any(|(from, count)| overlaps((base, RANGE), (*from, *count))) {
+                continue;
+            }
+            let path = directory.join(base.to_string());
+            if let Some(file) = lock(&path).context("cannot lease a range of ids")? {
+                lease.bases.push(base);
+                lease.files.push((path, file));
+                if lease.bases.len() == 1 + usize::from(extra) {
+                    return Ok(lease);
+                }
+            }
+        }
+        bail!("all {slots} ranges of ids from {} on are taken", config.base)
+    }
+
+    /// Gives the ranges back, and leaves no file behind.
+    ///
+    /// # Errors
+    /// What the kernel answered; the ranges are free all the same.
+    pub(crate) fn release(self) -> Result<(), OpError> {
+        // Removed while still locked: who finds it locked must not find it gone.
+        self.files.iter().fold(Ok(()), |first, (path, _)| first.and(sys::fs::remove_file(path)))
+    }
+}
+
+/// The container's id map: one range for 0 to 65535, and a line for each id beyond that an image's files have. PURE.
+///
+/// # Errors
+/// Where there are more than the kernel takes.
+pub(crate) fn map(bases: &[u32], high: &[(u32, &str)]) -> Result<Vec<IdMap>> {
+    let Some(base) = bases.first() else { bail!("no range of ids is leased") };
+    let mut map = vec![IdMap { container: 0, host: *base, size: RANGE }];
+    let mut high: Vec<(u32, &str)> = high.iter().copied().filter(|(id, _)| *id >= RANGE).collect();
+    high.sort_unstable();
+    high.dedup_by_key(|(id, _)| *id);
+    if let Some((id, file)) = high.get(MOST_LINES - 1) {
+        bail!(
+            "the image's files have {} different ids beyond 65535, and the kernel maps {} at most: one too many is {id}, \
+             of /{file}",
+            high.len(),
+            MOST_LINES - 1
+        );
+    }
+    for (offset, (id, _)) in high.iter().enumerate() {
+        let Some(extra) = bases.get(1) else { bail!("id {id} needs a second range, and none is leased") };
+        let offset = u32::try_from(offset).expect("fewer than 340 lines");
+        map.push(IdMap { container: *id, host: extra + offset, size: 1 });
+    }
+    Ok(map)
+}
+
+/// Locks a range's file; `None` where somebody else has it.
+fn lock(path: &Path) -> Result<Option<OwnedFd>, OpError> {
+    loop {
+        match sys::fs::create_new(path, b"", 0o600) {
+            Err(error) if error.errno() == libc::ENOENT => {
+                sys::fs::make_dirs(path.parent().unwrap_or(path))?;
+                continue;
+            }
+            Err(error) if error.errno() == libc::EEXIST => {}
+            other => other?,
+        }
+        match sys::fs::try_lock(path) {
+            // Its last holder removed it between our two calls: make it again.
+            Err(error) if error.errno() == libc::ENOENT => {}
+            Ok(Some(file)) if sys::fs::is_unlinked(&file) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Ids that the host's users, or ranges given to them, have: (first, count).
+fn taken_by_host() -> Vec<(u32, u32)> {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let mut taken = users(&read("/etc/passwd"));
+    taken.extend(ranges(&read("/etc/subuid")));
+    taken.extend(ranges(&read("/etc/subgid")));
+    taken
+}
+
+/// passwd(5). PURE.
+fn users(passwd: &str) -> Vec<(u32, u32)> {
+    passwd.lines().filter_map(|line| Some((line.split(':').nth(2)?.parse().ok()?, 1))).collect()
+}
+
+/// subuid(5). PURE.
+fn ranges(subuid: &str) -> Vec<(u32, u32)> {
+    let parse = |line: &str| {
+        let mut fields = line.split(':').skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    subuid.lines().filter_map(parse).collect()
+}
+
+fn overlaps(one: (u32, u32), other: (u32, u32)) -> bool {
+    let end = |(first, count): (u32, u32)| u64::from(first) + u64::from(count);
+    u64::from(one.0) < end(other) && u64::from(other.0) < end(one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn high_ids_get_a_line_each() {
+        let line = |container, host, size| IdMap { container, host, size };
+        assert_eq!(map(&[1 << 31], &[]).unwrap(), [line(0, 1 << 31, RANGE)]);
+        assert_eq!(
+            map(&[1 << 31, 1 << 20], &[(70_000, "a"), (0, "b"), (65_536, "c"), (70_000, "d")]).unwrap(),
+            [line(0, 1 << 31, RANGE), line(65_536, 1 << 20, 1), line(70_000, (1 << 20) + 1, 1)]
+        );
+        let many: Vec<(u32, &str)> = (0..340).map(|n| (RANGE + n, "x")).collect();
+        let error = map(&[1 << 31, 1 << 20], &many).unwrap_err().to_string();
+        assert!(error.contains("340 different ids") && error.contains("65875, of /x"), "{error}");
+    }
+
+    #[test]
+    fn ranges_of_the_hosts_users_are_left_alone() {
+        assert_eq!(users("root:x:0:0::/root:/bin/sh\nbad\nu:x:1000:1000::/:/bin/sh\n"), [(0, 1), (1000, 1)]);
+        assert_eq!(ranges("u:100000:65536\nbad\nv:165536:65536\n"), [(100_000, 65_536), (165_536, 65_536)]);
+        for (one, other, expected) in [
+            ((100, 10), (110, 5), false),
+            ((100, 10), (109, 5), true),
+            ((110, 5), (100, 11), true),
+            ((u32::MAX - 5, 6), (u32::MAX, 1), true),
+        ] {
+            assert_eq!(overlaps(one, other), expected, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_has_one_holder_and_is_free_again_when_that_one_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = IdsConfig { base: 3_000_000_000, count: 2 * RANGE };
+        let take = |extra| IdLease::take(&config, &directory.path().join("ids"), &"0".repeat(64), extra);
+        let first = take(false).unwrap();
+        let second = take(false).unwrap();
+        assert_eq!((first.bases[0], second.bases[0]), (3_000_000_000, 3_000_065_536));
+        assert!(take(false).unwrap_err().to_string().contains("all 2 ranges"));
+        drop(first);
+        assert!(take(true).is_err(), "one is free, two were asked for");
+        assert_eq!(take(false).unwrap().bases, [3_000_000_000]);
+        second.release().unwrap();
+        assert_eq!(take(true).unwrap().bases, [3_000_000_000, 3_000_065_536]);
+    }
+}

@@ -1,0 +1,151 @@
+//! One `mini run` as data: what was asked for, what the image and the host are like, and what will be done about it.
+
+pub(crate) mod facts;
+pub(crate) mod ids;
+pub(crate) mod request;
+pub(crate) mod spec;
+pub(crate) mod values;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use network::{AttachPlan, Endpoint, PortMapping};
+use oci_spec::image::ImageConfiguration;
+use oci_spec::runtime::Spec;
+use runtime::plan::IdMap;
+use serde::{Deserialize, Serialize};
+
+use facts::HostFacts;
+pub(crate) use request::{NetworkMode, Request};
+use spec::{Environment, Identity};
+
+/// The form of a plan that is printed or kept.
+pub(crate) const VERSION: u32 = 1;
+
+/// Everything that one `run` will do.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunPlan {
+    /// Form of this plan.
+    pub(crate) version: u32,
+    /// 64 hexadecimal digits.
+    pub(crate) id: String,
+    /// Unique among containers.
+    pub(crate) name: String,
+    /// What the kernel is asked for, as any OCI runtime reads it.
+    pub(crate) spec: Spec,
+    /// Unpacked layers, topmost first.
+    pub(crate) layers: Vec<PathBuf>,
+    /// The network.
+    pub(crate) network: NetworkPlan,
+    /// The standard streams.
+    pub(crate) stdio: StdioPlan,
+    /// From start to end.
+    pub(crate) lifecycle: LifecyclePlan,
+    /// The files mini writes for the container: (name, content).
+    pub(crate) files: Vec<(String, String)>,
+}
+
+/// The network of a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NetworkPlan {
+    /// Which.
+    pub(crate) mode: NetworkMode,
+    /// What is attached.
+    pub(crate) attach: Option<AttachPlan>,
+}
+
+/// The standard streams of a container.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StdioPlan {
+    /// Standard input is kept open.
+    pub(crate) interactive: bool,
+    /// They are a terminal.
+    pub(crate) terminal: bool,
+}
+
+/// A container from start to end.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LifecyclePlan {
+    /// Nobody waits for it.
+    pub(crate) detached: bool,
+    /// Its files go when it ends.
+    pub(crate) auto_remove: bool,
+    /// What stops it, signal(7).
+    pub(crate) stop_signal: i32,
+}
+
+/// What the plan's container gets that is shared out among containers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Leases {
+    /// Its id map; empty without a user namespace.
+    pub(crate) map: Vec<IdMap>,
+    /// Its place on the bridge.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// Its published ports.
+    pub(crate) ports: Vec<PortMapping>,
+}
+
+/// Where a container will be.
+#[derive(Debug, Clone)]
+pub(crate) struct Place<'a> {
+    /// 64 hexadecimal digits.
+    pub(crate) id: &'a str,
+    /// Unique among containers.
+    pub(crate) name: &'a str,
+    /// Its run directory.
+    pub(crate) run: &'a Path,
+    /// The group in which containers get theirs.
+    pub(crate) cgroup_parent: &'a Path,
+}
+
+/// Plans a run. PURE.
+///
+/// # Errors
+/// What request, image and host together make impossible.
+pub(crate) fn plan(
+    request: &Request,
+    image: &ImageConfiguration,
+    layers: &[PathBuf],
+    facts: &HostFacts,
+    place: &Place<'_>,
+    leases: &Leases,
+    environment: Environment<'_>,
+) -> Result<RunPlan> {
+    let cgroup = place.cgroup_parent.join(place.id);
+    let identity = Identity { id: place.id, files: place.run, cgroup: &cgroup, map: &leases.map };
+    let hostname = spec::hostname(request, place.id, facts);
+    let stop_signal = image.config().as_ref().and_then(|config| config.stop_signal().clone());
+    let stop_signal = match stop_signal.filter(|signal| !signal.is_empty()) {
+        Some(signal) => values::signal(&signal).context("the image's stop signal")?,
+        None => libc::SIGTERM,
+    };
+    let attach = leases.endpoint.as_ref().map(|endpoint| AttachPlan::new(place.id, endpoint, &leases.ports));
+    let address = leases.endpoint.as_ref().map(|endpoint| endpoint.address);
+    Ok(RunPlan {
+        version: VERSION,
+        id: place.id.to_owned(),
+        name: place.name.to_owned(),
+        spec: spec::spec(request, image, facts, &identity, environment)?,
+        layers: layers.to_vec(),
+        network: NetworkPlan { mode: request.network, attach },
+        stdio: StdioPlan { interactive: request.interactive, terminal: request.terminal },
+        lifecycle: LifecyclePlan { detached: request.detached, auto_remove: request.auto_remove, stop_signal },
+        files: vec![
+            ("hostname".to_owned(), format!("{hostname}\n")),
+            ("hosts".to_owned(), network::hosts_file(&hostname, address, &[])),
+            ("resolv.conf".to_owned(), resolv_conf(request, facts)),
+        ],
+    })
+}
+
+/// On the host's network its own resolvers can be reached, loopback ones too.
+fn resolv_conf(request: &Request, facts: &HostFacts) -> String {
+    match request.network {
+        NetworkMode::Host => facts.resolv_conf.clone(),
+        NetworkMode::Bridge | NetworkMode::None => network::resolv_conf(&facts.resolv_conf),
+    }
+}

@@ -1,0 +1,199 @@
+//! What a user asked for, understood and checked, before anything is looked at. PURE.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use network::PortRequest;
+use runtime::caps::{self, CapSet};
+use serde::{Deserialize, Serialize};
+
+use super::values::{self, Volume};
+use crate::commands::run::RunArgs;
+
+/// Which network a container gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NetworkMode {
+    /// An address on mini's bridge.
+    Bridge,
+    /// Nothing but a loopback interface.
+    None,
+    /// The host's own.
+    Host,
+}
+
+/// Everything that `run` was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) image: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) entrypoint: Option<Vec<String>>,
+    pub(crate) name: Option<String>,
+    pub(crate) env: Vec<EnvRequest>,
+    pub(crate) workdir: Option<PathBuf>,
+    pub(crate) user: Option<String>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) tmpfs: Vec<(PathBuf, Vec<String>)>,
+    pub(crate) ports: Vec<PortRequest>,
+    pub(crate) network: NetworkMode,
+    /// A user namespace of its own; what `--userns` or the flags that share the host's imply.
+    pub(crate) user_namespace: bool,
+    /// Why there is no user namespace although nobody said `--userns=host`.
+    pub(crate) implied_by: Option<&'static str>,
+    pub(crate) privileged: bool,
+    pub(crate) capabilities: CapSet,
+    pub(crate) read_only: bool,
+    pub(crate) memory: Option<u64>,
+    pub(crate) nano_cpus: Option<u64>,
+    pub(crate) cpu_shares: Option<u64>,
+    pub(crate) pids: Option<i64>,
+    pub(crate) interactive: bool,
+    pub(crate) terminal: bool,
+    pub(crate) detached: bool,
+    pub(crate) auto_remove: bool,
+}
+
+/// One `-e`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EnvRequest {
+    /// `K=V`.
+    Set(String, String),
+    /// `K`: as the client has it; removed where the client has none.
+    Copy(String),
+}
+
+/// Fewer processes than this kill a host; more than this a container hardly has.
+const DEFAULT_PIDS: i64 = 4096;
+
+/// docker's own limit: with less a container does not even start.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+impl Request {
+    /// Understands the flags; `strict` refuses what would share the host's user namespace without being asked to, `own`
+    /// are mini's own capabilities.
+    ///
+    /// # Errors
+    /// The first value that makes no sense.
+    pub(crate) fn new(args: &RunArgs, cwd: &Path, strict: bool, own: CapSet) -> Result<Request> {
+        let network = network_mode(&args.network)?;
+        let (user_namespace, implied_by) = user_namespace(args, network, strict)?;
+        // A user namespace of its own has every capability to give; the host's, what mini itself has.
+        let available = if user_namespace { CapSet::ALL } else { own };
+        let mut ports = Vec::new();
+        for text in &args.publish {
+            ports.extend(network::parse_publish(text).with_context(|| format!("invalid port mapping {text:?}"))?);
+        }
+        if let Some(user) = &args.user {
+            runtime::user::check(user)?;
+        }
+        let memory = args.memory.as_deref().map(values::bytes).transpose().context("--memory")?;
+        let memory = memory.filter(|bytes| *bytes > 0);
+        if let Some(bytes) = memory {
+            ensure!(bytes >= LEAST_MEMORY, "--memory: the least is 6m, {bytes} bytes were asked for");
+        }
+        if let Some(hostname) = &args.hostname {
+            check_hostname(hostname)?;
+            ensure!(network != NetworkMode::Host, "--hostname cannot be set with --network host: the name is the host's");
+        }
+        let shares = args.cpu_shares.filter(|shares| *shares != 0);
+        ensure!(shares.is_none_or(|shares| (2..=262_144).contains(&shares)), "--cpu-shares: 2 to 262144");
+        Ok(Request {
+            image: args.image.clone(),
+            args: args.command.clone(),
+            entrypoint: args.entrypoint.as_ref().map(|text| match text.as_str() {
+                "" => Vec::new(),
+                text => vec![text.to_owned()],
+            }),
+            name: args.name.as_deref().map(values::name).transpose()?,
+            env: args.env.iter().map(|text| env(text)).collect::<Result<_>>()?,
+            workdir: args.workdir.as_deref().map(workdir).transpose()?,
+            user: args.user.clone(),
+            hostname: args.hostname.clone(),
+            volumes: args.volume.iter().map(|text| values::volume(text, cwd)).collect::<Result<_>>()?,
+            tmpfs: args.tmpfs.iter().map(|text| values::tmpfs(text)).collect::<Result<_>>()?,
+            ports,
+            network,
+            user_namespace,
+            implied_by,
+            privileged: args.privileged,
+            capabilities: caps::grant(&args.cap_add, &args.cap_drop, args.privileged, available)?,
+            read_only: args.read_only,
+            memory,
+            nano_cpus: args.cpus.as_deref().map(values::cpus).transpose().context("--cpus")?.filter(|cpus| *cpus > 0),
+            cpu_shares: shares,
+            pids: match args.pids_limit {
+                None => Some(DEFAULT_PIDS),
+                Some(limit) if limit > 0 => Some(limit),
+                Some(0 | -1) => None,
+                Some(limit) => bail!("--pids-limit {limit}: a positive number, or -1 for no limit"),
+            },
+            interactive: args.interactive,
+            terminal: args.tty,
+            detached: args.detach,
+            auto_remove: args.rm,
+        })
+    }
+
+    /// Docker warns that such ports are discarded; so do we.
+    pub(crate) fn drops_ports(&self) -> bool {
+        !self.ports.is_empty() && self.network != NetworkMode::Bridge
+    }
+}
+
+fn network_mode(text: &str) -> Result<NetworkMode> {
+    match text {
+        "bridge" | "default" => Ok(NetworkMode::Bridge),
+        "none" => Ok(NetworkMode::None),
+        "host" => Ok(NetworkMode::Host),
+        other => bail!("network {other:?} is not supported yet: one of bridge, none, host"),
+    }
+}
+
+fn user_namespace(args: &RunArgs, network: NetworkMode, strict: bool) -> Result<(bool, Option<&'static str>)> {
+    match args.userns.as_deref() {
+        Some("host") => return Ok((false, None)),
+        Some("private") => return Ok((true, None)),
+        Some("") | None => {}
+        Some(other) => bail!("user namespace {other:?} is not supported yet: private or host"),
+    }
+    let implied_by = match (args.privileged, network) {
+        (true, _) => Some("--privileged"),
+        (_, NetworkMode::Host) => Some("--network host"),
+        _ => None,
+    };
+    match implied_by {
+        Some(flag) if strict => bail!(
+            "{flag} would share the host's user namespace, and the configuration says userns.strict: \
+             say --userns=host or --userns=private"
+        ),
+        Some(flag) => Ok((false, Some(flag))),
+        None => Ok((true, None)),
+    }
+}
+
+/// `K=V` or `K`.
+///
+/// # Errors
+/// A name that no environment has.
+pub(crate) fn env(text: &str) -> Result<EnvRequest> {
+    let (key, value) = text.split_once('=').map_or((text, None), |(key, value)| (key, Some(value)));
+    ensure!(!key.is_empty(), "invalid environment variable: {text:?}");
+    ensure!(!key.contains(char::is_whitespace), "invalid environment variable: {text:?} has white space in its name");
+    Ok(match value {
+        Some(value) => EnvRequest::Set(key.to_owned(), value.to_owned()),
+        None => EnvRequest::Copy(key.to_owned()),
+    })
+}
+
+fn workdir(text: &str) -> Result<PathBuf> {
+    ensure!(text.starts_with('/'), "the working directory {text:?} is invalid: it must be an absolute path");
+    Ok(PathBuf::from(text))
+}
+
+/// What sethostname(2) takes, in letters that hosts(5) takes.
+fn check_hostname(name: &str) -> Result<()> {
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_');
+    ensure!(plain && !name.is_empty() && name.len() <= 64, "invalid hostname: {name:?}");
+    Ok(())
+}

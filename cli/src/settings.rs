@@ -1,0 +1,61 @@
+//! What the command line keeps with a container's record, for `ps`, `inspect` and the next start.
+
+use std::collections::BTreeMap;
+
+use network::{AttachPlan, PortMapping};
+use runtime::record::Record;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::NetworkMode;
+
+/// Kept in [`Record::settings`]; every field has a default, so that an older record can be read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Settings {
+    /// The image's own program.
+    pub(crate) entrypoint: Vec<String>,
+    /// Its arguments.
+    pub(crate) cmd: Vec<String>,
+    /// `None` for an older record.
+    pub(crate) network: Option<NetworkMode>,
+    /// Published ports.
+    pub(crate) ports: Vec<PortMapping>,
+    /// Ports that the image says it listens on: `80/tcp`.
+    pub(crate) exposed: Vec<String>,
+    /// The image's labels.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// It has a user namespace of its own.
+    pub(crate) user_namespace: bool,
+    /// It may do nearly everything.
+    pub(crate) privileged: bool,
+    /// Capabilities as they were asked for.
+    pub(crate) cap_add: Vec<String>,
+    /// Capabilities as they were asked for.
+    pub(crate) cap_drop: Vec<String>,
+    /// Volumes as they were asked for.
+    pub(crate) binds: Vec<String>,
+    /// Tmpfs mounts as they were asked for.
+    pub(crate) tmpfs: Vec<String>,
+    /// What stops it, signal(7).
+    pub(crate) stop_signal: i32,
+}
+
+/// Kept in `live.json` as `settings`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LiveSettings {
+    /// Its place on the bridge.
+    pub(crate) network: Option<AttachPlan>,
+}
+
+impl Settings {
+    /// What is kept with a record; what cannot be read is as if it were not there.
+    pub(crate) fn of(record: &Record) -> Settings {
+        serde_json::from_value(record.settings.clone()).unwrap_or_default()
+    }
+
+    /// The form that is kept.
+    pub(crate) fn value(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("settings can be written as JSON")
+    }
+}

@@ -1,0 +1,151 @@
+//! The monitor: one process a container, that starts it, keeps its streams and its log, and cleans up behind it.
+//!
+//! It is a fork of the client, single-threaded, and sheds what a daemon sheds ([`shed`]). It drives one loop
+//! ([`stream`]); what happens before and after is a straight line, here.
+
+mod cleanup;
+mod client;
+pub(crate) mod protocol;
+mod shed;
+mod stream;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use network::{Lease, Reserved};
+use runtime::cgroup::Layout;
+use runtime::create::{Created, Running};
+use runtime::plan::InitPlan;
+use runtime::record::{LastRun, Live, Record, VERSION};
+use runtime::state::{Claim, State, identify};
+use runtime::sys::pidfd::Ending;
+use runtime::{Failure, FailureKind};
+
+use crate::clock;
+use crate::plan::{NetworkMode, RunPlan};
+use client::Client;
+use protocol::{Exit, Message};
+
+/// Everything that a container needs to run, and that is given back when this is dropped or its holder dies.
+pub(crate) struct Charge {
+    pub(crate) plan: RunPlan,
+    pub(crate) init: InitPlan,
+    pub(crate) layout: Layout,
+    pub(crate) state: State,
+    pub(crate) record: Record,
+    pub(crate) claim: Claim,
+    pub(crate) ids: Option<crate::plan::ids::IdLease>,
+    pub(crate) ports: Option<Reserved>,
+    pub(crate) lease: Option<Lease>,
+    /// The size of the client's terminal: (rows, columns).
+    pub(crate) window: Option<(u16, u16)>,
+    /// The network that the lease is of.
+    pub(crate) network: network::NetworkConfig,
+    /// The detached monitor's own group.
+    pub(crate) monitor_group: std::path::PathBuf,
+}
+
+/// Runs in the fork and never returns.
+pub(crate) fn run(mut charge: Charge, client: OwnedFd) -> ! {
+    runtime::op::enter_process("monitor");
+    let mut client = Client::new(client);
+    client.send(&Message::Hello(protocol::VERSION));
+    let code = match shed::shed(&charge) {
+        Err(error) => fail(&mut charge, &mut client, &Failure::new(FailureKind::Other, &error)),
+        Ok(()) => match start(&mut charge) {
+            Err(failure) => fail(&mut charge, &mut client, &failure),
+            Ok(running) => supervise(&mut charge, &mut client, running),
+        },
+    };
+    runtime::sys::process::exit(code)
+}
+
+/// From the plan to a running program.
+fn start(charge: &mut Charge) -> Result<Running, Failure> {
+    let born = runtime::create::clone_init(&charge.init, &charge.layout).map_err(other)?;
+    save_live(charge, born.pid(), None)?;
+    let created = born.furnish(&charge.init, charge.plan.stdio.interactive).map_err(|error| match error {
+        runtime::create::CreateError::Init(failure) => failure,
+        error => other(error),
+    })?;
+    if let (Some(terminal), Some((ws_row, ws_col))) = (created.terminal(), charge.window) {
+        let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+        runtime::sys::terminal::set_size(terminal, size)?;
+    }
+    attach(charge, &created)?;
+    let started = clock::now();
+    let pid = created.pid();
+    let running = created.start()?;
+    save_live(charge, pid, Some(started))?;
+    Ok(running)
+}
+
+/// The network, while init builds its root.
+fn attach(charge: &Charge, created: &Created) -> Result<(), Failure> {
+    match (&charge.plan.network.mode, &charge.plan.network.attach) {
+        (NetworkMode::Host, _) => Ok(()),
+        (_, Some(plan)) => network::attach(&charge.network, plan, created.netns()?.as_fd()).map_err(other),
+        (_, None) => network::loopback_up(created.netns()?.as_fd()).map_err(other),
+    }
+}
+
+fn save_live(charge: &Charge, pid: rustix::process::Pid, started: Option<u64>) -> Result<(), Failure> {
+    let live = Live {
+        version: VERSION,
+        init: identify(pid)?,
+        monitor: identify(rustix::process::getpid())?,
+        started,
+        settings: serde_json::json!({ "network": charge.plan.network.attach }),
+    };
+    Ok(charge.state.save_live(&charge.claim.dirs, &live)?)
+}
+
+/// From a running program to its exit code.
+fn supervise(charge: &mut Charge, client: &mut Client, running: Running) -> i32 {
+    client.send(&Message::Started);
+    let started = clock::now();
+    let ending = stream::pump(charge, client, running);
+    let last = last_run(charge, started, ending);
+    let left = cleanup::before_the_word(charge, Some(last.clone()));
+    let exit = Exit { code: last.code, reason: last.reason, left };
+    client.send(&Message::Exit(exit));
+    client.close();
+    cleanup::after_the_word(charge);
+    0
+}
+
+/// The program never ran: what was made goes, the record stays unless nobody wants it.
+fn fail(charge: &mut Charge, client: &mut Client, failure: &Failure) -> i32 {
+    let code = crate::exit_code::ExitCode::from(failure.kind).number();
+    let last = LastRun {
+        started: None,
+        finished: clock::now(),
+        code,
+        oom_killed: false,
+        reason: Some(failure.to_string()),
+    };
+    cleanup::before_the_word(charge, Some(last));
+    client.send(&Message::Failed(failure.clone()));
+    client.close();
+    cleanup::after_the_word(charge);
+    code
+}
+
+fn last_run(charge: &Charge, started: u64, ending: Ending) -> LastRun {
+    let path = &charge.init.cgroup.path;
+    let limit = charge.init.cgroup.limits.memory;
+    let killed = matches!(ending, Ending::Signaled(libc::SIGKILL)) || ending.code() == 137;
+    let oom_killed = (killed || limit.is_some()) && charge.layout.oom_kills(path) > 0;
+    let reason = oom_killed.then(|| {
+        let peak = charge.layout.memory_peak(path).map_or_else(String::new, |bytes| format!(", peak {bytes} bytes"));
+        let group = charge.layout.directory("memory", path).unwrap_or_default();
+        match limit {
+            Some(limit) => format!("out of memory: limit {limit} bytes{peak} in {}", group.display()),
+            None => format!("out of memory{peak} in {}", group.display()),
+        }
+    });
+    LastRun { started: Some(started), finished: clock::now(), code: ending.code(), oom_killed, reason }
+}
+
+fn other(error: impl std::error::Error) -> Failure {
+    Failure::new(FailureKind::Other, &error)
+}

@@ -1,0 +1,31 @@
+//! What a forked monitor must shed of its client: terminal, descriptors, directory, arguments, control groups.
+
+use std::os::fd::AsFd;
+
+use runtime::op::{OpError, step};
+use runtime::sys;
+
+use super::Charge;
+
+/// Becomes a process of its own.
+///
+/// # Errors
+/// What the kernel answered.
+pub(super) fn shed(charge: &Charge) -> Result<(), OpError> {
+    step("Become the container's monitor: a session of our own, nothing of the caller's left");
+    sys::process::new_session()?;
+    sys::process::become_subreaper()?;
+    sys::process::change_dir(std::path::Path::new("/"))?;
+    sys::signal::ignore(libc::SIGPIPE)?;
+    sys::signal::ignore(libc::SIGHUP)?;
+    let null = sys::terminal::open_null()?;
+    sys::process::set_stdio([null.as_fd(); 3])?;
+    // What the caller had open beside these three was closed when mini began; what mini opened, it knows.
+    drop(null);
+    sys::memory::overwrite_arguments(&format!("mini: monitor of {}", &charge.record.id[..12]));
+    if charge.plan.lifecycle.detached {
+        // A group that cannot be made or entered leaves the monitor where it is: less safe from a service manager, not wrong.
+        let _stays = charge.layout.move_self(&charge.monitor_group);
+    }
+    Ok(())
+}

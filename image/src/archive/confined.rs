@@ -1,0 +1,412 @@
+//! The door to a tree of files: every operation of unpacking goes through here, and none can leave the tree.
+//!
+//! A [`Dir`] is an open directory. Names given to its methods are single components, which the kernel cannot walk out of;
+//! the one longer path, [`Dir::beneath`], goes through `openat2(2)` with `RESOLVE_BENEATH` and without symbolic links. Links in a
+//! layer are resolved by [`super::dirs`], component by component, so nothing here follows one.
+//!
+//! The trees are private: below a 0700 directory, and written by one process that holds a lock.
+
+#![expect(clippy::disallowed_methods, reason = "this is the door that the lint points to")]
+
+use std::io;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+use super::entry::{Node, Time};
+
+/// An open directory of the tree.
+#[derive(Debug)]
+pub(crate) struct Dir(OwnedFd);
+
+/// What a name stands for.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Missing,
+    Directory(Stat),
+    Symlink(Vec<u8>),
+    /// Character device 0:0, overlay's whiteout.
+    Whiteout,
+    /// A regular file or a special one.
+    Other(Stat),
+}
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Proof that this thread's umask is zero, so that modes given to `open` and `mkdir` are the modes of what is made.
+///
+/// It cannot leave its thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ZeroUmask(PhantomData<*const ()>);
+
+impl ZeroUmask {
+    /// Gives the calling thread a umask of its own (`unshare(CLONE_FS)`, which no permission is needed for) and clears it. For threads
+    /// made for unpacking: the process's other threads keep theirs.
+    pub(crate) fn on_this_thread() -> io::Result<Self> {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+        rustix::process::umask(Mode::empty());
+        Ok(Self(PhantomData))
+    }
+}
+
+impl Dir {
+    /// Takes over an open directory.
+    pub(crate) fn new(directory: OwnedFd) -> Self {
+        Self(directory)
+    }
+
+    /// The directory `path` below this one: no symbolic link on the way, no other filesystem.
+    pub(crate) fn beneath(&self, path: &[u8]) -> Result<Self, Errno> {
+        const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+            .union(ResolveFlags::NO_SYMLINKS)
+            .union(ResolveFlags::NO_MAGICLINKS)
+            .union(ResolveFlags::NO_XDEV);
+        let path = if path.is_empty() { b"." } else { path };
+        loop {
+            // openat2(2): EAGAIN where something was renamed meanwhile and the kernel cannot be sure.
+            match rustix::fs::openat2(&self.0, path, DIRECTORY, Mode::empty(), RESOLVE) {
+                Err(Errno::AGAIN) => {}
+                opened => return opened.map(Self),
+            }
+        }
+    }
+
+    /// The directory `name` in this one.
+    pub(crate) fn open(&self, name: &[u8]) -> Result<Self, Errno> {
+        rustix::fs::openat(&self.0, name, DIRECTORY, Mode::empty()).map(Self)
+    }
+
+    /// The directory above; only asked of one that was reached from inside the tree.
+    fn parent(&self) -> Result<Self, Errno> {
+        rustix::fs::openat(&self.0, "..", DIRECTORY, Mode::empty()).map(Self)
+    }
+
+    pub(crate) fn stat(&self) -> Result<Stat, Errno> {
+        rustix::fs::fstat(&self.0)
+    }
+
+    pub(crate) fn look(&self, name: &[u8]) -> Result<Found, Errno> {
+        let stat = match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(Found::Missing),
+            Err(error) => return Err(error),
+        };
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Found::Directory(stat),
+            FileType::Symlink => Found::Symlink(self.read_link(name)?),
+            FileType::CharacterDevice if stat.st_rdev == 0 => Found::Whiteout,
+            _ => Found::Other(stat),
+        })
+    }
+
+    pub(crate) fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        rustix::fs::readlinkat(&self.0, name, Vec::new()).map(std::ffi::CString::into_bytes)
+    }
+
+    /// `lstat` of something in this directory.
+    pub(crate) fn stat_of(&self, name: &[u8]) -> Result<Stat, Errno> {
+        rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    pub(crate) fn make_dir(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
+        rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode))
+    }
+
+    /// Makes a new file, open for writing; never opens one that exists.
+    pub(crate) fn make_file(&self, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))
+    }
+
+    /// Opens a regular file for reading; a fifo in its place would not block.
+    pub(crate) fn open_file(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.0, name, flags, Mode::empty())
+    }
+
+    pub(crate) fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
+        rustix::fs::symlinkat(target, &self.0, name)
+    }
+
+    pub(crate) fn make_node(
+        &self,
+        name: &[u8],
+        node: Node,
+        mode: u32,
+        device: (u32, u32),
+    ) -> Result<(), Errno> {
+        let kind = match node {
+            Node::Character => FileType::CharacterDevice,
+            Node::Block => FileType::BlockDevice,
+            Node::Fifo => FileType::Fifo,
+        };
+        let device = rustix::fs::makedev(device.0, device.1);
+        rustix::fs::mknodat(&self.0, name, kind, Mode::from_raw_mode(mode), device)
+    }
+
+    /// Makes overlay's whiteout, a character device 0:0 (Documentation/filesystems/overlayfs.rst).
+    pub(crate) fn make_whiteout(&self, name: &[u8]) -> Result<(), Errno> {
+        self.make_node(name, Node::Character, 0, (0, 0))
+    }
+
+    /// Gives the file `target` of `directory` the name `name` here. A symbolic link is linked itself (no `AT_SYMLINK_FOLLOW`).
+    pub(crate) fn make_link(&self, name: &[u8], directory: &Self, target: &[u8]) -> Result<(), Errno> {
+        rustix::fs::linkat(&directory.0, target, &self.0, name, AtFlags::empty())
+    }
+
+    /// Changes the owner of something here; a symbolic link's own.
+    pub(crate) fn change_owner(&self, name: &[u8], uid: u32, gid: u32) -> Result<(), Errno> {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::fs::chownat(&self.0, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Changes the mode of something here that is no symbolic link.
+    pub(crate) fn change_mode(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
+        rustix::fs::chmodat(&self.0, name, Mode::from_raw_mode(mode), AtFlags::empty())
+    }
+
+    /// Sets both times of something here; a symbolic link's own.
+    pub(crate) fn change_time(&self, name: &[u8], time: Time) -> Result<(), Errno> {
+        rustix::fs::utimensat(&self.0, name, &timestamps(time), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Removes something that is no directory.
+    pub(crate) fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
+    }
+
+    /// Removes the directory `name` with all it holds, and tells `removed` of everything that goes.
+    ///
+    /// Walks down and up again with one descriptor, so that no depth exhausts them. What vanishes meanwhile is not missed.
+    pub(crate) fn remove_tree(&self, name: &[u8], removed: &mut dyn FnMut(&Stat)) -> Result<(), Errno> {
+        let mut directory = match self.open(name) {
+            Err(Errno::NOENT) => return Ok(()),
+            opened => opened?,
+        };
+        // From `name` down to `directory`: each directory's name, and its subdirectories still to be removed.
+        let mut path = vec![(name.to_vec(), directory.remove_files(removed)?)];
+        while let Some((_, subdirectories)) = path.last_mut() {
+            if let Some(below) = subdirectories.pop() {
+                directory = directory.open(&below)?;
+                path.push((below, directory.remove_files(removed)?));
+                continue;
+            }
+            let stat = directory.stat()?;
+            let (emptied, _) = path.pop().expect("the loop's condition");
+            let above = if path.is_empty() { None } else { Some(directory.parent()?) };
+            match rustix::fs::unlinkat(above.as_ref().unwrap_or(self), emptied.as_slice(), AtFlags::REMOVEDIR)
+            {
+                Ok(()) => removed(&stat),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
+            directory = above.unwrap_or(directory);
+        }
+        Ok(())
+    }
+
+    /// Removes what is no directory; returns the names of those that are.
+    fn remove_files(&self, removed: &mut dyn FnMut(&Stat)) -> Result<Vec<Vec<u8>>, Errno> {
+        let mut directories = Vec::new();
+        for (name, _) in self.list()? {
+            match self.stat_of(&name) {
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                    directories.push(name)
+                }
+                Ok(stat) => match self.remove(&name) {
+                    Ok(()) => removed(&stat),
+                    Err(Errno::NOENT) => {}
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        Ok(directories)
+    }
+
+    /// What the directory holds, without `.` and `..`.
+    pub(crate) fn list(&self) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
+        // A descriptor of its own: the position in a directory belongs to the open file.
+        let again = rustix::fs::openat(&self.0, ".", DIRECTORY, Mode::empty())?;
+        let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
+        let mut entries = RawDir::new(again, &mut buffer);
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push((name.to_vec(), entry.file_type()));
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sets the owner of an open file or directory.
+pub(crate) fn set_owner(file: impl AsFd, uid: u32, gid: u32) -> Result<(), Errno> {
+    rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+}
+
+/// Sets the mode of an open file or directory.
+pub(crate) fn set_mode(file: impl AsFd, mode: u32) -> Result<(), Errno> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
+}
+
+/// Sets both times of an open file or directory.
+pub(crate) fn set_time(file: impl AsFd, time: Time) -> Result<(), Errno> {
+    rustix::fs::futimens(file, &timestamps(time))
+}
+
+/// Sets an extended attribute of an open file or directory.
+pub(crate) fn set_xattr(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+    rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
+}
+
+/// The extended attributes of an open file or directory.
+pub(crate) fn xattrs(file: impl AsFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+    // xattr(7): a list has at most 64 KiB, and so has a value.
+    const MAX: usize = 64 * 1024;
+    let mut buffer = vec![0; MAX];
+    let length = match rustix::fs::flistxattr(&file, buffer.as_mut_slice()) {
+        Err(Errno::OPNOTSUPP) => 0,
+        length => length?,
+    };
+    let names = buffer[..length].to_vec();
+    let mut found = Vec::new();
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let length = rustix::fs::fgetxattr(&file, name, buffer.as_mut_slice())?;
+        found.push((name.to_vec(), buffer[..length].to_vec()));
+    }
+    Ok(found)
+}
+
+/// Marks a directory: nothing of the same name in lower layers shows through it.
+pub(crate) fn set_opaque(directory: &Dir) -> Result<(), Errno> {
+    set_xattr(directory, b"trusted.overlay.opaque", b"y")
+}
+
+/// Whether [`set_opaque`] marked it.
+pub(crate) fn is_opaque(directory: &Dir) -> Result<bool, Errno> {
+    let mut value = [0; 2];
+    match rustix::fs::fgetxattr(directory, "trusted.overlay.opaque", value.as_mut_slice()) {
+        Ok(length) => Ok(value[..length] == *b"y"),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes all of `bytes` at the file's position.
+pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(&file, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Moves a file's position to `offset` bytes from its beginning.
+pub(crate) fn seek_to(file: impl AsFd, offset: u64) -> Result<(), Errno> {
+    rustix::fs::seek(file, rustix::fs::SeekFrom::Start(offset)).map(drop)
+}
+
+/// Gives a file `size` bytes, what was not written reading as zeros.
+pub(crate) fn set_size(file: impl AsFd, size: u64) -> Result<(), Errno> {
+    rustix::fs::ftruncate(file, size)
+}
+
+/// Copies a file's bytes, inside the kernel where both lie on one filesystem.
+pub(crate) fn copy(from: impl AsFd, to: impl AsFd, size: u64) -> Result<(), Errno> {
+    let mut left = size;
+    while left > 0 {
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(&from, None, &to, None, count) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(copied) => left -= copied as u64,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn timestamps(time: Time) -> Timestamps {
+    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// The modification time in a `stat`.
+pub(crate) fn modified(stat: &Stat) -> Time {
+    let nanos = u32::try_from(stat.st_mtime_nsec).expect("the kernel counts nanoseconds below a second");
+    Time { seconds: stat.st_mtime, nanos }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary() -> (tempfile::TempDir, Dir) {
+        let directory = tempfile::tempdir().unwrap();
+        let fd = rustix::fs::open(directory.path(), DIRECTORY, Mode::empty()).unwrap();
+        (directory, Dir::new(fd))
+    }
+
+    #[test]
+    fn no_path_leads_out() {
+        let (_outside, outside) = temporary();
+        outside.make_dir(b"root", 0o755).unwrap();
+        outside.make_dir(b"secret", 0o755).unwrap();
+        let root = outside.open(b"root").unwrap();
+        root.make_symlink(b"link", b"../secret").unwrap();
+        root.make_symlink(b"absolute", b"/").unwrap();
+        for path in [&b"../secret"[..], b"/", b"link", b"absolute", b"../root/../secret"] {
+            assert!(root.beneath(path).is_err(), "{:?}", String::from_utf8_lossy(path));
+        }
+        assert!(root.beneath(b"").is_ok());
+        assert_eq!(root.open(b"link").map(drop), Err(Errno::NOTDIR));
+    }
+
+    #[test]
+    fn a_tree_of_any_depth_is_removed_and_nothing_beside_it() {
+        let (_directory, root) = temporary();
+        root.make_dir(b"beside", 0o755).unwrap();
+        root.make_dir(b"tree", 0o755).unwrap();
+        let mut directory = root.open(b"tree").unwrap();
+        directory.make_symlink(b"link", b"../beside").unwrap();
+        for _ in 0..3000 {
+            directory.make_file(b"file", 0o600).unwrap();
+            directory.make_dir(b"d", 0o700).unwrap();
+            directory = directory.open(b"d").unwrap();
+        }
+        let mut count = 0;
+        root.remove_tree(b"tree", &mut |_| count += 1).unwrap();
+        assert_eq!(count, 6002);
+        let left: Vec<_> = root.list().unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(left, [b"beside"]);
+        root.remove_tree(b"missing", &mut |_| ()).unwrap();
+    }
+
+    #[test]
+    fn files_are_made_anew_or_not_at_all() {
+        let (_directory, root) = temporary();
+        root.make_symlink(b"link", b"target").unwrap();
+        assert_eq!(root.make_file(b"link", 0o644).map(drop), Err(Errno::EXIST));
+        assert!(matches!(root.look(b"target").unwrap(), Found::Missing));
+        assert!(matches!(root.look(b"link").unwrap(), Found::Symlink(target) if target == b"target"));
+    }
+}

@@ -1,0 +1,267 @@
+//! The small extra layer above a layer: what it takes from the layers below it.
+//!
+//! A layer unpacks alone. Three things in it depend on what is below: directories without an entry of their own, which must not mask the
+//! lower ones' attributes; hard links to lower files, which overlay can only show as one file within one layer; and whiteouts in
+//! directories that exist nowhere below, which overlay would show (it hides them only where it merges). Each layer recorded them; for
+//! each chain they become entries of an extra layer, stacked directly above the layer. Most layers need none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use rustix::fs::{FileType, Stat};
+
+use super::confined::{self, Dir};
+use super::dirs::open_deep;
+use super::entry::{Node, split};
+use super::record::{LayerRecord, PathText, RECORD_VERSION, escape};
+use super::unpack::{Call, UnpackError};
+use super::view::{Seen, View};
+
+/// What an extra layer has to hold.
+#[derive(Default)]
+pub(crate) struct ExtraPlan {
+    /// Directories, each with the one whose attributes it takes.
+    directories: BTreeMap<Vec<u8>, Rc<Dir>>,
+    links: Vec<LinkGroup>,
+}
+
+/// A file of a lower layer, and its names in the extra layer.
+struct LinkGroup {
+    directory: Rc<Dir>,
+    name: Vec<u8>,
+    /// Its own path comes first if it is still visible.
+    names: Vec<Vec<u8>>,
+}
+
+/// Why a layer does not fit on those below it.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtraError {
+    /// A hard link to nothing.
+    #[error("{path:?} is a hard link to {target:?}, which no layer below has")]
+    MissingTarget {
+        /// The link.
+        path: String,
+        /// Its target.
+        target: String,
+    },
+    /// A hard link to a directory.
+    #[error("{path:?} is a hard link to the directory {target:?}")]
+    Directory {
+        /// The link.
+        path: String,
+        /// Its target.
+        target: String,
+    },
+    /// The kernel refused something.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+}
+
+impl ExtraPlan {
+    /// Decides what the layer in `tree` needs on top, given the trees below it, topmost first.
+    pub(crate) fn new(tree: &Rc<Dir>, record: &LayerRecord, below: &[Rc<Dir>]) -> Result<Self, ExtraError> {
+        let lower = View::new(below.to_vec());
+        let merged = View::new([std::slice::from_ref(tree), below].concat());
+        let mut plan = Self::default();
+        for path in &record.implicit {
+            if let (Seen::Directory(here), Seen::Directory(under)) =
+                (merged.exact(&path.0)?, lower.exact(&path.0)?)
+                && here.len() > 1
+                && attributes_differ(&here[0], &under[0]).map_err(UnpackError::kernel(Call::Stat, &path.0))?
+            {
+                plan.directories.insert(path.0.clone(), Rc::clone(&under[0]));
+            }
+        }
+        for path in &record.whiteouts {
+            if let Seen::Directory(here) = merged.exact(&path.0)?
+                && here.len() == 1
+                && !path.0.is_empty()
+            {
+                plan.directories.insert(path.0.clone(), Rc::clone(&here[0]));
+            }
+        }
+        plan.plan_links(record, &lower, &merged)?;
+        let paths: Vec<Vec<u8>> = plan.paths().map(<[u8]>::to_vec).collect();
+        for path in paths {
+            plan.plan_parents(&path, &merged, &record.implicit)?;
+        }
+        Ok(plan)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.directories.is_empty() && self.links.is_empty()
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        let names = self.links.iter().flat_map(|group| &group.names);
+        self.directories.keys().chain(names).map(Vec::as_slice)
+    }
+
+    fn plan_links(&mut self, record: &LayerRecord, lower: &View, merged: &View) -> Result<(), ExtraError> {
+        let mut groups: BTreeMap<Vec<u8>, LinkGroup> = BTreeMap::new();
+        for (path, target) in &record.links {
+            let (path, target) = (&path.0, &target.0);
+            // The state before this layer counts; only a link that this layer made can be needed on the way.
+            let (mut found_at, mut seen) = lower.following(target)?;
+            if matches!(seen, Seen::Missing) {
+                (found_at, _) = merged.following(target)?;
+                seen = lower.exact(&found_at)?;
+            }
+            let (directory, name) = match seen {
+                Seen::Missing => {
+                    return Err(ExtraError::MissingTarget { path: escape(path), target: escape(target) });
+                }
+                Seen::Directory(_) => {
+                    return Err(ExtraError::Directory { path: escape(path), target: escape(target) });
+                }
+                Seen::Other { directory, name, .. } => (directory, name),
+            };
+            let is_visible = match merged.exact(&found_at)? {
+                Seen::Other { directory: there, .. } => same_directory(&there, &directory, &found_at)?,
+                _ => false,
+            };
+            let group = groups.entry(found_at.clone()).or_insert_with(|| {
+                let names = if is_visible { vec![found_at] } else { Vec::new() };
+                LinkGroup { directory, name, names }
+            });
+            group.names.push(path.clone());
+        }
+        self.links = groups.into_values().collect();
+        Ok(())
+    }
+
+    /// Directories above something in the extra layer look like what they merge with.
+    fn plan_parents(
+        &mut self,
+        path: &[u8],
+        merged: &View,
+        implicit: &BTreeSet<PathText>,
+    ) -> Result<(), UnpackError> {
+        let mut parent = split(path).0;
+        while !parent.is_empty() && !self.directories.contains_key(parent) {
+            if let Seen::Directory(here) = merged.exact(parent)? {
+                // A directory without an entry takes the attributes from below where there is one.
+                let is_implicit = implicit.contains(&PathText(parent.to_vec()));
+                let source = here.get(usize::from(is_implicit)).unwrap_or(&here[0]);
+                self.directories.insert(parent.to_vec(), Rc::clone(source));
+            }
+            parent = split(parent).0;
+        }
+        Ok(())
+    }
+
+    /// Makes the extra layer of the layer in `tree` in the empty directory `into`.
+    pub(crate) fn realise(&self, tree: &Dir, into: &Dir) -> Result<LayerRecord, UnpackError> {
+        let mut record = LayerRecord { version: RECORD_VERSION, inodes: 1, ..LayerRecord::default() };
+        let open = |path: &[u8]| open_deep(into, path).map_err(UnpackError::kernel(Call::Open, path));
+        // A parent sorts before what is in it.
+        for path in self.directories.keys() {
+            let (parent, name) = split(path);
+            open(parent)?.make_dir(name, 0o755).map_err(UnpackError::kernel(Call::MakeDir, path))?;
+            record.inodes += 1;
+        }
+        for LinkGroup { directory, name, names } in &self.links {
+            let (first, rest) = names.split_first().expect("a group begins with a link");
+            let (parent, first_name) = split(first);
+            let parent = open(parent)?;
+            record.bytes += copy_file(directory, name, &parent, first_name, first)?;
+            record.inodes += 1;
+            for link in rest {
+                let (directory, link_name) = split(link);
+                let linked = open(directory)?.make_link(link_name, &parent, first_name);
+                linked.map_err(UnpackError::kernel(Call::Link, link))?;
+            }
+        }
+        // Times last, deepest first: making something in a directory changes its time.
+        for (path, source) in self.directories.iter().rev() {
+            copy_attributes(source, &open(path)?, path)?;
+        }
+        copy_attributes(tree, into, b"")?;
+        Ok(record)
+    }
+}
+
+/// Copies anything but a directory, with all its attributes; returns the bytes of a regular file.
+fn copy_file(from: &Dir, name: &[u8], to: &Dir, new_name: &[u8], path: &[u8]) -> Result<u64, UnpackError> {
+    let stat = from.stat_of(name).map_err(UnpackError::kernel(Call::Stat, path))?;
+    let mode = stat.st_mode & 0o7777;
+    let node = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return copy_regular(from, name, to, new_name, path, &stat),
+        FileType::Symlink => None,
+        FileType::CharacterDevice => Some(Node::Character),
+        FileType::BlockDevice => Some(Node::Block),
+        _ => Some(Node::Fifo),
+    };
+    match node {
+        None => {
+            let target = from.read_link(name).map_err(UnpackError::kernel(Call::Open, path))?;
+            to.make_symlink(new_name, &target).map_err(UnpackError::kernel(Call::Symlink, path))?;
+        }
+        Some(node) => {
+            let device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+            to.make_node(new_name, node, 0o600, device).map_err(UnpackError::kernel(Call::MakeNode, path))?;
+        }
+    }
+    to.change_owner(new_name, stat.st_uid, stat.st_gid).map_err(UnpackError::kernel(Call::SetOwner, path))?;
+    if node.is_some() {
+        to.change_mode(new_name, mode).map_err(UnpackError::kernel(Call::SetMode, path))?;
+    }
+    to.change_time(new_name, confined::modified(&stat)).map_err(UnpackError::kernel(Call::SetTime, path))?;
+    Ok(0)
+}
+
+fn copy_regular(
+    from: &Dir,
+    name: &[u8],
+    to: &Dir,
+    new_name: &[u8],
+    path: &[u8],
+    stat: &Stat,
+) -> Result<u64, UnpackError> {
+    let size = u64::try_from(stat.st_size).expect("no file has a negative size");
+    let source = from.open_file(name).map_err(UnpackError::kernel(Call::Open, path))?;
+    let file = to.make_file(new_name, 0o600).map_err(UnpackError::kernel(Call::MakeFile, path))?;
+    confined::copy(&source, &file, size).map_err(UnpackError::kernel(Call::Copy, path))?;
+    copy_open_attributes(&source, &file, stat, path)?;
+    Ok(size)
+}
+
+fn copy_attributes(from: &Dir, to: &Dir, path: &[u8]) -> Result<(), UnpackError> {
+    let stat = from.stat().map_err(UnpackError::kernel(Call::Stat, path))?;
+    copy_open_attributes(from, to, &stat, path)
+}
+
+/// Owner, then mode, then attributes, then time: each could undo those after it.
+fn copy_open_attributes(
+    from: impl std::os::fd::AsFd,
+    to: impl std::os::fd::AsFd,
+    stat: &Stat,
+    path: &[u8],
+) -> Result<(), UnpackError> {
+    confined::set_owner(&to, stat.st_uid, stat.st_gid).map_err(UnpackError::kernel(Call::SetOwner, path))?;
+    confined::set_mode(&to, stat.st_mode & 0o7777).map_err(UnpackError::kernel(Call::SetMode, path))?;
+    for (name, value) in visible_xattrs(from).map_err(UnpackError::kernel(Call::GetXattr, path))? {
+        confined::set_xattr(&to, &name, &value).map_err(UnpackError::kernel(Call::SetXattr, path))?;
+    }
+    confined::set_time(to, confined::modified(stat)).map_err(UnpackError::kernel(Call::SetTime, path))
+}
+
+/// The attributes that belong to the file, and not to overlay or to the host's security module.
+fn visible_xattrs(file: impl std::os::fd::AsFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, rustix::io::Errno> {
+    let mut xattrs = confined::xattrs(file)?;
+    xattrs.retain(|(name, value)| matches!(super::entry::xattr(name, value), Ok(Some(_))));
+    xattrs.sort_unstable();
+    Ok(xattrs)
+}
+
+fn attributes_differ(one: &Dir, other: &Dir) -> Result<bool, rustix::io::Errno> {
+    let (a, b) = (one.stat()?, other.stat()?);
+    let plain = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime, stat.st_mtime_nsec);
+    Ok(plain(&a) != plain(&b) || visible_xattrs(one)? != visible_xattrs(other)?)
+}
+
+fn same_directory(one: &Dir, other: &Dir, path: &[u8]) -> Result<bool, UnpackError> {
+    let stat = |dir: &Dir| dir.stat().map_err(UnpackError::kernel(Call::Stat, path));
+    let (one, other) = (stat(one)?, stat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}

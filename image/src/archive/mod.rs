@@ -1,0 +1,22 @@
+//! Layers as archives: what their entries mean, and how they become files that cannot lie outside their directory.
+
+pub(crate) mod confined;
+mod dirs;
+pub(crate) mod entry;
+pub(crate) mod extra;
+mod number;
+mod pax;
+pub(crate) mod record;
+mod sparse;
+pub(crate) mod tar;
+pub(crate) mod unpack;
+mod view;
+
+pub use entry::{EntryError, Time};
+pub use extra::ExtraError;
+pub use number::NumberError;
+pub use pax::PaxError;
+pub use record::{HighId, IdKind};
+pub use sparse::{Segment, SparseError};
+pub use tar::{TarError, TarErrorKind};
+pub use unpack::{Call, UnpackError};

@@ -1,0 +1,603 @@
+//! Unpacks one layer into its own directory, in overlay's on-disk form, without knowing the layers below it.
+//!
+//! Whiteouts become character devices 0:0, opaque directories get `trusted.overlay.opaque`
+//! (Documentation/filesystems/overlayfs.rst). Ids stay as the archive has them, 0-based: only a container's view of them is mapped.
+//! What the layers below decide is written into the [`LayerRecord`].
+//!
+//! Whatever an entry finds at its name is replaced and never written through: an existing link could lead elsewhere, and an
+//! existing file could be another name of a file that must not change.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufRead};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::confined::{self, Dir, Found, ZeroUmask};
+use super::dirs::{Directories, Inheritable, join};
+use super::entry::{Attributes, Entry, EntryError, Kind, Node, split};
+use super::record::{HighId, IdKind, LayerRecord, PathText, RECORD_VERSION, escape};
+use super::sparse::SparseMap;
+use super::tar::{Archive, TarError};
+
+/// What unpacking is allowed to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnpackOptions {
+    /// Make block and character devices. Where no devices cgroup can guard them they are left out.
+    pub(crate) devices: bool,
+    /// The most entries that a layer may have.
+    pub(crate) entries_max: u64,
+}
+
+/// What was made, for the narrator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) directories: u64,
+    pub(crate) files: u64,
+    pub(crate) links: u64,
+    pub(crate) nodes: u64,
+    pub(crate) whiteouts: u64,
+    /// Bytes of data written.
+    pub(crate) bytes: u64,
+    /// Extended attributes and device nodes that layers are not given.
+    pub(crate) dropped: u64,
+}
+
+/// Why a layer was not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The archive is malformed or could not be read.
+    #[error("reading the layer")]
+    Tar(#[from] TarError),
+    /// The archive asks for something that no layer may have.
+    #[error("entry {path:?}")]
+    Entry {
+        /// The entry's name; bytes that are no UTF-8 as `\xNN`.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: EntryError,
+    },
+    /// A hard link to a directory.
+    #[error("entry {path:?} is a hard link to the directory {target:?}")]
+    LinkToDirectory {
+        /// The link's name.
+        path: String,
+        /// The directory.
+        target: String,
+    },
+    /// The kernel refused an operation.
+    #[error("{call}({path:?})")]
+    Kernel {
+        /// The system call.
+        call: Call,
+        /// The path below the layer's root.
+        path: String,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// More entries than the limit.
+    #[error("the layer has more than {0} entries")]
+    TooManyEntries(u64),
+    /// The layer's links lead in circles of circles.
+    #[error("the layer's symbolic links are too many to follow")]
+    TooManySteps,
+    /// The layer needs more memory for names than it may have.
+    #[error(
+        "the layer has too many directories without entries, whiteouts or hard links to keep their names"
+    )]
+    TooManyPaths,
+}
+
+/// The system calls of unpacking, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `openat2`
+    Open,
+    /// `fstatat`
+    Stat,
+    /// `mkdirat`
+    MakeDir,
+    /// `openat` with `O_CREAT`
+    MakeFile,
+    /// `write`
+    Write,
+    /// `symlinkat`
+    Symlink,
+    /// `linkat`
+    Link,
+    /// `mknodat`
+    MakeNode,
+    /// `unlinkat`
+    Remove,
+    /// `fchown`
+    SetOwner,
+    /// `fchmod`
+    SetMode,
+    /// `utimensat`
+    SetTime,
+    /// `fsetxattr`
+    SetXattr,
+    /// `fgetxattr`
+    GetXattr,
+    /// `copy_file_range`
+    Copy,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Open => "openat2",
+            Self::Stat => "fstatat",
+            Self::MakeDir => "mkdirat",
+            Self::MakeFile => "openat",
+            Self::Write => "write",
+            Self::Symlink => "symlinkat",
+            Self::Link => "linkat",
+            Self::MakeNode => "mknodat",
+            Self::Remove => "unlinkat",
+            Self::SetOwner => "fchown",
+            Self::SetMode => "fchmod",
+            Self::SetTime => "utimensat",
+            Self::SetXattr => "fsetxattr",
+            Self::GetXattr => "fgetxattr",
+            Self::Copy => "copy_file_range",
+        })
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { directories, files, links, nodes, whiteouts, bytes, dropped } = self;
+        write!(out, "{files} files, {directories} directories, {links} links, {bytes} bytes")?;
+        for (count, what) in
+            [(nodes, "special files"), (whiteouts, "whiteouts"), (dropped, "things left out")]
+        {
+            if *count > 0 {
+                write!(out, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A layer's id of which a container usually has none.
+const HIGH_ID: u32 = 65536;
+/// How many different ones are remembered: the kernel's id maps have 340 lines, so more cannot be mapped anyway.
+const HIGH_IDS_MAX: usize = 1024;
+
+/// Unpacks the archive in `input` into `root`, an empty directory; reads `input` to its end.
+///
+/// # Errors
+/// The archive is malformed or malicious, or the kernel refused something. What was made so far stays.
+pub(crate) fn unpack<R: BufRead>(
+    input: R,
+    root: Dir,
+    umask: ZeroUmask,
+    options: UnpackOptions,
+) -> Result<(LayerRecord, Counts), UnpackError> {
+    let mut archive = Archive::new(input);
+    let mut unpacker = Unpacker::new(root, umask, options);
+    while let Some(member) = archive.next_member()? {
+        unpacker.entries += 1;
+        if unpacker.entries > options.entries_max {
+            return Err(UnpackError::TooManyEntries(options.entries_max));
+        }
+        let refused = |source| UnpackError::Entry { path: escape(&member.path), source };
+        let Some(entry) = Entry::interpret(&member).map_err(refused)? else { continue };
+        if tracing::enabled!(target: "mini::file", tracing::Level::TRACE) {
+            tracing::trace!(target: "mini::file", path = escape(&entry.path));
+        }
+        unpacker.size += member.size;
+        unpacker.counts.dropped += (member.xattrs.len() - entry.attributes.xattrs.len()) as u64;
+        unpacker.apply(&entry, &mut archive)?;
+    }
+    let position = archive.position();
+    archive.drain().map_err(|error| TarError::reading(position, error))?;
+    unpacker.finish()
+}
+
+struct Unpacker {
+    directories: Directories,
+    options: UnpackOptions,
+    counts: Counts,
+    entries: u64,
+    size: u64,
+    opaque: bool,
+    high_ids: BTreeMap<(IdKind, u32), String>,
+}
+
+impl Unpacker {
+    fn new(root: Dir, _: ZeroUmask, options: UnpackOptions) -> Self {
+        Self {
+            directories: Directories::new(root),
+            options,
+            counts: Counts::default(),
+            entries: 0,
+            size: 0,
+            opaque: false,
+            high_ids: BTreeMap::new(),
+        }
+    }
+
+    fn apply<R: BufRead>(&mut self, entry: &Entry, archive: &mut Archive<R>) -> Result<(), UnpackError> {
+        if self.entries == 1 {
+            // A root without an entry of its own is as old as the first thing in it.
+            self.directories.open_resolved(b"")?;
+            self.directories.set_time(b"", entry.attributes.mtime);
+        }
+        match &entry.kind {
+            Kind::Directory => self.directory(entry),
+            Kind::File { sparse } => self.file(entry, sparse.as_ref(), archive),
+            Kind::Symlink { target } => self.symlink(entry, target),
+            Kind::HardLink { target } => self.hard_link(entry, target),
+            Kind::Node { node: Node::Character | Node::Block, .. } if !self.options.devices => {
+                self.counts.dropped += 1;
+                Ok(())
+            }
+            Kind::Node { node, major, minor } => self.node(entry, *node, (*major, *minor)),
+            Kind::Whiteout => self.whiteout(entry),
+            Kind::Opaque => self.make_opaque(entry),
+        }
+    }
+
+    fn directory(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        let attributes = &entry.attributes;
+        self.counts.directories += 1;
+        let (path, is_new) = if entry.path.is_empty() {
+            (Vec::new(), false)
+        } else {
+            let (parent, at) = self.directories.parent_of(&entry.path, attributes.mtime)?;
+            let name = split(&entry.path).1;
+            let path = join(&parent, name);
+            match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
+                Found::Directory(_) => (path, false),
+                _ => (self.directories.make(&parent, name, attributes.mtime)?, true),
+            }
+        };
+        let dir = self.directories.open_resolved(&path)?;
+        self.directories.set_time(&path, attributes.mtime);
+        self.note_ids(attributes, &path);
+        let mode = attributes.mode & !0o2000;
+        let is_roots = is_new && attributes.uid == 0 && attributes.gid == 0;
+        if !is_roots {
+            confined::set_owner(&*dir, attributes.uid, attributes.gid)
+                .map_err(UnpackError::kernel(Call::SetOwner, &path))?;
+        }
+        if !is_roots || mode != 0o755 {
+            confined::set_mode(&*dir, mode).map_err(UnpackError::kernel(Call::SetMode, &path))?;
+        }
+        let key = PathText(path);
+        self.directories.record.implicit.remove(&key);
+        let mut inheritable =
+            Inheritable { mode: (mode != attributes.mode).then_some(attributes.mode), xattr: None };
+        for (name, value) in &attributes.xattrs {
+            match name.as_slice() {
+                b"system.posix_acl_default" => inheritable.xattr = Some(value.clone()),
+                _ => self.set_xattr(&*dir, &key.0, name, value)?,
+            }
+        }
+        if inheritable.mode.is_some() || inheritable.xattr.is_some() {
+            self.directories.note(&key.0)?;
+            self.directories.record.inheritable.insert(key, inheritable);
+        } else {
+            self.directories.record.inheritable.remove(&key);
+        }
+        Ok(())
+    }
+
+    fn file<R: BufRead>(
+        &mut self,
+        entry: &Entry,
+        sparse: Option<&SparseMap>,
+        archive: &mut Archive<R>,
+    ) -> Result<(), UnpackError> {
+        let attributes = &entry.attributes;
+        // A new file belongs to root already, and its mode is exact: nothing more to set for most files. Changing the owner would
+        // take setuid bits away (chown(2)), so with one of them the mode comes last.
+        let is_plain = attributes.uid == 0 && attributes.gid == 0 && attributes.mode & 0o7000 == 0;
+        let mode = if is_plain { attributes.mode } else { 0o600 };
+        let (path, file) = self.replace(entry, Call::MakeFile, |at, name| at.make_file(name, mode))?;
+        let size = match sparse {
+            Some(map) => write_sparse(archive, &file, map, &path)?,
+            None => write_data(archive, &file, u64::MAX, &path)?,
+        };
+        self.counts.files += 1;
+        self.counts.bytes += size;
+        self.directories.record.bytes += sparse.map_or(size, |map| map.real_size);
+        if !is_plain {
+            confined::set_owner(&file, attributes.uid, attributes.gid)
+                .map_err(UnpackError::kernel(Call::SetOwner, &path))?;
+            confined::set_mode(&file, attributes.mode).map_err(UnpackError::kernel(Call::SetMode, &path))?;
+        }
+        // After the owner: changing that would drop file capabilities too.
+        for (name, value) in &attributes.xattrs {
+            self.set_xattr(&file, &path, name, value)?;
+        }
+        self.note_ids(attributes, &path);
+        confined::set_time(&file, attributes.mtime).map_err(UnpackError::kernel(Call::SetTime, &path))
+    }
+
+    fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
+        let (path, at) = self.replace(entry, Call::Symlink, |at, name| {
+            at.make_symlink(name, target)?;
+            Ok(Rc::clone(at))
+        })?;
+        self.counts.links += 1;
+        self.finish_named(entry, &path, &at)
+    }
+
+    fn node(&mut self, entry: &Entry, node: Node, device: (u32, u32)) -> Result<(), UnpackError> {
+        let (path, at) = self.replace(entry, Call::MakeNode, |at, name| {
+            at.make_node(name, node, 0o600, device)?;
+            Ok(Rc::clone(at))
+        })?;
+        self.counts.nodes += 1;
+        self.finish_named(entry, &path, &at)?;
+        // After the owner, as for files.
+        let name = split(&path).1;
+        at.change_mode(name, entry.attributes.mode).map_err(UnpackError::kernel(Call::SetMode, &path))
+    }
+
+    /// Owner and time of what cannot be opened. Links and special files get no extended attributes: the kernel keeps none of
+    /// the kinds that a layer may have on them (xattr(7)).
+    fn finish_named(&mut self, entry: &Entry, path: &[u8], at: &Dir) -> Result<(), UnpackError> {
+        let name = split(path).1;
+        let attributes = &entry.attributes;
+        if attributes.uid != 0 || attributes.gid != 0 {
+            at.change_owner(name, attributes.uid, attributes.gid)
+                .map_err(UnpackError::kernel(Call::SetOwner, path))?;
+        }
+        self.counts.dropped += attributes.xattrs.len() as u64;
+        self.note_ids(attributes, path);
+        at.change_time(name, attributes.mtime).map_err(UnpackError::kernel(Call::SetTime, path))
+    }
+
+    /// A hard link shares everything with its target, so the header's owner, mode and time are not applied. A target that this layer
+    /// does not have is a lower layer's: the link is made when the chain is known.
+    fn hard_link(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
+        let (target_parent, target_name) = split(target);
+        let found = match self.directories.existing(target_parent)? {
+            Some((parent, dir)) => {
+                let path = join(&parent, target_name);
+                let found = dir.look(target_name).map_err(UnpackError::kernel(Call::Stat, &path))?;
+                Some((path, dir, found))
+            }
+            None => None,
+        };
+        let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
+        let name = split(&entry.path).1;
+        let path = join(&parent, name);
+        self.counts.links += 1;
+        let (target_path, target_dir) = match found {
+            Some((target_path, _, _)) if target_path == path => {
+                return Err(UnpackError::Entry {
+                    path: escape(&entry.path),
+                    source: EntryError::LinkToItself,
+                });
+            }
+            Some((target_path, _, Found::Directory(_))) => {
+                return Err(UnpackError::LinkToDirectory {
+                    path: escape(&path),
+                    target: escape(&target_path),
+                });
+            }
+            Some((target_path, dir, Found::Symlink(_) | Found::Other(_))) => (target_path, dir),
+            Some((target_path, _, Found::Missing | Found::Whiteout)) => {
+                return self.link_to_lower(&parent, name, &target_path);
+            }
+            None => return self.link_to_lower(&parent, name, target),
+        };
+        self.directories.record.links.remove(&PathText(path.clone()));
+        let target_name = split(&target_path).1;
+        let mut linked = at.make_link(name, &target_dir, target_name);
+        if linked == Err(Errno::EXIST) {
+            self.directories.displace(&parent, name)?;
+            linked = at.make_link(name, &target_dir, target_name);
+        }
+        linked.map_err(UnpackError::kernel(Call::Link, &path))
+    }
+
+    fn link_to_lower(&mut self, parent: &[u8], name: &[u8], target: &[u8]) -> Result<(), UnpackError> {
+        self.directories.displace(parent, name)?;
+        let path = PathText(join(parent, name));
+        let target = PathText(target.to_vec());
+        self.directories.note(&path.0)?;
+        self.directories.note(&target.0)?;
+        // A link to such a link is a link to the same file.
+        let target = self.directories.record.links.get(&target).cloned().unwrap_or(target);
+        self.directories.record.links.insert(path, target);
+        Ok(())
+    }
+
+    /// Hides what lower layers have at the path. What this layer has there stays (OCI image spec, layer.md: whiteouts apply to
+    /// lower layers only), in whichever order the two come.
+    fn whiteout(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
+        let name = split(&entry.path).1;
+        let path = join(&parent, name);
+        self.counts.whiteouts += 1;
+        match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
+            Found::Missing if self.directories.record.links.contains_key(&PathText(path.clone())) => {}
+            Found::Missing => {
+                at.make_whiteout(name).map_err(UnpackError::kernel(Call::MakeNode, &path))?;
+                self.directories.record.inodes += 1;
+                let parent = PathText(parent);
+                if !self.directories.record.whiteouts.contains(&parent) {
+                    self.directories.note(&parent.0)?;
+                    self.directories.record.whiteouts.insert(parent);
+                }
+            }
+            Found::Directory(_) => {
+                let dir = self.directories.open_resolved(&path)?;
+                self.directories.mark_opaque(&path, &dir)?;
+            }
+            Found::Symlink(_) | Found::Whiteout | Found::Other(_) => {}
+        }
+        Ok(())
+    }
+
+    fn make_opaque(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        self.counts.whiteouts += 1;
+        let (path, dir) = self.directories.directory(&entry.path, entry.attributes.mtime)?;
+        if path.is_empty() {
+            // Overlay merges roots whatever their attributes say; the chain begins anew at this layer instead.
+            self.opaque = true;
+            return Ok(());
+        }
+        self.directories.mark_opaque(&path, &dir)
+    }
+
+    /// Makes something at the entry's path with `make`, after removing what is there; returns its path without links.
+    fn replace<T>(
+        &mut self,
+        entry: &Entry,
+        call: Call,
+        make: impl Fn(&Rc<Dir>, &[u8]) -> Result<T, Errno>,
+    ) -> Result<(Vec<u8>, T), UnpackError> {
+        let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
+        let name = split(&entry.path).1;
+        let path = join(&parent, name);
+        if !self.directories.record.links.is_empty() {
+            self.directories.record.links.remove(&PathText(path.clone()));
+        }
+        let mut made = make(&at, name);
+        if matches!(made, Err(Errno::EXIST)) {
+            self.directories.displace(&parent, name)?;
+            made = make(&at, name);
+        }
+        let made = made.map_err(UnpackError::kernel(call, &path))?;
+        self.directories.record.inodes += 1;
+        Ok((path, made))
+    }
+
+    /// A filesystem without `user.*` attributes or access lists loses them, as with docker; losing a capability is an error.
+    fn set_xattr(
+        &mut self,
+        file: impl std::os::fd::AsFd,
+        path: &[u8],
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(), UnpackError> {
+        match confined::set_xattr(file, name, value) {
+            Err(Errno::OPNOTSUPP) if !name.starts_with(b"security.") => {
+                self.counts.dropped += 1;
+                Ok(())
+            }
+            set => set.map_err(UnpackError::kernel(Call::SetXattr, path)),
+        }
+    }
+
+    fn note_ids(&mut self, attributes: &Attributes, path: &[u8]) {
+        for (kind, id) in [(IdKind::Uid, attributes.uid), (IdKind::Gid, attributes.gid)] {
+            if id >= HIGH_ID && self.high_ids.len() < HIGH_IDS_MAX {
+                self.high_ids.entry((kind, id)).or_insert_with(|| escape(path));
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(LayerRecord, Counts), UnpackError> {
+        self.remove_idle_whiteouts()?;
+        for (path, inheritable) in std::mem::take(&mut self.directories.record.inheritable) {
+            let dir = self.directories.open_resolved(&path.0)?;
+            if let Some(mode) = inheritable.mode {
+                confined::set_mode(&*dir, mode).map_err(UnpackError::kernel(Call::SetMode, &path.0))?;
+            }
+            if let Some(value) = inheritable.xattr {
+                self.set_xattr(&*dir, &path.0, b"system.posix_acl_default", &value)?;
+            }
+        }
+        self.directories.close()?;
+        let record = self.directories.record;
+        let high_ids =
+            self.high_ids.into_iter().map(|((kind, id), path)| HighId { kind, id, path }).collect();
+        let layer = LayerRecord {
+            version: RECORD_VERSION,
+            boot: String::new(),
+            size: self.size,
+            inodes: record.inodes,
+            bytes: record.bytes,
+            opaque: self.opaque,
+            implicit: record.implicit,
+            whiteouts: record.whiteouts,
+            links: record.links,
+            high_ids,
+        };
+        Ok((layer, self.counts))
+    }
+
+    /// Below an opaque directory nothing of lower layers shows, so a whiteout hides nothing there; overlay would show it as a name
+    /// that nothing can open, because it filters whiteouts only where it merges.
+    fn remove_idle_whiteouts(&mut self) -> Result<(), UnpackError> {
+        let record = &self.directories.record;
+        let is_hidden = |path: &[u8]| {
+            let mut path = path;
+            while !path.is_empty() {
+                if record.opaque.contains(&PathText(path.to_vec())) {
+                    return true;
+                }
+                path = split(path).0;
+            }
+            self.opaque
+        };
+        let idle: Vec<PathText> =
+            record.whiteouts.iter().filter(|path| is_hidden(&path.0)).cloned().collect();
+        for path in idle {
+            let dir = self.directories.open_resolved(&path.0)?;
+            for (name, _) in dir.list().map_err(UnpackError::kernel(Call::Open, &path.0))? {
+                if let Found::Whiteout = dir.look(&name).map_err(UnpackError::kernel(Call::Stat, &path.0))? {
+                    self.directories.displace(&path.0, &name)?;
+                }
+            }
+            self.directories.record.whiteouts.remove(&path);
+        }
+        Ok(())
+    }
+}
+
+impl UnpackError {
+    /// What `map_err` needs for a system call on `path`.
+    pub(crate) fn kernel(call: Call, path: &[u8]) -> impl FnOnce(Errno) -> Self {
+        move |error| Self::Kernel { call, path: escape(path), source: error.into() }
+    }
+}
+
+/// Writes at most `limit` bytes of the current member's data to `file`; returns how many there were.
+fn write_data<R: BufRead>(
+    archive: &mut Archive<R>,
+    file: &OwnedFd,
+    limit: u64,
+    path: &[u8],
+) -> Result<u64, UnpackError> {
+    let mut written = 0;
+    while written < limit {
+        let position = archive.position();
+        let piece = archive.data().map_err(|error| TarError::reading(position, error))?;
+        let count = piece.len().min(usize::try_from(limit - written).unwrap_or(usize::MAX));
+        if count == 0 {
+            break;
+        }
+        confined::write_all(file, &piece[..count]).map_err(UnpackError::kernel(Call::Write, path))?;
+        archive.consume(count);
+        written += count as u64;
+    }
+    Ok(written)
+}
+
+fn write_sparse<R: BufRead>(
+    archive: &mut Archive<R>,
+    file: &OwnedFd,
+    map: &SparseMap,
+    path: &[u8],
+) -> Result<u64, UnpackError> {
+    let mut written = 0;
+    for segment in &map.segments {
+        confined::seek_to(file, segment.offset).map_err(UnpackError::kernel(Call::Write, path))?;
+        written += write_data(archive, file, segment.length, path)?;
+    }
+    confined::set_size(file, map.real_size).map_err(UnpackError::kernel(Call::Write, path))?;
+    Ok(written)
+}

@@ -1,0 +1,115 @@
+//! A blob on its way: counted, hashed and written to the store while it is read.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::LayerError;
+use crate::archive::confined::write_all;
+use crate::digest::{Digest, Hasher};
+
+/// Where a blob's bytes come from, piece by piece.
+pub(crate) trait Pieces {
+    /// The next piece, never empty; `None` at the end.
+    fn next_piece(&mut self) -> io::Result<Option<Bytes>>;
+}
+
+/// A part of a file.
+pub(crate) struct FilePieces {
+    file: File,
+    offset: u64,
+    left: u64,
+}
+
+/// Large enough that system calls do not count, small enough to stay in a cache.
+const PIECE: usize = 128 * 1024;
+
+impl FilePieces {
+    /// `length` bytes of `file` from `offset`.
+    pub(crate) fn new(file: File, offset: u64, length: u64) -> Self {
+        Self { file, offset, left: length }
+    }
+}
+
+impl Pieces for FilePieces {
+    fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
+        use std::os::unix::fs::FileExt;
+        let length = PIECE.min(usize::try_from(self.left).unwrap_or(PIECE));
+        let mut piece = vec![0; length];
+        let count = self.file.read_at(&mut piece, self.offset)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        piece.truncate(count);
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(Some(piece.into()))
+    }
+}
+
+/// Reads a blob from its pieces.
+pub(crate) struct BlobReader<'a, P> {
+    pieces: P,
+    piece: Bytes,
+    copy: Option<&'a File>,
+    hasher: Hasher,
+    read: &'a AtomicU64,
+    has_failed: bool,
+}
+
+impl<'a, P: Pieces> BlobReader<'a, P> {
+    /// Everything read goes to `copy` too; `read` counts it, for whoever watches.
+    pub(crate) fn new(pieces: P, copy: Option<&'a File>, read: &'a AtomicU64) -> Self {
+        Self { pieces, piece: Bytes::new(), copy, hasher: Hasher::default(), read, has_failed: false }
+    }
+
+    /// Whether an error came from here, and not from what reads this.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Reads what is left, and gives the digest of all.
+    pub(crate) fn finish(mut self) -> Result<(Digest, u64), LayerError> {
+        loop {
+            let length = self.fill_buf().map_err(LayerError::Read)?.len();
+            if length == 0 {
+                return Ok((self.hasher.finish(), self.read.load(Ordering::Relaxed)));
+            }
+            self.consume(length);
+        }
+    }
+}
+
+impl<P: Pieces> BufRead for BlobReader<'_, P> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.piece.is_empty() {
+            self.has_failed = true;
+            if let Some(piece) = self.pieces.next_piece()? {
+                if let Some(copy) = self.copy {
+                    write_all(copy, &piece)?;
+                }
+                self.hasher.update(&piece);
+                self.read.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                self.piece = piece;
+            }
+            self.has_failed = false;
+        }
+        Ok(&self.piece)
+    }
+
+    fn consume(&mut self, count: usize) {
+        drop(self.piece.split_to(count));
+    }
+}
+
+impl<P: Pieces> Read for BlobReader<'_, P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let piece = self.fill_buf()?;
+        let count = piece.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&piece[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}

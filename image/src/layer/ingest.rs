@@ -1,0 +1,122 @@
+//! How one layer gets into the store, for pull and load alike.
+
+use std::sync::atomic::AtomicU64;
+
+use super::blob::Pieces;
+use super::inflate::Compression;
+use super::{Expected, LayerError, Passed, Target, pass};
+use crate::archive::unpack::UnpackOptions;
+use crate::digest::Digest;
+use crate::limits::Limits;
+use crate::store::StoreError;
+use crate::store::session::{Claim, Ingest, Session, Shelf};
+
+/// What has to be done about a layer.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Nothing: layer and blob are there.
+    Nothing,
+    /// Somebody else is at it: ask again.
+    Wait,
+    /// Work, in this directory.
+    Work(Work),
+}
+
+/// A layer to be made, or only its blob.
+#[derive(Debug)]
+pub(crate) struct Work {
+    ingest: Ingest,
+    unpack: bool,
+    /// The store has the blob's bytes, but nobody has vouched for them.
+    pub(crate) has_blob: bool,
+}
+
+/// A layer's blob, once it is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerBlob {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) compression: Compression,
+}
+
+/// Why a layer did not get into the store.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The layer is not what it should be.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Session<'_> {
+    /// Decides what has to be done about a layer. Never waits.
+    pub(crate) fn task(&self, expected: Expected) -> Result<Task, StoreError> {
+        let (ingest, unpack) = match self.claim(Shelf::Layers, expected.diff_id)? {
+            Claim::Busy => return Ok(Task::Wait),
+            Claim::Fresh(ingest) => (ingest, true),
+            Claim::Present => match expected.blob {
+                // Whose digest nobody knows is read to find it out.
+                None => (self.scratch()?, false),
+                Some((blob, _)) => match self.claim_blob(blob)? {
+                    Claim::Present => return Ok(Task::Nothing),
+                    Claim::Busy => return Ok(Task::Wait),
+                    Claim::Fresh(ingest) => (ingest, false),
+                },
+            },
+        };
+        let has_blob = match expected.blob {
+            Some((blob, size)) => self.blob_size(blob)? == Some(size),
+            None => false,
+        };
+        Ok(Task::Work(Work { ingest, unpack, has_blob }))
+    }
+
+    /// Does it: passes the blob through, and puts what it gave where others find it. What is not whole is removed.
+    pub(crate) fn work(
+        &self,
+        work: Work,
+        pieces: impl Pieces,
+        expected: Expected,
+        options: UnpackOptions,
+        limits: &Limits,
+        read: &AtomicU64,
+    ) -> Result<LayerBlob, IngestError> {
+        let Work { ingest, unpack, has_blob } = work;
+        let passed = prepare_and_pass(&ingest, unpack, has_blob, pieces, expected, options, limits, read);
+        let Passed { blob, blob_size, compression, record } = match passed {
+            Ok(passed) => passed,
+            Err(error) => {
+                // The layer's error is the cause; a directory that stays is found by the next sweep.
+                let _removed = ingest.discard(self.store());
+                return Err(error);
+            }
+        };
+        if !has_blob {
+            self.publish_blob(&ingest, blob)?;
+        }
+        match record {
+            Some(record) => self.publish(ingest, Shelf::Layers, expected.diff_id, record)?,
+            None => ingest.discard(self.store())?,
+        }
+        Ok(LayerBlob { digest: blob, size: blob_size, compression })
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one step of the function above, with everything that it has")]
+fn prepare_and_pass(
+    ingest: &Ingest,
+    unpack: bool,
+    has_blob: bool,
+    pieces: impl Pieces,
+    expected: Expected,
+    options: UnpackOptions,
+    limits: &Limits,
+    read: &AtomicU64,
+) -> Result<Passed, IngestError> {
+    let place = ingest.place();
+    let blob = if has_blob { None } else { Some(place.make_file("blob").map_err(StoreError::from)?) };
+    let tree = if unpack { Some(place.make_tree("tree").map_err(StoreError::from)?) } else { None };
+    Ok(pass(pieces, expected, Target { blob: blob.as_ref(), tree }, options, limits, read)?)
+}

@@ -1,0 +1,50 @@
+//! Where a container's files come from: references, registries, layers and the store.
+//!
+//! ```text
+//! pull:  reference → registry → manifest → layers, each in one pass:
+//!            download → digest → inflate → diff id → unpack        → store
+//! load:  archive (docker's or OCI's) → the same pass               → store
+//! run:   Store::open → Store::resolve → Image { config, layers }
+//! ```
+//!
+//! What comes from an image is hostile: `archive` decides what its entries may mean and unpacks them so that nothing can lie
+//! outside; digests and sizes are verified before anything becomes visible. This crate knows neither containers nor networks
+//! of containers, prints nothing, and reads no environment.
+
+pub mod reference;
+
+pub mod digest;
+
+pub mod platform;
+
+pub mod limits;
+
+mod manifest;
+
+mod archive;
+mod layer;
+mod load;
+mod progress;
+mod store;
+
+mod op;
+
+pub use archive::{
+    Call, EntryError, ExtraError, HighId, IdKind, NumberError, PaxError, Segment, SparseError, TarError,
+    TarErrorKind, Time, UnpackError,
+};
+pub use digest::Digest;
+pub use layer::LayerError;
+pub use layer::inflate::Compression;
+pub use layer::ingest::IngestError;
+pub use limits::Limits;
+pub use load::{LoadError, LoadOptions, Loaded, load};
+pub use manifest::{ConfigError, ManifestError};
+pub use op::OpError;
+pub use platform::Platform;
+pub use progress::{Event, LayerInfo, LayerState};
+pub use reference::Reference;
+pub use store::chain::StackError;
+pub use store::commit::Renamed;
+pub use store::image::Image;
+pub use store::{Pin, ResolveError, Store, StoreError};

@@ -1,0 +1,55 @@
+//! What a pull or load tells while it works; how that looks is the caller's matter. PURE.
+
+use std::time::Duration;
+
+use crate::digest::Digest;
+
+/// Something happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// The image's layers are known, bottom first. Comes once, before every [`Event::Layer`].
+    Layers(&'a [LayerInfo]),
+    /// One layer went on; `index` is its place among the layers.
+    Layer {
+        /// Its place in [`Event::Layers`].
+        index: usize,
+        /// How it goes.
+        state: LayerState<'a>,
+    },
+}
+
+/// A layer before it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// The blob's digest; docker shows its first twelve digits. For a loaded layer the diff id.
+    pub id: Digest,
+    /// The blob's size in bytes.
+    pub size: u64,
+}
+
+/// How a layer goes.
+#[derive(Debug, Clone, Copy)]
+pub enum LayerState<'a> {
+    /// The store has it.
+    Exists,
+    /// Another process is getting it.
+    Waiting,
+    /// Bytes of the blob arrive; so many have.
+    Downloading {
+        /// Bytes so far.
+        done: u64,
+    },
+    /// The connection failed and is tried again.
+    Retrying {
+        /// The attempt to come, 2 or more.
+        attempt: u32,
+        /// How long until then.
+        wait: Duration,
+        /// Why.
+        cause: &'a str,
+    },
+    /// All bytes are there; the last of them are being unpacked.
+    Unpacking,
+    /// Verified and in the store.
+    Done,
+}

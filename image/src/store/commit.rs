@@ -1,0 +1,82 @@
+//! The moment an image becomes visible.
+//!
+//! Its layers and blobs are in the store already, without a name. First the whole filesystem is flushed, then the small files are
+//! written, and last the index: whatever happens on the way, the store shows the image whole or not at all.
+
+use super::chain::StackError;
+use super::disk::Hold;
+use super::image::{IMAGE_VERSION, ImageRecord};
+use super::index::ManifestDescriptor;
+use super::session::Session;
+use super::{BLOBS, IMAGES, StoreError};
+use crate::digest::Digest;
+use crate::op::step;
+use crate::reference::Reference;
+
+/// An image whose layers and blobs are in the store.
+#[derive(Debug)]
+pub(crate) struct NewImage {
+    pub(crate) config: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) media_type: String,
+    pub(crate) diff_ids: Vec<Digest>,
+    pub(crate) names: Vec<Reference>,
+}
+
+/// A name that an image took from another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renamed {
+    /// The name.
+    pub name: Reference,
+    /// The image that had it.
+    pub from: Digest,
+}
+
+impl NewImage {
+    pub(crate) fn id(&self) -> Digest {
+        Digest::of(&self.config)
+    }
+}
+
+impl Session<'_> {
+    /// Makes the images visible, all at once.
+    pub(crate) fn commit(&self, images: &[NewImage]) -> Result<Vec<Renamed>, StackError> {
+        let stacks = images.iter().map(|image| self.stack(&image.diff_ids)).collect::<Result<Vec<_>, _>>()?;
+        let place = self.store.place();
+        step("Let the disk have everything before anything refers to it");
+        place.sync_filesystem().map_err(StoreError::from)?;
+        step("Make the image visible");
+        let _lock = self.store.lock(Hold::Exclusive)?;
+        let blobs = place.enter(BLOBS).map_err(StoreError::from)?;
+        let records = place.enter(IMAGES).map_err(StoreError::from)?;
+        let mut index = self.store.index()?;
+        let mut renamed = Vec::new();
+        for (image, stack) in images.iter().zip(stacks) {
+            let manifest = Digest::of(&image.manifest);
+            for (digest, bytes) in [(image.id(), &image.config), (manifest, &image.manifest)] {
+                if !self.is_settled(digest) || self.blob_size(digest)?.is_none() {
+                    blobs.write_whole(&digest.hex(), bytes).map_err(StoreError::from)?;
+                }
+            }
+            let config =
+                serde_json::from_slice(&image.config).expect("a configuration that was parsed before");
+            let record = ImageRecord {
+                version: IMAGE_VERSION,
+                manifest,
+                size: stack.size,
+                layers: stack.layers,
+                high_ids: stack.high_ids,
+                config,
+            };
+            let json = serde_json::to_vec(&record).expect("strings and numbers become JSON");
+            records.write_whole(&format!("{}.json", image.id().hex()), &json).map_err(StoreError::from)?;
+            let size = image.manifest.len() as u64;
+            let descriptor =
+                ManifestDescriptor { media_type: image.media_type.clone(), digest: manifest, size };
+            let taken = index.add(image.id(), &descriptor, &image.names);
+            renamed.extend(taken.into_iter().map(|(name, from)| Renamed { name, from }));
+        }
+        self.store.write_index(&index)?;
+        Ok(renamed)
+    }
+}

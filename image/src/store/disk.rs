@@ -1,0 +1,378 @@
+//! The door to the store's own files: narrated, and safe against power loss.
+//!
+//! Whatever others may read is written to a temporary name, flushed, and renamed; afterwards the directory is flushed too (fsync(2):
+//! syncing a file does not sync its name). Every lock is a `flock(2)`: the kernel gives it back when its holder dies.
+
+#![expect(clippy::disallowed_methods, reason = "this is the door that the lint points to")]
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::Errno;
+
+use crate::archive::confined::{self, Dir};
+use crate::op::{Op, OpError};
+
+/// A directory of the store: open, and with its path for messages.
+#[derive(Debug)]
+pub(crate) struct Place {
+    dir: Dir,
+    path: PathBuf,
+}
+
+/// A lock on a file or a directory, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: OwnedFd,
+}
+
+/// How a lock is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Shared,
+    Exclusive,
+}
+
+impl Place {
+    /// Opens the directory at `path`, the store's root; `None` where nothing is.
+    pub(crate) fn open_root(path: &Path) -> Result<Option<Self>, OpError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = Op {
+            call: format_args!("open({path:?}, O_DIRECTORY)"),
+            shell: format_args!("ls -d {}", path.display()),
+        }
+        .perform(|| match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        Ok(opened.map(|dir| Self { dir: Dir::new(dir), path: path.to_owned() }))
+    }
+
+    /// Makes the directory at `path` and the missing ones above it, for their owner alone (CVE-2021-41091: setuid files of images).
+    pub(crate) fn make_root(path: &Path) -> Result<(), OpError> {
+        use std::os::unix::fs::DirBuilderExt;
+        Op {
+            call: format_args!("mkdir({path:?}, 0700)"),
+            shell: format_args!("mkdir -p -m 700 {}", path.display()),
+        }
+        .perform(|| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path))
+    }
+
+    /// A directory inside this one.
+    pub(crate) fn enter(&self, name: &str) -> Result<Self, OpError> {
+        let path = self.path.join(name);
+        let dir = Op {
+            call: format_args!("openat({path:?}, O_DIRECTORY)"),
+            shell: format_args!("cd {}", path.display()),
+        }
+        .perform(|| self.dir.beneath(name.as_bytes()))?;
+        Ok(Self { dir, path })
+    }
+
+    /// The same, `None` if it does not exist.
+    pub(crate) fn enter_if_there(&self, name: &str) -> Result<Option<Self>, OpError> {
+        match self.enter(name) {
+            Err(error) if error.errno() == Errno::NOENT.raw_os_error() => Ok(None),
+            entered => entered.map(Some),
+        }
+    }
+
+    /// Makes a directory; one that exists is fine.
+    pub(crate) fn make_dir(&self, name: &str, mode: u32) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        Op {
+            call: format_args!("mkdirat({path:?}, {mode:#o})"),
+            shell: format_args!("mkdir -m {mode:o} {}", path.display()),
+        }
+        .perform(|| match self.dir.make_dir(name.as_bytes(), mode) {
+            Err(Errno::EXIST) => Ok(()),
+            made => made,
+        })
+    }
+
+    /// Makes the directory that a layer is unpacked into: owned by root, 0755, with nothing inherited from above, neither a group
+    /// nor an access list.
+    pub(crate) fn make_tree(&self, name: &str) -> Result<Dir, OpError> {
+        let path = self.path.join(name);
+        Op {
+            call: format_args!("mkdirat({path:?}, 0755)"),
+            shell: format_args!("install -d -m 755 -o 0 -g 0 {}", path.display()),
+        }
+        .perform(|| {
+            self.dir.make_dir(name.as_bytes(), 0o755)?;
+            let tree = self.dir.open(name.as_bytes())?;
+            for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+                match rustix::fs::fremovexattr(&tree, list) {
+                    Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            confined::set_owner(&tree, 0, 0)?;
+            confined::set_mode(&tree, 0o755)?;
+            Ok(tree)
+        })
+    }
+
+    /// A small file's content; `None` if there is no such file.
+    pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut file = match self.dir.open_file(name.as_bytes()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Writes a file whole: nobody ever sees a part of it, not even after a power loss.
+    pub(crate) fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        let temporary = format!(".{name}.new");
+        Op {
+            call: format_args!("write({path:?}, {} bytes); fsync; rename", bytes.len()),
+            shell: format_args!("cat > {0}.new; sync {0}.new; mv {0}.new {0}", path.display()),
+        }
+        .perform(|| {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&self.dir, temporary.as_str(), flags, Mode::from_raw_mode(0o600))?;
+            confined::write_all(&file, bytes)?;
+            rustix::fs::fsync(&file)?;
+            rustix::fs::renameat(&self.dir, temporary.as_str(), &self.dir, name)?;
+            rustix::fs::fsync(&self.dir)
+        })
+    }
+
+    /// Writes a file whole, but leaves it to a later flush of the filesystem to make it last.
+    pub(crate) fn write_unsynced(&self, name: &str, bytes: &[u8]) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Op {
+            call: format_args!("write({path:?}, {} bytes)", bytes.len()),
+            shell: format_args!("cat > {}", path.display()),
+        }
+        .perform(|| {
+            let file = rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o600))?;
+            confined::write_all(&file, bytes)
+        })
+    }
+
+    /// Makes a new file for writing, open for reading too.
+    pub(crate) fn make_file(&self, name: &str) -> Result<File, OpError> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Op { call: format_args!("openat({path:?}, O_CREAT)"), shell: format_args!("> {}", path.display()) }
+            .perform(|| rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o600)))
+            .map(File::from)
+    }
+
+    /// Opens a file for reading; `None` if there is none.
+    pub(crate) fn open_file(&self, name: &str) -> Result<Option<File>, OpError> {
+        let path = self.path.join(name);
+        Op { call: format_args!("openat({path:?}, O_RDONLY)"), shell: format_args!("cat {}", path.display()) }
+            .perform(|| match self.dir.open_file(name.as_bytes()) {
+                Ok(file) => Ok(Some(File::from(file))),
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error),
+            })
+    }
+
+    /// Moves something to `to/new_name`, which must not exist; `false` if it does.
+    pub(crate) fn rename(&self, name: &str, to: &Self, new_name: &str) -> Result<bool, OpError> {
+        let (from, target) = (self.path.join(name), to.path.join(new_name));
+        Op {
+            call: format_args!("renameat2({from:?}, {target:?}, RENAME_NOREPLACE)"),
+            shell: format_args!("mv -nT {} {}", from.display(), target.display()),
+        }
+        .perform(|| {
+            match rustix::fs::renameat_with(&self.dir, name, &to.dir, new_name, RenameFlags::NOREPLACE) {
+                Ok(()) => Ok(true),
+                Err(Errno::EXIST) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// Moves something to `to/new_name`, over what is there.
+    pub(crate) fn replace(&self, name: &str, to: &Self, new_name: &str) -> Result<(), OpError> {
+        let (from, target) = (self.path.join(name), to.path.join(new_name));
+        Op {
+            call: format_args!("renameat({from:?}, {target:?})"),
+            shell: format_args!("mv -T {} {}", from.display(), target.display()),
+        }
+        .perform(|| rustix::fs::renameat(&self.dir, name, &to.dir, new_name))
+    }
+
+    /// Removes a file; none is fine.
+    pub(crate) fn remove_file(&self, name: &str) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        Op { call: format_args!("unlinkat({path:?})"), shell: format_args!("rm -f {}", path.display()) }
+            .perform(|| match self.dir.remove(name.as_bytes()) {
+                Err(Errno::NOENT) => Ok(()),
+                removed => removed,
+            })
+    }
+
+    /// Removes a file or a directory with all it holds; nothing there is fine.
+    pub(crate) fn remove_all(&self, name: &str) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        Op { call: format_args!("unlinkat({path:?}, …)"), shell: format_args!("rm -rf {}", path.display()) }
+            .perform(|| match self.dir.remove(name.as_bytes()) {
+                // unlink(2): EISDIR; EPERM is POSIX's answer.
+                Err(Errno::ISDIR | Errno::PERM) => self.dir.remove_tree(name.as_bytes(), &mut |_| ()),
+                Err(Errno::NOENT) => Ok(()),
+                removed => removed,
+            })
+    }
+
+    /// The names in this directory, sorted.
+    pub(crate) fn names(&self) -> Result<Vec<String>, OpError> {
+        let path = &self.path;
+        let list = Op {
+            call: format_args!("getdents64({path:?})"),
+            shell: format_args!("ls -A {}", path.display()),
+        }
+        .perform(|| self.dir.list())?;
+        // What is no UTF-8 was not made here, and is left alone.
+        let mut names: Vec<String> =
+            list.into_iter().filter_map(|(name, _)| String::from_utf8(name).ok()).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Flushes the whole filesystem (syncfs(2)): one call instead of one fsync for each file.
+    pub(crate) fn sync_filesystem(&self) -> Result<(), OpError> {
+        let path = &self.path;
+        Op { call: format_args!("syncfs({path:?})"), shell: format_args!("sync -f {}", path.display()) }
+            .perform(|| rustix::fs::syncfs(&self.dir))
+    }
+
+    /// Takes the lock `name`, a file made if need be, and waits for it.
+    pub(crate) fn lock(&self, name: &str, hold: Hold) -> Result<Lock, OpError> {
+        let file = self.lock_file(name)?;
+        let path = self.path.join(name);
+        self.flock(&path, file, hold)
+    }
+
+    /// Takes the lock `name` if nobody holds it.
+    pub(crate) fn try_lock(&self, name: &str, hold: Hold) -> Result<Option<Lock>, OpError> {
+        let file = self.lock_file(name)?;
+        let path = self.path.join(name);
+        self.try_flock(&path, file, hold)
+    }
+
+    /// Locks the directory `name` itself, exclusively, if nobody has; `None` if somebody has, or it vanished meanwhile.
+    ///
+    /// The lock belongs to the directory and not to its name: it stays with it when it is renamed.
+    pub(crate) fn try_lock_dir(&self, name: &str) -> Result<Option<(Self, Lock)>, OpError> {
+        let Some(place) = self.enter_if_there(name)? else { return Ok(None) };
+        let again = place.dir.as_fd().try_clone_to_owned().map_err(|source| OpError {
+            call: format!("fcntl({:?}, F_DUPFD_CLOEXEC)", place.path),
+            source,
+        })?;
+        let Some(lock) = self.try_flock(&place.path, again, Hold::Exclusive)? else { return Ok(None) };
+        Ok(if self.is(name, &place)? { Some((place, lock)) } else { None })
+    }
+
+    /// Whether `name` is still the directory `place`.
+    pub(crate) fn is(&self, name: &str, place: &Self) -> Result<bool, OpError> {
+        let path = self.path.join(name);
+        let identity = |stat: &Stat| (stat.st_dev, stat.st_ino);
+        Op { call: format_args!("fstatat({path:?})"), shell: format_args!("stat {}", path.display()) }
+            .perform(|| {
+                let here = place.dir.stat()?;
+                match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(there) => Ok(identity(&here) == identity(&there)),
+                    Err(Errno::NOENT) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })
+    }
+
+    /// Size of a regular file; `None` if there is none.
+    pub(crate) fn file_size(&self, name: &str) -> io::Result<Option<u64>> {
+        match self.dir.stat_of(name.as_bytes()) {
+            Ok(stat) => Ok(u64::try_from(stat.st_size).ok()),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether something of that name exists.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, OpError> {
+        let path = self.path.join(name);
+        Op { call: format_args!("fstatat({path:?})"), shell: format_args!("stat {}", path.display()) }
+            .perform(|| match self.dir.stat_of(name.as_bytes()) {
+                Ok(_) => Ok(true),
+                Err(Errno::NOENT) => Ok(false),
+                Err(error) => Err(error),
+            })
+    }
+
+    pub(crate) fn into_dir(self) -> Dir {
+        self.dir
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock_file(&self, name: &str) -> Result<OwnedFd, OpError> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Op {
+            call: format_args!("openat({path:?}, O_CREAT)"),
+            shell: format_args!("touch {}", path.display()),
+        }
+        .perform(|| rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o600)))
+    }
+
+    fn flock(&self, path: &Path, file: OwnedFd, hold: Hold) -> Result<Lock, OpError> {
+        let (operation, name, option) = match hold {
+            Hold::Shared => (FlockOperation::LockShared, "LOCK_SH", "-s"),
+            Hold::Exclusive => (FlockOperation::LockExclusive, "LOCK_EX", "-x"),
+        };
+        Op {
+            call: format_args!("flock({path:?}, {name})"),
+            shell: format_args!("flock {option} {}", path.display()),
+        }
+        .perform(|| retry_interrupted(|| rustix::fs::flock(&file, operation)))?;
+        Ok(Lock { _file: file })
+    }
+
+    fn try_flock(&self, path: &Path, file: OwnedFd, hold: Hold) -> Result<Option<Lock>, OpError> {
+        let (operation, name, option) = match hold {
+            Hold::Shared => (FlockOperation::NonBlockingLockShared, "LOCK_SH", "-s"),
+            Hold::Exclusive => (FlockOperation::NonBlockingLockExclusive, "LOCK_EX", "-x"),
+        };
+        let is_held = Op {
+            call: format_args!("flock({path:?}, {name} | LOCK_NB)"),
+            shell: format_args!("flock {option} -n {}", path.display()),
+        }
+        .perform(|| match retry_interrupted(|| rustix::fs::flock(&file, operation)) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error),
+        })?;
+        Ok(is_held.then_some(Lock { _file: file }))
+    }
+}
+
+impl AsFd for Place {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+fn retry_interrupted(mut act: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    loop {
+        match act() {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One image of the store: what `run` needs of it, in one small file.
+//!
+//! `images/<id>.json` repeats the configuration and lists the layers' directories, so that finding an image reads two files, and
+//! scans nothing. It is written before the index refers to the image; a promise on disk, versioned.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::ImageConfiguration;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::archive::HighId;
+use crate::digest::Digest;
+use crate::reference::Reference;
+
+/// An image that is in the store, whole.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Docker's image id: the digest of the configuration.
+    pub id: Digest,
+    /// Its names with a tag, in the order in which they came.
+    pub tags: Vec<Reference>,
+    /// Its names with a digest: what it was pulled as.
+    pub pinned: Vec<Reference>,
+    /// The digest of its manifest; the manifest is the blob of that name.
+    pub manifest: Digest,
+    /// The configuration.
+    pub config: ImageConfiguration,
+    /// The layers' directories for overlay, topmost first. Ids in them are 0-based.
+    pub layers: Vec<PathBuf>,
+    /// Owners and groups of 65536 and more that occur in the layers, each with a file that has it.
+    pub high_ids: Vec<HighId>,
+    /// Sum of the unpacked sizes of its layers in bytes, as docker counts it.
+    pub size: u64,
+}
+
+/// `images/<id>.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    pub(crate) version: u32,
+    pub(crate) manifest: Digest,
+    pub(crate) size: u64,
+    /// Relative to the store's root, topmost first: `layers/<diff id>`, `chains/<chain id>`.
+    pub(crate) layers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) high_ids: Vec<HighId>,
+    /// The configuration, byte for byte as its digest has it if that was compact JSON.
+    pub(crate) config: Box<RawValue>,
+}
+
+/// The version of [`ImageRecord`] that this code writes and reads.
+pub(crate) const IMAGE_VERSION: u32 = 1;
+
+impl ImageRecord {
+    /// The image, with its names.
+    pub(crate) fn into_image(
+        self,
+        id: Digest,
+        names: Vec<&Reference>,
+        root: &Path,
+    ) -> serde_json::Result<Image> {
+        let (pinned, tags) = names.into_iter().cloned().partition(|name: &Reference| name.digest().is_some());
+        Ok(Image {
+            id,
+            tags,
+            pinned,
+            manifest: self.manifest,
+            config: serde_json::from_str(self.config.get())?,
+            layers: self.layers.iter().map(|layer| tree_of(root, layer)).collect(),
+            high_ids: self.high_ids,
+            size: self.size,
+        })
+    }
+}
+
+/// The directory with the files of a layer or of a chain's extra layer.
+fn tree_of(root: &Path, layer: &str) -> PathBuf {
+    root.join(layer).join("tree")
+}

@@ -1,0 +1,370 @@
+//! `index.json`: which images the store has, and by which names. PURE.
+//!
+//! An OCI image index (image-layout.md) of one descriptor for each name. Names are in the annotation that every OCI tool reads; the
+//! image's id stands beside it, so that a look-up needs no other file. Descriptors that other tools put there are kept as they are and
+//! not shown: mini has not unpacked them.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::digest::Digest;
+use crate::reference::{Reference, is_identifier};
+
+/// `index.json`, parsed.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) entries: Vec<IndexEntry>,
+    /// What other tools wrote.
+    foreign: Vec<Box<RawValue>>,
+}
+
+/// One name of one image; an image without names has one entry without a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    /// The image's id: the digest of its configuration.
+    pub(crate) id: Digest,
+    pub(crate) name: Option<Reference>,
+    pub(crate) manifest: ManifestDescriptor,
+}
+
+/// Where an image's manifest is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ManifestDescriptor {
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+}
+
+/// How an image was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FoundBy {
+    Name,
+    Id,
+}
+
+/// Why a name leads to no image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotFound {
+    Missing,
+    Ambiguous(Vec<Digest>),
+}
+
+/// The OCI annotation for a descriptor's name (annotations.md).
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The image's id.
+const ID: &str = "io.github.mini-containers.image.id";
+/// A name by digest, which OCI's annotation cannot hold: the digest may be an index's and not the manifest's.
+const PINNED: &str = "io.github.mini-containers.image.pinned";
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexFile<'a> {
+    schema_version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    media_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    manifests: Vec<&'a RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor<'a> {
+    #[serde(flatten)]
+    manifest: ManifestDescriptor,
+    #[serde(borrow)]
+    annotations: Annotations<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Annotations<'a> {
+    #[serde(
+        rename = "org.opencontainers.image.ref.name",
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow
+    )]
+    ref_name: Option<Cow<'a, str>>,
+    #[serde(rename = "io.github.mini-containers.image.id")]
+    id: Digest,
+    #[serde(
+        rename = "io.github.mini-containers.image.pinned",
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow
+    )]
+    pinned: Option<Cow<'a, str>>,
+}
+
+impl Index {
+    /// Reads `index.json`.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let file: IndexFile<'_> = serde_json::from_slice(bytes)?;
+        let mut index = Self::default();
+        for raw in file.manifests {
+            match IndexEntry::parse(raw.get()) {
+                Some(entry) => index.entries.push(entry),
+                None => index.foreign.push(raw.to_owned()),
+            }
+        }
+        Ok(index)
+    }
+
+    /// The content of `index.json`.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let ours: Vec<Box<RawValue>> = self.entries.iter().map(IndexEntry::to_raw).collect();
+        let file = IndexFile {
+            schema_version: 2,
+            media_type: Some("application/vnd.oci.image.index.v1+json".into()),
+            manifests: ours.iter().chain(&self.foreign).map(|raw| &**raw).collect(),
+        };
+        serde_json::to_vec(&file).expect("strings and numbers become JSON")
+    }
+
+    /// Docker's look-up: a full id, then a name, then the unique prefix of an id.
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        reference: Option<&Reference>,
+    ) -> Result<(Digest, FoundBy), NotFound> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        if is_identifier(digits) {
+            let id = self.entries.iter().map(|entry| entry.id).find(|id| id.hex() == digits);
+            return id.map(|id| (id, FoundBy::Id)).ok_or(NotFound::Missing);
+        }
+        if let Some(entry) = reference.and_then(|reference| self.named(reference)) {
+            return Ok((entry.id, FoundBy::Name));
+        }
+        if digits.is_empty() || !digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(NotFound::Missing);
+        }
+        let mut ids: Vec<Digest> =
+            self.entries.iter().map(|entry| entry.id).filter(|id| id.hex().starts_with(digits)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        match ids.as_slice() {
+            [] => Err(NotFound::Missing),
+            [id] => Ok((*id, FoundBy::Id)),
+            _ => Err(NotFound::Ambiguous(ids)),
+        }
+    }
+
+    /// The entry of a name. With a digest the tag does not count: it may have moved on, the digest cannot.
+    pub(crate) fn named(&self, reference: &Reference) -> Option<&IndexEntry> {
+        let wanted = match reference.digest() {
+            Some(digest) => reference.pinned(digest),
+            None => reference.clone().with_default_tag(),
+        };
+        self.entries.iter().find(|entry| entry.name.as_ref() == Some(&wanted))
+    }
+
+    /// The names of an image: first those by tag, then those by digest, in the order in which they came.
+    pub(crate) fn names_of(&self, id: Digest) -> Vec<&Reference> {
+        let mut names: Vec<&Reference> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.id == id)
+            .filter_map(|entry| entry.name.as_ref())
+            .collect();
+        names.sort_by_key(|name| name.digest().is_some());
+        names
+    }
+
+    /// Every image once, in the order in which they came.
+    pub(crate) fn ids(&self) -> Vec<Digest> {
+        let mut ids = Vec::new();
+        for entry in &self.entries {
+            if !ids.contains(&entry.id) {
+                ids.push(entry.id);
+            }
+        }
+        ids
+    }
+
+    /// Adds an image under `names`. A name that another image had is taken from it; an image that loses its last name stays without
+    /// one. Returns the image that each taken name belonged to.
+    pub(crate) fn add(
+        &mut self,
+        id: Digest,
+        manifest: &ManifestDescriptor,
+        names: &[Reference],
+    ) -> Vec<(Reference, Digest)> {
+        let mut taken = Vec::new();
+        for name in names {
+            if let Some(entry) = self.entries.iter().find(|entry| entry.name.as_ref() == Some(name)) {
+                if entry.id != id {
+                    taken.push((name.clone(), entry.id));
+                }
+                self.remove_name(name);
+            }
+            let name = Some(name.clone());
+            self.entries.push(IndexEntry { id, name, manifest: manifest.clone() });
+        }
+        if self.entries.iter().any(|entry| entry.id == id && entry.name.is_some()) {
+            self.entries.retain(|entry| entry.id != id || entry.name.is_some());
+        } else if !self.entries.iter().any(|entry| entry.id == id) {
+            self.entries.push(IndexEntry { id, name: None, manifest: manifest.clone() });
+        }
+        taken
+    }
+
+    /// Takes a name away; its image stays.
+    pub(crate) fn remove_name(&mut self, name: &Reference) {
+        let Some(at) = self.entries.iter().position(|entry| entry.name.as_ref() == Some(name)) else {
+            return;
+        };
+        let id = self.entries[at].id;
+        if self.entries.iter().filter(|entry| entry.id == id).count() > 1 {
+            self.entries.remove(at);
+        } else {
+            self.entries[at].name = None;
+        }
+    }
+
+    /// Takes an image away with all its names.
+    pub(crate) fn remove_image(&mut self, id: Digest) {
+        self.entries.retain(|entry| entry.id != id);
+    }
+
+    /// The manifests that other tools refer to, if their descriptors can be read.
+    pub(crate) fn foreign_manifests(&self) -> impl Iterator<Item = Digest> {
+        self.foreign
+            .iter()
+            .filter_map(|raw| Some(serde_json::from_str::<ManifestDescriptor>(raw.get()).ok()?.digest))
+    }
+}
+
+impl IndexEntry {
+    fn parse(json: &str) -> Option<Self> {
+        let Descriptor { manifest, annotations } = serde_json::from_str(json).ok()?;
+        let name = match annotations.pinned.or(annotations.ref_name) {
+            Some(name) => Some(name.parse().ok()?),
+            None => None,
+        };
+        Some(Self { id: annotations.id, name, manifest })
+    }
+
+    fn to_raw(&self) -> Box<RawValue> {
+        let name = self.name.as_ref().map(Reference::to_string).map(Cow::Owned);
+        let (pinned, ref_name) = match &self.name {
+            Some(reference) if reference.digest().is_some() => (name, None),
+            _ => (None, name),
+        };
+        let annotations = Annotations { ref_name, id: self.id, pinned };
+        let descriptor = Descriptor { manifest: self.manifest.clone(), annotations };
+        serde_json::value::to_raw_value(&descriptor).expect("strings and numbers become JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    fn manifest(text: &str) -> ManifestDescriptor {
+        let media_type = "application/vnd.oci.image.manifest.v1+json".to_owned();
+        ManifestDescriptor { media_type, digest: digest(text), size: 7 }
+    }
+
+    fn name(text: &str) -> Reference {
+        text.parse::<Reference>().unwrap().with_default_tag()
+    }
+
+    fn find(index: &Index, text: &str) -> Result<(Digest, FoundBy), NotFound> {
+        index.find(text, text.parse().ok().as_ref())
+    }
+
+    #[test]
+    fn names_win_over_ids_and_prefixes_must_be_unique() {
+        let mut index = Index::default();
+        let (one, two) = (digest("1"), digest("2"));
+        index.add(one, &manifest("a"), &[name("busybox"), name("busybox").pinned(digest("list"))]);
+        index.add(two, &manifest("b"), &[name("user/app:1")]);
+        let short = &one.hex()[..12];
+        for (text, expected) in [
+            ("busybox".to_owned(), Ok((one, FoundBy::Name))),
+            ("docker.io/library/busybox:latest".to_owned(), Ok((one, FoundBy::Name))),
+            (format!("busybox@{}", digest("list")), Ok((one, FoundBy::Name))),
+            (format!("busybox:moved@{}", digest("list")), Ok((one, FoundBy::Name))),
+            (format!("other@{}", digest("list")), Err(NotFound::Missing)),
+            ("user/app".to_owned(), Err(NotFound::Missing)),
+            ("user/app:1".to_owned(), Ok((two, FoundBy::Name))),
+            (one.to_string(), Ok((one, FoundBy::Id))),
+            (one.hex(), Ok((one, FoundBy::Id))),
+            (short.to_owned(), Ok((one, FoundBy::Id))),
+            (format!("sha256:{short}"), Ok((one, FoundBy::Id))),
+            (digest("3").hex(), Err(NotFound::Missing)),
+            ("no-hex".to_owned(), Err(NotFound::Missing)),
+        ] {
+            assert_eq!(find(&index, &text), expected, "{text}");
+        }
+        // 6b86b273… and d4735e3a… begin differently, so ask for what both begin with: nothing is not a prefix.
+        assert_eq!(find(&index, "sha256:"), Err(NotFound::Missing));
+        index.add(two, &manifest("b"), &[name(short)]);
+        assert_eq!(find(&index, short), Ok((two, FoundBy::Name)), "a name wins over an id");
+    }
+
+    #[test]
+    fn an_ambiguous_prefix_names_its_ids() {
+        let mut index = Index::default();
+        // Among 17 ids two begin with the same digit.
+        let ids: Vec<Digest> = (0..17).map(|number: u32| digest(&number.to_string())).collect();
+        for id in &ids {
+            index.add(*id, &manifest("m"), &[]);
+        }
+        let prefix = "0123456789abcdef"
+            .chars()
+            .map(String::from)
+            .find(|prefix| ids.iter().filter(|id| id.hex().starts_with(prefix.as_str())).count() > 1)
+            .unwrap();
+        let Err(NotFound::Ambiguous(found)) = find(&index, &prefix) else {
+            panic!("{prefix} is not ambiguous")
+        };
+        assert!(found.len() > 1 && found.iter().all(|id| id.hex().starts_with(&prefix)));
+    }
+
+    #[test]
+    fn a_name_moves_and_leaves_its_image_without() {
+        let mut index = Index::default();
+        let (old, new) = (digest("old"), digest("new"));
+        assert!(index.add(old, &manifest("a"), &[name("app")]).is_empty());
+        assert!(index.add(old, &manifest("a"), &[name("app")]).is_empty(), "the same again changes nothing");
+        assert_eq!(index.entries.len(), 1);
+        assert_eq!(index.add(new, &manifest("b"), &[name("app")]), [(name("app"), old)]);
+        assert!(index.names_of(old).is_empty());
+        assert_eq!(index.ids(), [old, new], "the old image is still there");
+        index.add(old, &manifest("a"), &[name("old")]);
+        assert_eq!(index.names_of(old), [&name("old")]);
+        assert_eq!(index.entries.len(), 2);
+        index.remove_image(new);
+        assert_eq!(index.ids(), [old]);
+    }
+
+    #[test]
+    fn what_others_wrote_survives() {
+        let json = format!(
+            r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"x","digest":"{}","size":1,"annotations":{{"{REF_NAME}":"theirs"}}}},
+               {{"surprise":true}}]}}"#,
+            digest("theirs")
+        );
+        let mut index = Index::parse(json.as_bytes()).unwrap();
+        assert!(index.entries.is_empty());
+        assert_eq!(index.foreign_manifests().collect::<Vec<_>>(), [digest("theirs")]);
+        index.add(digest("ours"), &manifest("m"), &[name("ours"), name("ours").pinned(digest("list"))]);
+        let written = String::from_utf8(index.to_json()).unwrap();
+        assert!(written.contains(r#"{"surprise":true}"#), "{written}");
+        assert!(
+            written.contains(r#""org.opencontainers.image.ref.name":"docker.io/library/ours:latest""#),
+            "{written}"
+        );
+        assert!(written.contains(ID) && written.contains(PINNED));
+        let again = Index::parse(written.as_bytes()).unwrap();
+        assert_eq!((again.entries, again.foreign.len()), (index.entries, 2));
+        assert!(Index::parse(b"{}").is_err());
+    }
+}

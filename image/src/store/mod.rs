@@ -1,0 +1,238 @@
+//! The store: an OCI image layout that any OCI tool reads, and beside it what `run` needs.
+//!
+//! ```text
+//! oci-layout  index.json  blobs/sha256/…      the OCI image layout (image-layout.md of the OCI image spec)
+//! version                                     of everything below; another version is refused
+//! images/<id>.json                            configuration and layers of one image
+//! layers/<diff id>/{tree,layer.json}          an unpacked layer, shared by all images that have it
+//! chains/<chain id>/{tree,layer.json}         what a layer takes from those below it; most layers need none
+//! ingest/<name>/                              in the making: locked by its maker, garbage once that is dead
+//! lock                                        exclusive to change the index or remove things; shared to rely on it
+//! active                                      shared while a pull or load relies on things without a name yet
+//! ```
+//!
+//! Invariants: what `index.json` refers to is whole, verified and on disk before the index says so. Nothing outside `ingest/` is
+//! ever half made. Every lock is a `flock`, so a killed process holds none.
+
+pub(crate) mod chain;
+pub(crate) mod commit;
+pub(crate) mod disk;
+mod garbage;
+pub(crate) mod image;
+pub(crate) mod index;
+mod resolve;
+pub(crate) mod session;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+use crate::op::{OpError, step};
+use disk::{Hold, Lock, Place};
+use image::{IMAGE_VERSION, Image, ImageRecord};
+use index::Index;
+
+pub use resolve::ResolveError;
+
+/// The images of one machine, or of one `--root`.
+#[derive(Debug)]
+pub struct Store {
+    place: Place,
+}
+
+/// While it lives, no image can be removed from the store: hold it from looking an image up until the container's record
+/// exists that keeps the image.
+#[derive(Debug)]
+pub struct Pin {
+    _lock: Lock,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The kernel refused something.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// A file of the store could not be read.
+    #[error("reading {path:?}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// Another version of mini has written it.
+    #[error("the image store {path:?} has format {found:?}, this mini reads format {FORMAT}")]
+    Version {
+        /// The store's root.
+        path: PathBuf,
+        /// What its `version` says.
+        found: String,
+    },
+    /// A file of the store does not hold what it should.
+    #[error("damaged file {path:?}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A file that the index refers to is not there.
+    #[error("missing file {path:?}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The version of the store's format.
+pub(crate) const FORMAT: u32 = 1;
+pub(crate) const BLOBS: &str = "blobs/sha256";
+pub(crate) const LAYERS: &str = "layers";
+pub(crate) const CHAINS: &str = "chains";
+pub(crate) const IMAGES: &str = "images";
+pub(crate) const INGEST: &str = "ingest";
+const LOCK: &str = "lock";
+const ACTIVE: &str = "active";
+
+impl Store {
+    /// Opens the store at `root`, and makes it if there is none.
+    ///
+    /// # Errors
+    /// It cannot be made or read, or has another format.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let place = match Place::open_root(root)? {
+            Some(place) => place,
+            None => {
+                step("Make a place for images that only its owner can enter");
+                Place::make_root(root)?;
+                let missing = || StoreError::Missing { path: root.to_owned() };
+                Place::open_root(root)?.ok_or_else(missing)?
+            }
+        };
+        let store = Self { place };
+        match store.version()? {
+            Some(version) if version == FORMAT.to_string() => Ok(store),
+            Some(found) => Err(StoreError::Version { path: root.to_owned(), found }),
+            None => {
+                store.initialise()?;
+                Ok(store)
+            }
+        }
+    }
+
+    /// The directory that it was opened with.
+    pub fn root(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Every image, in the order in which they came.
+    ///
+    /// # Errors
+    /// The index or the record of an image cannot be read.
+    pub fn list(&self) -> Result<Vec<Image>, StoreError> {
+        let index = self.index()?;
+        index.ids().into_iter().map(|id| self.image(&index, id)).collect()
+    }
+
+    /// Keeps all images from being removed until the pin is dropped; waits for a removal that is under way.
+    ///
+    /// # Errors
+    /// The lock cannot be taken.
+    pub fn pin(&self) -> Result<Pin, StoreError> {
+        Ok(Pin { _lock: self.lock(Hold::Shared)? })
+    }
+
+    /// The configuration of an image, byte for byte as its id has it.
+    ///
+    /// # Errors
+    /// The blob cannot be read.
+    pub fn config_json(&self, id: Digest) -> Result<Vec<u8>, StoreError> {
+        self.read_blob(id)
+    }
+
+    /// The content of a small blob.
+    pub(crate) fn read_blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        self.read(&format!("{BLOBS}/{}", digest.hex()))
+    }
+
+    pub(crate) fn index(&self) -> Result<Index, StoreError> {
+        let bytes = self.read("index.json")?;
+        Index::parse(&bytes)
+            .map_err(|source| StoreError::Damaged { path: self.root().join("index.json"), source })
+    }
+
+    pub(crate) fn write_index(&self, index: &Index) -> Result<(), StoreError> {
+        Ok(self.place.write_whole("index.json", &index.to_json())?)
+    }
+
+    pub(crate) fn image(&self, index: &Index, id: Digest) -> Result<Image, StoreError> {
+        let damaged = |source| StoreError::Damaged { path: self.root().join(record_name(id)), source };
+        let record = self.image_record(id)?;
+        record.into_image(id, index.names_of(id), self.root()).map_err(damaged)
+    }
+
+    pub(crate) fn image_record(&self, id: Digest) -> Result<ImageRecord, StoreError> {
+        let name = record_name(id);
+        let path = || self.root().join(&name);
+        let bytes = self.read(&name)?;
+        let record: ImageRecord =
+            serde_json::from_slice(&bytes).map_err(|source| StoreError::Damaged { path: path(), source })?;
+        if record.version != IMAGE_VERSION {
+            return Err(StoreError::Version { path: path(), found: record.version.to_string() });
+        }
+        Ok(record)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Exclusive: to change the index or remove things. Shared: to rely on what is there.
+    pub(crate) fn lock(&self, hold: Hold) -> Result<Lock, StoreError> {
+        Ok(self.place.lock(LOCK, hold)?)
+    }
+
+    /// Says that things without a name are relied on: nobody may take them for garbage.
+    pub(crate) fn activity(&self) -> Result<Lock, StoreError> {
+        Ok(self.place.lock(ACTIVE, Hold::Shared)?)
+    }
+
+    /// `None` while a pull or load is under way; otherwise none can begin until the lock is dropped.
+    pub(crate) fn quiet(&self) -> Result<Option<Lock>, StoreError> {
+        Ok(self.place.try_lock(ACTIVE, Hold::Exclusive)?)
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let path = || self.root().join(name);
+        let bytes = self.place.read(name).map_err(|source| StoreError::Read { path: path(), source })?;
+        bytes.ok_or_else(|| StoreError::Missing { path: path() })
+    }
+
+    /// What the store says its format is; `None` before it has one.
+    fn version(&self) -> Result<Option<String>, StoreError> {
+        let path = || self.root().join("version");
+        let bytes = self.place.read("version").map_err(|source| StoreError::Read { path: path(), source })?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
+    }
+
+    /// Makes what a new store consists of. Its version comes last: a store without one is made again, and what is there stays.
+    fn initialise(&self) -> Result<(), StoreError> {
+        step("Lay out an empty image store");
+        let _lock = self.lock(Hold::Exclusive)?;
+        for directory in ["blobs", BLOBS, LAYERS, CHAINS, IMAGES, INGEST] {
+            self.place.make_dir(directory, 0o700)?;
+        }
+        if !self.place.has("index.json")? {
+            self.write_index(&Index::default())?;
+        }
+        self.place.write_whole("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        Ok(self.place.write_whole("version", format!("{FORMAT}\n").as_bytes())?)
+    }
+}
+
+pub(crate) fn record_name(id: Digest) -> String {
+    format!("{IMAGES}/{}.json", id.hex())
+}

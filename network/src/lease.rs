@@ -1,0 +1,159 @@
+//! An address for a container: a file named like it, with a lock that lives as long as whoever holds it.
+//!
+//! Nothing has to be given back: the lock vanishes with the monitor. The search begins behind the address leased last, so the
+//! first one tried is nearly always free, however many containers run, and one just given back is not soon another's.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+
+use crate::address;
+use crate::bridge::{self, Found};
+use crate::check;
+use crate::config::NetworkConfig;
+use crate::host::{self, Host, HostError};
+use crate::op::{OpError, step};
+use crate::plan::Endpoint;
+use crate::ports::PortMapping;
+use crate::record::{Record, one_line};
+use crate::survey::{Standing, standing_without_lock};
+use crate::sys::{self, Hold};
+
+/// An address that is the container's while this value lives, here or in a process forked from this one.
+///
+/// Dropping it closes this process's descriptor only; the last one to go frees the address.
+#[derive(Debug)]
+pub struct Lease {
+    /// What the container's `eth0` gets.
+    pub endpoint: Endpoint,
+    path: PathBuf,
+    lock_path: PathBuf,
+    // Held for its lock.
+    _file: File,
+}
+
+/// Why there is no address.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseError {
+    /// Every address is some container's.
+    #[error("all {count} addresses of {subnet} are leased")]
+    Exhausted {
+        /// The bridge's subnet.
+        subnet: Ipv4Net,
+        /// How many containers it has room for.
+        count: usize,
+    },
+    /// Bridge, forwarding or table.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A lease's file.
+    #[error("could not lease an address")]
+    Op(#[from] OpError),
+}
+
+impl Lease {
+    /// Gives the address back and leaves no file behind; without this the file stays, and is found and used again.
+    ///
+    /// # Errors
+    /// The file could not be removed. The address is free all the same.
+    pub fn release(self) -> Result<(), OpError> {
+        step("Give the address back");
+        let _shared = sys::lock(&self.lock_path, Hold::Shared)?;
+        self.remove()
+    }
+
+    /// For a caller that holds the lock of the state.
+    pub(crate) fn remove(self) -> Result<(), OpError> {
+        // Before the file is closed: who finds it locked must not find it gone.
+        sys::remove_file(&self.path)
+    }
+}
+
+/// Makes the host ready (about 50 µs when it is) and takes a free address for the container.
+///
+/// `ports` are written into the lease, so that the table can be made whole after something has flushed it.
+///
+/// # Errors
+/// [`LeaseError::Exhausted`], or what kept the host from being ready.
+pub fn lease(config: &NetworkConfig, container: &str, ports: &[PortMapping]) -> Result<Lease, LeaseError> {
+    let record = Record { container: container.to_owned(), owner: one_line(&config.owner), ports: ports.to_vec() };
+    let mut host = host::ready(config)?;
+    step("Lease a free address: a file with a lock that lives as long as the monitor");
+    let mut swept = false;
+    loop {
+        match search(config, &host, &record, swept)? {
+            Search::Found(lease) => return Ok(lease),
+            Search::Full => {
+                let subnet = host.bridge.gateway.trunc();
+                return Err(LeaseError::Exhausted { subnet, count: address::rotation(subnet_gateway(&host), None).count() });
+            }
+            Search::Leftover => {
+                // Ports may still lead to that address. Clearing up needs the lock alone.
+                drop(host);
+                check::sweep(config)?;
+                swept = true;
+                host = host::ready(config)?;
+            }
+        }
+    }
+}
+
+/// What a lease would be now, for a dry run: takes nothing and makes nothing.
+///
+/// # Errors
+/// As [`lease`], as far as looking goes.
+pub fn foresee(config: &NetworkConfig) -> Result<Endpoint, LeaseError> {
+    let (route, state) = host::open(config)?;
+    let (index, gateway) = match bridge::find(&route, &config.bridge)? {
+        Found::Ready(bridge) => (bridge.index, bridge.gateway),
+        Found::Unfinished(index, Some(gateway)) => (index, gateway),
+        Found::Unfinished(index, None) => (index, bridge::choose(&route, config)?),
+        Found::Nothing => (0, bridge::choose(&route, config)?),
+    };
+    let taken = sys::entries(&state.leases())?;
+    let last = sys::read_path(&state.cursor())?.and_then(|text| text.trim().parse().ok());
+    let mut free = address::rotation(gateway, last).filter(|address| !taken.contains(&address.to_string()));
+    let full = || LeaseError::Exhausted { subnet: gateway.trunc(), count: address::rotation(gateway, None).count() };
+    free.next().map(|address| Endpoint::new(&config.bridge, index, gateway, address)).ok_or_else(full)
+}
+
+enum Search {
+    Found(Lease),
+    /// A killed monitor's lease stands in the way.
+    Leftover,
+    Full,
+}
+
+fn search(config: &NetworkConfig, host: &Host, record: &Record, swept: bool) -> Result<Search, LeaseError> {
+    let cursor_path = host.state.cursor();
+    let last = sys::read_path(&cursor_path)?.and_then(|text| text.trim().parse().ok());
+    for address in address::rotation(subnet_gateway(host), last) {
+        let path = host.state.lease(address);
+        let Some(file) = sys::try_lock(&path)? else { continue };
+        // An unfinished record had not come to publish anything.
+        if let Some(left) = Record::parse(&sys::read(&file, &path)?) {
+            match standing_without_lock(&host.route, &left)? {
+                Standing::Dead if !swept => return Ok(Search::Leftover),
+                _ => continue,
+            }
+        }
+        sys::write(&file, &path, &record.to_string())?;
+        remember(&cursor_path, address)?;
+        let endpoint = Endpoint::new(&config.bridge, host.bridge.index, host.bridge.gateway, address);
+        return Ok(Search::Found(Lease { endpoint, path, lock_path: host.state.lock(), _file: file }));
+    }
+    Ok(Search::Full)
+}
+
+/// Two starts at once may write the same or each other's: it is where the search begins, no more.
+fn remember(path: &std::path::Path, address: Ipv4Addr) -> Result<(), OpError> {
+    let file = sys::open(path)?;
+    sys::write(&file, path, &format!("{address:<15}\n"))
+}
+
+fn subnet_gateway(host: &Host) -> Ipv4Net {
+    host.bridge.gateway
+}

@@ -1,0 +1,56 @@
+//! How a container gets its network: a bridge, a veth pair, addresses, a route, and nf_tables for everything that leaves or
+//! comes in. All of it over netlink; no other program is run.
+//!
+//! ```text
+//! reserve(ports)        ─► Reserved   bound sockets: nobody else has these host ports
+//! lease(id, ports)      ─► Lease      bridge, forwarding and table are there; a locked file holds the address
+//! AttachPlan::new(…)    ─► AttachPlan PURE
+//! attach(plan, netns)                 veth, lo, eth0, address, route; the ports as elements of the table's maps
+//! detach(plan, lease)                 the ports go, the address is given back; the veth dies with its namespace
+//! ```
+//!
+//! What must outlive no container belongs to something that dies with it: the address to a lock, the port to a socket, the
+//! veth to the namespace. The rest, [`check`] finds. The bridge and the table stay until [`remove_all`].
+//!
+//! Modules in reading order.
+
+mod config;
+mod ports;
+mod plan;
+mod attach;
+mod lease;
+mod reserve;
+mod hosts;
+mod check;
+
+mod host;
+mod bridge;
+mod forwarding;
+mod nat;
+mod table;
+mod conntrack;
+
+mod address;
+mod record;
+mod state;
+mod survey;
+
+mod links;
+mod message;
+mod nft;
+
+mod netlink;
+pub mod op;
+mod sys;
+
+pub use attach::{AttachError, attach, detach, loopback_up};
+pub use check::{CheckError, Finding, RemoveError, What, check, remove_all};
+pub use config::NetworkConfig;
+pub use host::HostError;
+pub use hosts::{hosts_file, is_systemd_stub, resolv_conf};
+pub use lease::{Lease, LeaseError, foresee, lease};
+pub use op::OpError;
+pub use plan::{AttachPlan, Endpoint};
+pub use ports::{HostPort, ParsePortError, PortMapping, PortRequest, Protocol, display_ports, parse_publish};
+pub use reserve::{PortError, Reserved, reserve};
+pub use table::TableError;

@@ -1,0 +1,263 @@
+//! The door to everything that is not netlink: network namespaces, sysctls, and the files that hold leases and locks.
+//!
+//! Every lock is an flock: it belongs to the open file, so it passes through a fork, needs no clean-up, and vanishes with
+//! the last process that holds it (flock(2)).
+#![expect(unsafe_code, reason = "one socket option that no crate knows")]
+#![expect(clippy::disallowed_methods, reason = "this is the door: each of its operations is narrated")]
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use nix::sched::{CloneFlags, setns};
+use rustix::fs::FlockOperation;
+
+use crate::netlink::Socket;
+use crate::op::{Op, OpError};
+
+/// Opens an rtnetlink socket inside another network namespace, and does there what else has to be done from inside.
+///
+/// The calling thread goes in and comes back; the socket stays. Threads have namespaces of their own (setns(2)).
+///
+/// # Errors
+/// `Abroad`: the thread could not return, and is no use any more.
+pub(crate) fn route_socket_inside(netns: BorrowedFd<'_>, inside: impl FnOnce() -> Result<(), OpError>) -> Result<Socket, Trip> {
+    let home = open_own_netns()?;
+    enter(netns)?;
+    let socket = Op { call: format_args!("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)"), shell: format_args!("# no shell keeps a netlink socket") }
+        .perform(Socket::route);
+    let result = socket.and_then(|socket| inside().map(|()| socket));
+    enter(home.as_fd()).map_err(Trip::Abroad)?;
+    Ok(result?)
+}
+
+/// How a visit to another network namespace failed.
+#[derive(Debug)]
+pub(crate) enum Trip {
+    Failed(OpError),
+    Abroad(OpError),
+}
+
+impl From<OpError> for Trip {
+    fn from(error: OpError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn open_own_netns() -> Result<OwnedFd, OpError> {
+    // Of the thread: /proc/self is the process, whose first thread may be elsewhere.
+    const PATH: &str = "/proc/thread-self/ns/net";
+    Op { call: format_args!("open({PATH:?}, O_RDONLY)"), shell: format_args!("exec 3< {PATH}") }
+        .perform(|| File::open(PATH).map(OwnedFd::from))
+}
+
+fn enter(netns: BorrowedFd<'_>) -> Result<(), OpError> {
+    let call = format_args!("setns({}, CLONE_NEWNET)", netns.as_raw_fd());
+    Op { call, shell: format_args!("# nsenter --net=NETNS goes in for one command") }.perform(|| setns(netns, CloneFlags::CLONE_NEWNET))
+}
+
+/// What names this network namespace for as long as the machine runs: unlike an inode number it is never used again.
+pub(crate) fn netns_cookie(socket: &Socket) -> Result<u64, OpError> {
+    /// Linux 5.14 (asm-generic/socket.h); `libc` does not have it yet.
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    Op { call: format_args!("getsockopt(SOL_SOCKET, SO_NETNS_COOKIE)"), shell: format_args!("lsns -t net") }.perform(|| {
+        let mut cookie = 0_u64;
+        let mut length = size_of::<u64>() as libc::socklen_t;
+        // SAFETY: the descriptor is borrowed from a live socket; value and length are ours, and the length is the value's.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                SO_NETNS_COOKIE,
+                (&raw mut cookie).cast(),
+                &raw mut length,
+            )
+        };
+        if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+    })
+}
+
+/// A sysctl's value, by its path below /proc/sys; `None` where the kernel has no such.
+pub(crate) fn sysctl(name: &str) -> Result<Option<String>, OpError> {
+    let path = format!("/proc/sys/{name}");
+    Op { call: format_args!("read({path:?})"), shell: format_args!("cat {path}") }.perform(|| match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        value => value.map(|value| Some(value.trim().to_owned())),
+    })
+}
+
+/// Sets a sysctl; one that the kernel does not have (IPv6 switched off) needs no setting.
+pub(crate) fn set_sysctl(name: &str, value: &str) -> Result<(), OpError> {
+    let path = format!("/proc/sys/{name}");
+    Op { call: format_args!("write({path:?}, {value:?})"), shell: format_args!("echo {value} > {path}") }
+        .perform(|| write_sysctl(&path, value))
+}
+
+/// The same by a thread that visits the container's network namespace: /proc/sys/net is that of who opens it.
+pub(crate) fn set_sysctl_inside(name: &str, value: &str) -> Result<(), OpError> {
+    let path = format!("/proc/sys/{name}");
+    let shell = format_args!("nsenter --net=NETNS sh -c 'echo {value} > {path}'");
+    Op { call: format_args!("write({path:?}, {value:?})"), shell }.perform(|| write_sysctl(&path, value))
+}
+
+fn write_sysctl(path: &str, value: &str) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => file?.write_all_at(value.as_bytes(), 0),
+    }
+}
+
+/// The names of a directory's entries; none where there is no directory.
+pub(crate) fn entries(directory: &Path) -> Result<Vec<String>, OpError> {
+    Op { call: format_args!("readdir({directory:?})"), shell: format_args!("ls -A {}", directory.display()) }.perform(|| {
+        match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries?.map(|entry| Ok::<_, io::Error>(entry?.file_name().to_string_lossy().into_owned())).collect(),
+        }
+    })
+}
+
+/// How a lock is held: by one, or by many who only need that it is not by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Shared,
+    Alone,
+}
+
+/// Waits for a lock on a file, which is made where it is missing, its directory too.
+pub(crate) fn lock(path: &Path, hold: Hold) -> Result<File, OpError> {
+    let (operation, name, flag) = match hold {
+        Hold::Shared => (FlockOperation::LockShared, "LOCK_SH", "-s"),
+        Hold::Alone => (FlockOperation::LockExclusive, "LOCK_EX", "-x"),
+    };
+    let path_text = path.display();
+    Op { call: format_args!("flock({path:?}, {name})"), shell: format_args!("exec 9>> {path_text}; flock {flag} 9") }.perform(|| {
+        loop {
+            let file = open_or_make(path)?;
+            rustix::fs::flock(&file, operation)?;
+            if still_there(&file)? {
+                return Ok::<_, io::Error>(file);
+            }
+        }
+    })
+}
+
+/// Takes a lock that nobody holds, on a file that is made where it is missing; `None` where somebody does.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, OpError> {
+    let path_text = path.display();
+    let call = format_args!("flock({path:?}, LOCK_EX | LOCK_NB)");
+    Op { call, shell: format_args!("exec 8>> {path_text}; flock -n 8") }.perform(|| {
+        loop {
+            let file = open_or_make(path)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                result => result?,
+            }
+            if still_there(&file)? {
+                return Ok::<_, io::Error>(Some(file));
+            }
+        }
+    })
+}
+
+/// Opens a file for reading and writing; it is made where it is missing.
+pub(crate) fn open(path: &Path) -> Result<File, OpError> {
+    let path_text = path.display();
+    Op { call: format_args!("open({path:?}, O_RDWR | O_CREAT)"), shell: format_args!("exec 7<> {path_text}") }.perform(|| open_or_make(path))
+}
+
+fn open_or_make(path: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    match (open(), path.parent()) {
+        (Err(error), Some(directory)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            open()
+        }
+        (result, _) => result,
+    }
+}
+
+/// Who waits for a lock may get it on a file that its holder has removed meanwhile: then there is another one to lock.
+fn still_there(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+/// What a file holds.
+pub(crate) fn read(file: &File, path: &Path) -> Result<String, OpError> {
+    Op { call: format_args!("read({path:?})"), shell: format_args!("cat {}", path.display()) }.perform(|| {
+        let mut text = String::new();
+        (&*file).read_to_string(&mut text).map(|_| text)
+    })
+}
+
+/// What the file at a path holds; `None` where there is none.
+pub(crate) fn read_path(path: &Path) -> Result<Option<String>, OpError> {
+    Op { call: format_args!("read({path:?})"), shell: format_args!("cat {}", path.display()) }.perform(|| {
+        match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => text.map(Some),
+        }
+    })
+}
+
+/// Makes `text` all that a file holds.
+pub(crate) fn write(file: &File, path: &Path, text: &str) -> Result<(), OpError> {
+    let (told, path_text) = (Told(text), path.display());
+    Op { call: format_args!("write({path:?}, {told})"), shell: format_args!("printf {told} > {path_text}") }.perform(|| {
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)
+    })
+}
+
+/// Makes a file with this text, whole or not at all.
+pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), OpError> {
+    let (told, path_text) = (Told(text), path.display());
+    let call = format_args!("rename({path_text}.new, {path:?}), {told} in it");
+    Op { call, shell: format_args!("printf {told} > {path_text}.new; mv {path_text}.new {path_text}") }.perform(|| {
+        let new = path.with_added_extension("new");
+        fs::write(&new, text)?;
+        fs::rename(&new, path)
+    })
+}
+
+/// The beginning of a text, quoted: an event is one short line.
+struct Told<'a>(&'a str);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = self.0.len() <= 512;
+        let beginning = if whole { self.0 } else { &self.0[..self.0.floor_char_boundary(512)] };
+        write!(f, "{beginning:?}{}", if whole { "" } else { "…" })
+    }
+}
+
+/// Removes a file; one that is gone already is as good.
+pub(crate) fn remove_file(path: &Path) -> Result<(), OpError> {
+    Op { call: format_args!("unlink({path:?})"), shell: format_args!("rm {}", path.display()) }
+        .perform(|| gone(fs::remove_file(path)))
+}
+
+/// Removes an empty directory; one that is gone already is as good.
+pub(crate) fn remove_directory(path: &Path) -> Result<(), OpError> {
+    Op { call: format_args!("rmdir({path:?})"), shell: format_args!("rmdir {}", path.display()) }
+        .perform(|| gone(fs::remove_dir(path)))
+}
+
+/// Removes a directory, if nothing is in it.
+pub(crate) fn remove_directory_if_empty(path: &Path) -> Result<(), OpError> {
+    let shell = format_args!("rmdir --ignore-fail-on-non-empty {}", path.display());
+    Op { call: format_args!("rmdir({path:?})"), shell }.perform(|| match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        result => gone(result),
+    })
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

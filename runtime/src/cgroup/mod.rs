@@ -1,0 +1,305 @@
+//! Control groups: what a container may use, and who belongs to it (cgroups(7)).
+//!
+//! Two layouts of the same idea. v1: one hierarchy a controller, a directory in each. v2: one hierarchy, controllers
+//! switched on from the root downwards. A hybrid host (v1 controllers and an empty v2 beside them) is v1 here.
+//!
+//! [`Layout::detect`] looks, [`CgroupPlan`] says, [`Cgroup::create`] does; what a host cannot enforce is refused.
+
+pub mod devices;
+pub mod devices_bpf;
+mod v1;
+mod v2;
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+
+use crate::op::{OpError, step};
+use devices::{ALWAYS_ALLOWED, DevicePolicy, DeviceRule, DeviceRuleError};
+
+pub use v1::Hierarchy;
+
+/// Limits of a container; `None` is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory, bytes.
+    pub memory: Option<u64>,
+    /// Memory and swap together, bytes; -1 is unlimited swap.
+    pub memory_swap: Option<i64>,
+    /// Processor time per period, µs.
+    pub cpu_quota: Option<i64>,
+    /// The period, µs.
+    pub cpu_period: Option<u64>,
+    /// Relative weight, 2 to 262144 (v1's cpu.shares; converted for v2).
+    pub cpu_shares: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<i64>,
+}
+
+impl Limits {
+    /// What an OCI spec asks for.
+    pub fn from_oci(resources: &LinuxResources) -> Limits {
+        let memory = resources.memory().as_ref();
+        let cpu = resources.cpu().as_ref();
+        Limits {
+            memory: memory.and_then(|m| m.limit()).and_then(|bytes| u64::try_from(bytes).ok()),
+            memory_swap: memory.and_then(|m| m.swap()),
+            cpu_quota: cpu.and_then(|c| c.quota()),
+            cpu_period: cpu.and_then(|c| c.period()),
+            cpu_shares: cpu.and_then(|c| c.shares()),
+            pids: resources.pids().as_ref().map(|pids| pids.limit()).filter(|limit| *limit > 0),
+        }
+    }
+}
+
+/// The container's groups, as data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgroupPlan {
+    /// Path below each hierarchy's root, `PARENT/ID`.
+    pub path: PathBuf,
+    /// Limits.
+    pub limits: Limits,
+    /// Devices that may be used.
+    pub devices: DevicePolicy,
+}
+
+/// What an OCI spec's device rules come to, with what every container may have after them, as runc does.
+///
+/// # Errors
+/// A rule that cannot be carried out.
+pub fn device_policy(resources: Option<&LinuxResources>) -> Result<DevicePolicy, DeviceRuleError> {
+    let asked = resources.and_then(|resources| resources.devices().as_ref()).into_iter().flatten();
+    let mut rules = asked.map(DeviceRule::try_from).collect::<Result<Vec<_>, _>>()?;
+    rules.extend(ALWAYS_ALLOWED);
+    DevicePolicy::of(&rules)
+}
+
+/// How this host mounts control groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// One hierarchy a controller (a hybrid host too).
+    V1(Vec<Hierarchy>),
+    /// One hierarchy, mounted here.
+    V2(PathBuf),
+}
+
+/// A group that cannot be made as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// An operation failed.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// No control groups at the usual place.
+    #[error("no control groups at /sys/fs/cgroup: neither version 1 nor version 2 is mounted there")]
+    NotMounted,
+    /// The host has no such controller.
+    #[error("this host cannot enforce {limit}: its control groups have no {controller:?} controller")]
+    NoController {
+        /// What was asked for, as its flag.
+        limit: &'static str,
+        /// What is missing.
+        controller: &'static str,
+    },
+    /// The kernel has the controller, but not this limit.
+    #[error("this host cannot enforce {limit}: {} does not exist", file.display())]
+    NoFile {
+        /// What was asked for, as its flag.
+        limit: &'static str,
+        /// What is missing.
+        file: PathBuf,
+    },
+}
+
+impl Layout {
+    /// Looks at /sys/fs/cgroup.
+    ///
+    /// # Errors
+    /// [`CgroupError::NotMounted`].
+    pub fn detect() -> Result<Layout, CgroupError> {
+        const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270; // linux/magic.h
+        let root = Path::new("/sys/fs/cgroup");
+        let magic = rustix::fs::statfs(root).map(|stat| stat.f_type).unwrap_or(0);
+        if magic == CGROUP2_SUPER_MAGIC {
+            return Ok(Layout::V2(root.to_owned()));
+        }
+        let hierarchies = v1::detect(root);
+        if hierarchies.is_empty() { Err(CgroupError::NotMounted) } else { Ok(Layout::V1(hierarchies)) }
+    }
+
+    /// The directory of a container in the hierarchy of `controller`; `None` where the host has no such controller.
+    pub fn directory(&self, controller: &str, path: &Path) -> Option<PathBuf> {
+        match self {
+            Layout::V1(hierarchies) => {
+                hierarchies.iter().find(|h| h.controllers.contains(&controller)).map(|h| h.root.join(path))
+            }
+            Layout::V2(root) => Some(root.join(path)),
+        }
+    }
+
+    /// Every directory that a container has.
+    pub fn directories(&self, path: &Path) -> Vec<PathBuf> {
+        match self {
+            Layout::V1(hierarchies) => hierarchies.iter().map(|h| h.root.join(path)).collect(),
+            Layout::V2(root) => vec![root.join(path)],
+        }
+    }
+
+    /// How often the kernel killed for want of memory in the container's group.
+    pub fn oom_kills(&self, path: &Path) -> u64 {
+        let (file, key) = match self {
+            Layout::V1(_) => ("memory.oom_control", "oom_kill "),
+            Layout::V2(_) => ("memory.events", "oom_kill "),
+        };
+        self.directory("memory", path)
+            .and_then(|directory| fs::read_to_string(directory.join(file)).ok())
+            .and_then(|text| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()))
+            .unwrap_or(0)
+    }
+
+    /// The most memory that the container's group ever used, bytes.
+    pub fn memory_peak(&self, path: &Path) -> Option<u64> {
+        let file = match self {
+            Layout::V1(_) => "memory.max_usage_in_bytes",
+            Layout::V2(_) => "memory.peak", // Linux 5.19
+        };
+        fs::read_to_string(self.directory("memory", path)?.join(file)).ok()?.trim().parse().ok()
+    }
+
+    /// Ends what still runs in the container's groups and removes them; what is gone already is no error.
+    ///
+    /// # Errors
+    /// The first answer of the kernel that was an error; the rest is removed all the same.
+    pub fn remove(&self, path: &Path) -> Result<(), OpError> {
+        let mut first = Ok(());
+        for directory in self.directories(path) {
+            first = first.and(remove_directory(&directory));
+        }
+        first
+    }
+
+    /// Processes in the container's groups, as this process's pid namespace numbers them.
+    pub fn processes(&self, path: &Path) -> Vec<i32> {
+        let mut pids: Vec<i32> = self
+            .directories(path)
+            .iter()
+            .filter_map(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok())
+            .flat_map(|text| text.lines().filter_map(|line| line.trim().parse().ok()).collect::<Vec<_>>())
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
+    /// Moves this process, which has one thread, to the group `path` in every hierarchy: out of its caller's.
+    ///
+    /// A service manager or a CI runner kills what is left in the groups it made; a detached monitor is not to be found
+    /// there.
+    ///
+    /// # Errors
+    /// What mkdir or write answered.
+    pub fn move_self(&self, path: &Path) -> Result<(), CgroupError> {
+        match self {
+            Layout::V1(_) => v1::move_self(path),
+            Layout::V2(root) => v2::move_self(root, path),
+        }
+    }
+}
+
+/// A container's groups, made; who enters them is decided by [`Cgroup::enter`] (v1) or clone3 (v2).
+#[derive(Debug)]
+pub struct Cgroup {
+    entrance: Entrance,
+}
+
+#[derive(Debug)]
+enum Entrance {
+    /// Open `tasks` files, and their paths for the narrator.
+    Tasks(Vec<(PathBuf, OwnedFd)>),
+    /// The directory, for `CLONE_INTO_CGROUP`.
+    Directory(OwnedFd),
+}
+
+impl Cgroup {
+    /// Makes the groups, sets the limits and the device rules.
+    ///
+    /// # Errors
+    /// See [`CgroupError`]; what was made is left to [`Layout::remove`].
+    pub fn create(layout: &Layout, plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
+        step("Make the container's own control groups and say what it may use");
+        let entrance = match layout {
+            Layout::V1(hierarchies) => Entrance::Tasks(v1::create(hierarchies, plan)?),
+            Layout::V2(root) => Entrance::Directory(v2::create(root, plan)?),
+        };
+        Ok(Cgroup { entrance })
+    }
+
+    /// The groups of a running container.
+    ///
+    /// # Errors
+    /// What open(2) answered: `ENOENT` where the container is gone.
+    pub fn open(layout: &Layout, path: &Path) -> Result<Cgroup, CgroupError> {
+        let entrance = match layout {
+            Layout::V1(hierarchies) => Entrance::Tasks(v1::open(hierarchies, path)?),
+            Layout::V2(root) => Entrance::Directory(crate::sys::fs::open_dir(&root.join(path))?),
+        };
+        Ok(Cgroup { entrance })
+    }
+
+    /// For clone3: the directory to be born into, where the layout knows that.
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        match &self.entrance {
+            Entrance::Tasks(_) => None,
+            Entrance::Directory(directory) => Some(directory.as_fd()),
+        }
+    }
+
+    /// Moves the calling process, which has one thread, into the groups (v1). On v2 it was born there.
+    ///
+    /// # Errors
+    /// What write(2) answered.
+    pub fn enter(&self) -> Result<(), OpError> {
+        match &self.entrance {
+            Entrance::Tasks(tasks) => v1::enter(tasks),
+            Entrance::Directory(_) => Ok(()),
+        }
+    }
+}
+
+/// Makes a group, and its parents where this is the first container.
+fn make(directory: &Path) -> Result<(), OpError> {
+    match crate::sys::fs::make_dir(directory, 0o755) {
+        Err(error) if error.errno() == libc::ENOENT => {
+            if let Some(parent) = directory.parent() {
+                make(parent)?;
+            }
+            make(directory)
+        }
+        Err(error) if error.errno() == libc::EEXIST => Ok(()),
+        other => other,
+    }
+}
+
+fn remove_directory(directory: &Path) -> Result<(), OpError> {
+    // A container may have made groups of its own below; the last task may still be being buried (EBUSY).
+    for attempt in 0..200 {
+        match crate::sys::fs::remove_dir(directory) {
+            Err(error) if error.errno() == libc::EBUSY && attempt < 199 => {
+                for child in subdirectories(directory) {
+                    remove_directory(&child)?;
+                }
+                let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000 << (attempt / 32) };
+                // An interrupted pause is a shorter pause.
+                let _interrupted = rustix::thread::nanosleep(&pause);
+            }
+            other => return other,
+        }
+    }
+    Ok(())
+}
+
+fn subdirectories(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}

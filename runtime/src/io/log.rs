@@ -1,0 +1,224 @@
+//! The log of a container: docker's json-file, bounded by default.
+//!
+//! One JSON object a line: `{"log":"…\n","stream":"stdout","time":"RFC3339Nano"}`; a line of more than 16 KiB is split. The
+//! file is made with the first byte. At its largest it becomes `.1`, that one `.2`, and the oldest goes.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use crate::op::OpError;
+use crate::sys;
+
+/// Where a line is split, bytes, as docker does.
+const LONGEST_LINE: usize = 16 << 10;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The largest that a file grows, bytes.
+    pub file: u64,
+    /// How many files there are, the current one among them; at least 1.
+    pub files: u32,
+}
+
+impl Default for Bounds {
+    /// 10 MiB × 3.
+    fn default() -> Self {
+        Bounds { file: 10 << 20, files: 3 }
+    }
+}
+
+/// Which stream a byte came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output; with a terminal, everything.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// A log that is being written.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    bounds: Bounds,
+    file: Option<OwnedFd>,
+    size: u64,
+    /// The beginnings of lines that have not ended yet.
+    unfinished: [Vec<u8>; 2],
+}
+
+impl Log {
+    /// A log at `path`; nothing is made before there is something to write.
+    pub fn new(path: PathBuf, bounds: Bounds) -> Log {
+        Log { path, bounds, file: None, size: 0, unfinished: [Vec::new(), Vec::new()] }
+    }
+
+    /// Takes what a stream said at `now` (RFC 3339, ns).
+    ///
+    /// # Errors
+    /// Where it cannot be written; the next call tries again.
+    pub fn take(&mut self, stream: Stream, bytes: &[u8], now: &dyn Fn() -> String) -> Result<(), OpError> {
+        let mut text = Vec::new();
+        let mut time = None;
+        let unfinished = &mut self.unfinished[stream as usize];
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = LONGEST_LINE - unfinished.len();
+            let end = rest.iter().take(room).position(|byte| *byte == b'\n').map_or(room.min(rest.len()), |at| at + 1);
+            let (part, later) = rest.split_at(end);
+            unfinished.extend_from_slice(part);
+            rest = later;
+            if unfinished.ends_with(b"\n") || unfinished.len() == LONGEST_LINE {
+                entry(&mut text, unfinished, stream, time.get_or_insert_with(now));
+                unfinished.clear();
+            }
+        }
+        self.append(&text)
+    }
+
+    /// Writes lines that never ended.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn finish(&mut self, now: &dyn Fn() -> String) -> Result<(), OpError> {
+        let mut text = Vec::new();
+        for stream in [Stream::Output, Stream::Error] {
+            let unfinished = std::mem::take(&mut self.unfinished[stream as usize]);
+            if !unfinished.is_empty() {
+                entry(&mut text, &unfinished, stream, &now());
+            }
+        }
+        self.append(&text)
+    }
+
+    /// What must be given back before the process goes to sleep for long.
+    pub fn shrink(&mut self) {
+        self.unfinished.iter_mut().for_each(Vec::shrink_to_fit);
+    }
+
+    fn append(&mut self, text: &[u8]) -> Result<(), OpError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.open()?;
+        if self.size > 0 && self.size + text.len() as u64 > self.bounds.file {
+            self.rotate()?;
+            self.open()?;
+        }
+        let file = self.file.as_ref().expect("opened just now");
+        sys::fs::write_all(file.as_fd(), text)
+            .map_err(|source: io::Error| OpError { call: format!("write({:?})", self.path), source })?;
+        self.size += text.len() as u64;
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<(), OpError> {
+        if self.file.is_none() {
+            let file = sys::fs::open_append(&self.path)?;
+            self.size = rustix::fs::fstat(&file).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+            self.file = Some(file);
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<(), OpError> {
+        self.file = None;
+        self.size = 0;
+        if self.bounds.files < 2 {
+            return sys::fs::remove_file(&self.path);
+        }
+        for number in (1..self.bounds.files - 1).rev() {
+            let from = rotated(&self.path, number);
+            if from.exists() {
+                sys::fs::rename(&from, &rotated(&self.path, number + 1))?;
+            }
+        }
+        sys::fs::rename(&self.path, &rotated(&self.path, 1))
+    }
+}
+
+/// The name of an older file: 1 is the youngest of them.
+pub fn rotated(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+fn entry(text: &mut Vec<u8>, line: &[u8], stream: Stream, time: &str) {
+    let stream = match stream {
+        Stream::Output => "stdout",
+        Stream::Error => "stderr",
+    };
+    text.extend_from_slice(b"{\"log\":");
+    serde_json::to_writer(&mut *text, &String::from_utf8_lossy(line)).expect("text can be written to memory");
+    text.extend_from_slice(b",\"stream\":\"");
+    text.extend_from_slice(stream.as_bytes());
+    text.extend_from_slice(b"\",\"time\":\"");
+    text.extend_from_slice(time.as_bytes());
+    text.extend_from_slice(b"\"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> String {
+        "2026-11-23T17:00:00.000000001Z".to_owned()
+    }
+
+    fn lines(path: &Path) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_are_dockers_and_long_ones_are_split() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = Log::new(path.clone(), Bounds::default());
+        log.take(Stream::Output, b"", &now).unwrap();
+        assert!(!path.exists(), "made before there is something to write");
+        log.take(Stream::Output, b"one\ntwo", &now).unwrap();
+        log.take(Stream::Error, b"\xff\n", &now).unwrap();
+        log.take(Stream::Output, b" more\n", &now).unwrap();
+        log.take(Stream::Output, &vec![b'x'; LONGEST_LINE + 1], &now).unwrap();
+        log.finish(&now).unwrap();
+        let found: Vec<(String, String)> = lines(&path)
+            .iter()
+            .map(|line| (line["stream"].as_str().unwrap().into(), line["log"].as_str().unwrap().into()))
+            .collect();
+        let expected = [
+            ("stdout", "one\n".to_owned()),
+            ("stderr", "\u{fffd}\n".to_owned()),
+            ("stdout", "two more\n".to_owned()),
+            ("stdout", "x".repeat(LONGEST_LINE)),
+            ("stdout", "x".to_owned()),
+        ];
+        assert_eq!(found, expected.map(|(stream, log)| (stream.to_owned(), log)));
+        let first = std::fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+        assert_eq!(first, r#"{"log":"one\n","stream":"stdout","time":"2026-11-23T17:00:00.000000001Z"}"#);
+    }
+
+    #[test]
+    fn a_log_is_bounded_and_the_oldest_goes_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = Log::new(path.clone(), Bounds { file: 200, files: 3 });
+        for number in 0..20 {
+            log.take(Stream::Output, format!("{number}\n").as_bytes(), &now).unwrap();
+        }
+        let numbers = |path: &Path| -> Vec<String> {
+            lines(path).iter().map(|line| line["log"].as_str().unwrap().trim().to_owned()).collect()
+        };
+        assert_eq!(numbers(&path), ["18", "19"]);
+        assert_eq!(numbers(&rotated(&path, 1)), ["16", "17"]);
+        assert_eq!(numbers(&rotated(&path, 2)), ["14", "15"]);
+        assert!(!rotated(&path, 3).exists());
+        // Another monitor goes on where the first ended.
+        let mut log = Log::new(path.clone(), Bounds { file: 200, files: 3 });
+        log.take(Stream::Output, b"20\n", &now).unwrap();
+        assert_eq!((numbers(&rotated(&path, 1)), numbers(&path)), (vec!["18".into(), "19".into()], vec!["20".into()]));
+    }
+}

@@ -1,0 +1,425 @@
+//! From an OCI spec to what init and its monitor will do, as data. PURE.
+//!
+//! Nothing is decided after this: [`crate::create`] and [`crate::init`] read the plan from top to bottom. Everything that
+//! is wrong with a spec is said at once.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{
+    LinuxNamespaceType, LinuxSeccomp, Mount, PosixRlimit, PosixRlimitType, Process, Spec,
+};
+use rustix::process::Resource;
+
+use crate::caps::CapSets;
+use crate::cgroup::devices::DevicePolicy;
+use crate::cgroup::{CgroupPlan, Limits};
+use crate::mounts::{self, MountOptions};
+use crate::sys::confined::Links;
+use crate::sys::mount::Attr;
+use crate::sys::ns::Kinds;
+use crate::user::UserRequest;
+
+/// One line of an id map: `size` ids from `container` on are the host's from `host` on (user_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdMap {
+    /// First id inside.
+    pub container: u32,
+    /// First id outside.
+    pub host: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// Where the container's root comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootPlan {
+    /// Unpacked image layers, topmost first; ids in them are 0-based.
+    pub layers: Vec<PathBuf>,
+    /// The container's own directory on disk: `upper` and `work` are made in it.
+    pub scratch: PathBuf,
+    /// No syncs: the files are not wanted after a crash (`--rm`).
+    pub volatile: bool,
+    /// Nothing in the root can be written.
+    pub read_only: bool,
+}
+
+/// What a mount is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A new instance of a file system, made by init.
+    New {
+        /// Its type.
+        kind: String,
+        /// fsconfig(2) pairs.
+        options: Vec<(String, String)>,
+    },
+    /// `/dev`: a tmpfs that the monitor fills with device nodes.
+    Dev {
+        /// fsconfig(2) pairs.
+        options: Vec<(String, String)>,
+    },
+    /// The container's cgroups, whatever layout the host has.
+    Cgroup,
+    /// A file or directory of the host, cloned by the monitor.
+    Bind {
+        /// Where it is on the host.
+        source: PathBuf,
+        /// With what is mounted below.
+        recursive: bool,
+        /// Ids shifted by the container's map.
+        idmap: bool,
+    },
+}
+
+/// One mount, in the order in which they are placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPlan {
+    /// Where, inside the container.
+    pub target: PathBuf,
+    /// What.
+    pub source: MountSource,
+    /// Attributes.
+    pub attr: Attr,
+    /// Propagation type, and whether for the whole tree.
+    pub propagation: Option<(u64, bool)>,
+}
+
+impl MountPlan {
+    /// Links on the way to the kernel's own places are refused: writes there must not end in a fake.
+    pub fn links(&self) -> Links {
+        let kernels = ["/proc", "/sys", "/dev"].iter().any(|place| self.target.starts_with(place));
+        if kernels && !matches!(self.source, MountSource::Bind { .. }) { Links::Refused } else { Links::Inside }
+    }
+}
+
+/// A device node in `/dev`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// Its name below `/dev`.
+    pub name: PathBuf,
+    /// `c` or `b`.
+    pub kind: char,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// What every process of a container goes through before its program runs: init, and those of exec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessPlan {
+    /// Program and arguments.
+    pub args: Vec<CString>,
+    /// Environment, `NAME=value`.
+    pub env: Vec<String>,
+    /// Working directory; made where missing.
+    pub cwd: PathBuf,
+    /// Who it runs as.
+    pub user: UserRequest,
+    /// Capabilities.
+    pub capabilities: CapSets,
+    /// Privileges cannot be gained any more.
+    pub no_new_privileges: bool,
+    /// The system call filter.
+    pub seccomp: Option<LinuxSeccomp>,
+    /// Resource limits: (resource, soft, hard); `None` is unlimited.
+    pub limits: Vec<(Resource, Option<u64>, Option<u64>)>,
+    /// Who is killed first when memory runs out, -1000 to 1000 (proc(5)).
+    pub oom_score_adj: Option<i32>,
+    /// Its standard streams are a pseudo-terminal.
+    pub terminal: bool,
+}
+
+/// Everything that is done to make a container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InitPlan {
+    /// Namespaces made by clone3(2); the cgroup namespace is made by init itself, once it is in its cgroup.
+    pub namespaces: Kinds,
+    /// A cgroup namespace is made.
+    pub cgroup_namespace: bool,
+    /// User id map, where there is a user namespace.
+    pub uid_map: Vec<IdMap>,
+    /// Group id map.
+    pub gid_map: Vec<IdMap>,
+    /// Host name, where there is a UTS namespace.
+    pub hostname: Option<String>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// The root.
+    pub root: RootPlan,
+    /// Mounts, in order.
+    pub mounts: Vec<MountPlan>,
+    /// Paths whose content is hidden.
+    pub masked: Vec<PathBuf>,
+    /// Paths that cannot be written.
+    pub read_only: Vec<PathBuf>,
+    /// Kernel parameters of the container's namespaces: (path below /proc/sys, value).
+    pub sysctls: Vec<(PathBuf, String)>,
+    /// Device nodes in `/dev`.
+    pub devices: Vec<DeviceNode>,
+    /// Control groups.
+    pub cgroup: CgroupPlan,
+    /// The process.
+    pub process: ProcessPlan,
+}
+
+impl InitPlan {
+    /// The host's id of the container's root: (uid, gid); (0, 0) without a user namespace.
+    pub fn root_ids(&self) -> (u32, u32) {
+        let first = |map: &[IdMap]| map.iter().find(|line| line.container == 0).map_or(0, |line| line.host);
+        (first(&self.uid_map), first(&self.gid_map))
+    }
+
+    /// Whether there is a user namespace.
+    pub fn has_user_namespace(&self) -> bool {
+        self.namespaces.contains(Kinds::USER)
+    }
+}
+
+/// Everything that is wrong with a spec.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the container's specification cannot be carried out: {}", problems.join("; "))]
+pub struct PlanError {
+    /// One sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Plans a container from its spec (config.md of the OCI runtime specification, 1.2).
+///
+/// # Errors
+/// [`PlanError`] with all problems.
+pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
+    let mut problems = Vec::new();
+    let linux = spec.linux().clone().unwrap_or_default();
+    let (namespaces, cgroup_namespace) = namespaces(&linux, &mut problems);
+    let (uid_map, gid_map) = (id_map(linux.uid_mappings()), id_map(linux.gid_mappings()));
+    let user_namespace = namespaces.contains(Kinds::USER);
+    if user_namespace && (uid_map.is_empty() || gid_map.is_empty()) {
+        problems.push("a user namespace needs uidMappings and gidMappings".to_owned());
+    }
+    let process = match spec.process() {
+        Some(process) => process_plan(process, linux.seccomp().clone(), &mut problems),
+        None => Err(problems.push("process is missing".to_owned())),
+    };
+    let mounts = spec.mounts().iter().flatten().map(|mount| mount_plan(mount, &mut problems)).collect();
+    let devices = linux.devices().iter().flatten().filter_map(|device| device_plan(device, &mut problems)).collect();
+    let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect();
+    let mut sysctls: Vec<_> = linux.sysctl().iter().flatten().map(|(key, value)| (sysctl_path(key), value.clone())).collect();
+    sysctls.sort();
+    let cgroup_path = linux.cgroups_path().clone().unwrap_or_default();
+    let cgroup = CgroupPlan {
+        path: cgroup_path.strip_prefix("/").unwrap_or(&cgroup_path).to_owned(),
+        limits: linux.resources().as_ref().map(Limits::from_oci).unwrap_or_default(),
+        devices: crate::cgroup::device_policy(linux.resources().as_ref()).unwrap_or_else(|error| {
+            problems.push(error.to_string());
+            DevicePolicy { default_allow: false, exceptions: Vec::new() }
+        }),
+    };
+    if cgroup.path.as_os_str().is_empty() || cgroup.path.components().any(|part| part.as_os_str() == "..") {
+        problems.push(format!("cgroupsPath {:?} is not a path below the hierarchies", cgroup_path));
+    }
+    match process {
+        Ok(process) if problems.is_empty() => Ok(InitPlan {
+            namespaces,
+            cgroup_namespace,
+            uid_map,
+            gid_map,
+            hostname: spec.hostname().clone(),
+            domainname: spec.domainname().clone(),
+            root,
+            mounts,
+            masked: paths(linux.masked_paths()),
+            read_only: paths(linux.readonly_paths()),
+            sysctls,
+            devices,
+            cgroup,
+            process,
+        }),
+        _ => Err(PlanError { problems }),
+    }
+}
+
+/// Plans a process that joins a container.
+///
+/// # Errors
+/// [`PlanError`] with all problems.
+pub fn plan_process(process: &Process, seccomp: Option<LinuxSeccomp>) -> Result<ProcessPlan, PlanError> {
+    let mut problems = Vec::new();
+    match process_plan(process, seccomp, &mut problems) {
+        Ok(plan) if problems.is_empty() => Ok(plan),
+        _ => Err(PlanError { problems }),
+    }
+}
+
+/// What a process that joins must know of a container: its namespaces, its cgroup path, its user id map. PURE.
+pub fn world_of(spec: &Spec) -> (Kinds, PathBuf, Vec<IdMap>) {
+    let linux = spec.linux().clone().unwrap_or_default();
+    let (mut kinds, cgroup) = namespaces(&linux, &mut Vec::new());
+    if cgroup {
+        kinds |= Kinds::CONTROL_GROUP;
+    }
+    let path = linux.cgroups_path().clone().unwrap_or_default();
+    let path = path.strip_prefix("/").unwrap_or(&path).to_owned();
+    (kinds, path, id_map(linux.uid_mappings()))
+}
+
+fn id_map(lines: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>) -> Vec<IdMap> {
+    let lines = lines.iter().flatten();
+    lines.map(|l| IdMap { container: l.container_id(), host: l.host_id(), size: l.size() }).collect()
+}
+
+fn namespaces(linux: &oci_spec::runtime::Linux, problems: &mut Vec<String>) -> (Kinds, bool) {
+    let mut kinds = Kinds::empty();
+    let mut cgroup = false;
+    for namespace in linux.namespaces().iter().flatten() {
+        if let Some(path) = namespace.path() {
+            problems.push(format!("joining the namespace {} is not supported", path.display()));
+        }
+        match namespace.typ() {
+            LinuxNamespaceType::Mount => kinds |= Kinds::MOUNT,
+            LinuxNamespaceType::Cgroup => cgroup = true,
+            LinuxNamespaceType::Uts => kinds |= Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME,
+            LinuxNamespaceType::Ipc => kinds |= Kinds::INTER_PROCESS_COMMUNICATION,
+            LinuxNamespaceType::User => kinds |= Kinds::USER,
+            LinuxNamespaceType::Pid => kinds |= Kinds::PROCESS_ID,
+            LinuxNamespaceType::Network => kinds |= Kinds::NETWORK,
+            other => problems.push(format!("a namespace of type {other} is not supported")),
+        }
+    }
+    if !kinds.contains(Kinds::MOUNT) {
+        problems.push("a container needs a mount namespace".to_owned());
+    }
+    (kinds, cgroup)
+}
+
+fn process_plan(process: &Process, seccomp: Option<LinuxSeccomp>, problems: &mut Vec<String>) -> Result<ProcessPlan, ()> {
+    let args: Vec<CString> = process
+        .args()
+        .iter()
+        .flatten()
+        .filter_map(|arg| match CString::new(arg.as_bytes()) {
+            Ok(arg) => Some(arg),
+            Err(_) => {
+                problems.push(format!("argument {arg:?} contains a NUL"));
+                None
+            }
+        })
+        .collect();
+    if args.is_empty() {
+        problems.push("process.args is empty: no program to run".to_owned());
+    }
+    for variable in process.env().iter().flatten().filter(|variable| variable.contains('\0')) {
+        problems.push(format!("environment variable {variable:?} contains a NUL"));
+    }
+    if !process.cwd().is_absolute() {
+        problems.push(format!("the working directory {:?} is not absolute", process.cwd()));
+    }
+    let user = process.user();
+    Ok(ProcessPlan {
+        args,
+        env: process.env().clone().unwrap_or_default(),
+        cwd: process.cwd().clone(),
+        user: match user.username() {
+            Some(name) => UserRequest::Named(name.clone()),
+            None => UserRequest::Ids {
+                uid: user.uid(),
+                gid: user.gid(),
+                groups: user.additional_gids().clone().unwrap_or_default(),
+            },
+        },
+        capabilities: process.capabilities().as_ref().map(CapSets::from).unwrap_or_default(),
+        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        seccomp,
+        limits: process.rlimits().iter().flatten().map(limit).collect(),
+        oom_score_adj: process.oom_score_adj(),
+        terminal: process.terminal().unwrap_or(false),
+    })
+}
+
+fn limit(limit: &PosixRlimit) -> (Resource, Option<u64>, Option<u64>) {
+    let resource = match limit.typ() {
+        PosixRlimitType::RlimitCpu => Resource::Cpu,
+        PosixRlimitType::RlimitFsize => Resource::Fsize,
+        PosixRlimitType::RlimitData => Resource::Data,
+        PosixRlimitType::RlimitStack => Resource::Stack,
+        PosixRlimitType::RlimitCore => Resource::Core,
+        PosixRlimitType::RlimitRss => Resource::Rss,
+        PosixRlimitType::RlimitNproc => Resource::Nproc,
+        PosixRlimitType::RlimitNofile => Resource::Nofile,
+        PosixRlimitType::RlimitMemlock => Resource::Memlock,
+        PosixRlimitType::RlimitAs => Resource::As,
+        PosixRlimitType::RlimitLocks => Resource::Locks,
+        PosixRlimitType::RlimitSigpending => Resource::Sigpending,
+        PosixRlimitType::RlimitMsgqueue => Resource::Msgqueue,
+        PosixRlimitType::RlimitNice => Resource::Nice,
+        PosixRlimitType::RlimitRtprio => Resource::Rtprio,
+        PosixRlimitType::RlimitRttime => Resource::Rttime,
+    };
+    let value = |number: u64| (number != u64::MAX).then_some(number);
+    (resource, value(limit.soft()), value(limit.hard()))
+}
+
+fn mount_plan(mount: &Mount, problems: &mut Vec<String>) -> MountPlan {
+    let target = mount.destination().clone();
+    if !target.is_absolute() || target.components().any(|part| part.as_os_str() == "..") {
+        problems.push(format!("the mount target {target:?} is not an absolute path without \"..\""));
+    }
+    let MountOptions { attr, bind, recursive, idmap, propagation, data } =
+        mounts::parse(mount.options().as_deref().unwrap_or_default());
+    let kind = mount.typ().as_deref().unwrap_or(if bind { "bind" } else { "none" });
+    let source = match kind {
+        "bind" | "none" if bind || kind == "bind" => {
+            let source = mount.source().clone().unwrap_or_default();
+            if !source.is_absolute() {
+                problems.push(format!("the bind source {source:?} is not absolute"));
+            }
+            if let Some((option, _)) = data.first() {
+                problems.push(format!("unknown mount option {option:?} for {}", target.display()));
+            }
+            MountSource::Bind { source, recursive, idmap }
+        }
+        "cgroup" | "cgroup2" => MountSource::Cgroup,
+        "tmpfs" if target == Path::new("/dev") => MountSource::Dev { options: data },
+        // The flags that devpts knows no more: every instance is new (Linux 4.7).
+        "devpts" => MountSource::New {
+            kind: kind.to_owned(),
+            options: data.into_iter().filter(|(key, _)| key != "newinstance").collect(),
+        },
+        _ => MountSource::New { kind: kind.to_owned(), options: data },
+    };
+    MountPlan { target, source, attr, propagation }
+}
+
+fn device_plan(device: &oci_spec::runtime::LinuxDevice, problems: &mut Vec<String>) -> Option<DeviceNode> {
+    use oci_spec::runtime::LinuxDeviceType;
+    let kind = match device.typ() {
+        LinuxDeviceType::B => 'b',
+        LinuxDeviceType::C | LinuxDeviceType::U => 'c',
+        other => {
+            problems.push(format!("a device of type {other:?} is not supported"));
+            return None;
+        }
+    };
+    let number = |value: i64| u32::try_from(value).ok();
+    match (device.path().strip_prefix("/dev"), number(device.major()), number(device.minor())) {
+        (Ok(name), Some(major), Some(minor)) => Some(DeviceNode {
+            name: name.to_owned(),
+            kind,
+            major,
+            minor,
+            mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        }),
+        _ => {
+            problems.push(format!("the device {} is not below /dev or has no numbers", device.path().display()));
+            None
+        }
+    }
+}
+
+/// `net.ipv4.ip_forward` → `net/ipv4/ip_forward`; a name with slashes keeps its dots (sysctl(8)).
+fn sysctl_path(key: &str) -> PathBuf {
+    if key.contains('/') { key.into() } else { key.replace('.', "/").into() }
+}

@@ -1,0 +1,386 @@
+//! Where containers are written down: made whole, found by name or id, removed without a trace.
+//!
+//! ```text
+//! ROOT/containers/ID/   config.json record.json upper/ work/ log…     as long as the container
+//! RUN/containers/ID/    live.json hosts hostname resolv.conf; locked by its monitor    as long as the boot
+//! RUN/names/NAME        the ID that has the name; a hint: a name whose container is gone is free
+//! ```
+//!
+//! A container with `--rm` has its record and config in the run directory too: nothing of it is worth a sync.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use crate::op::{OpError, step};
+use crate::record::{self, Live, Probe, ProcessId, Record, Status, VERSION};
+use crate::sys;
+use crate::sys::fs::Durability;
+
+/// The two directories below which containers live.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+    run: PathBuf,
+}
+
+/// The directories of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirs {
+    /// On disk: upper, work, log; record and config where it outlives its run.
+    pub disk: PathBuf,
+    /// In the run directory.
+    pub run: PathBuf,
+}
+
+/// A container that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What is written down.
+    pub record: Record,
+    /// What runs.
+    pub live: Option<Live>,
+    /// What it does, asked of the kernel.
+    pub status: Status,
+    /// Where it is.
+    pub dirs: Dirs,
+}
+
+/// A container that was made, and its lock: held by this process and its copies until all have dropped it.
+#[derive(Debug)]
+pub struct Claim {
+    /// Where it is.
+    pub dirs: Dirs,
+    /// The lock.
+    pub lock: OwnedFd,
+}
+
+/// A container that cannot be written down.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// An operation failed.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// The name is taken.
+    #[error("the container name {name:?} is already in use by container {holder}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        holder: String,
+    },
+    /// Another process is at it.
+    #[error("container {0} is being changed by another process")]
+    Busy(String),
+}
+
+/// A container that was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// No such name, id or prefix.
+    #[error("no such container: {0}")]
+    NotFound(String),
+    /// A prefix of several ids.
+    #[error("{word:?} is the beginning of several container ids: {}", ids.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        word: String,
+        /// Some that it could be.
+        ids: Vec<String>,
+    },
+    /// A record of a newer mini.
+    #[error("the record of container {id} has version {version}; this mini knows version {VERSION}")]
+    TooNew {
+        /// The container.
+        id: String,
+        /// Its record's version.
+        version: u32,
+    },
+}
+
+impl State {
+    /// Containers below `root` (on disk) and `run` (until the next boot).
+    pub fn new(root: &Path, run: &Path) -> State {
+        State { root: root.to_owned(), run: run.to_owned() }
+    }
+
+    /// The directories of a container.
+    pub fn dirs(&self, id: &str) -> Dirs {
+        Dirs { disk: self.root.join("containers").join(id), run: self.run.join("containers").join(id) }
+    }
+
+    /// Makes the container's directories, takes its name, writes its config and, last, its record.
+    ///
+    /// # Errors
+    /// See [`StateError`]; nothing is left then.
+    pub fn create(&self, record: &Record, config: &[u8]) -> Result<Claim, StateError> {
+        step("Write the container down: from here on it can be found, and removed");
+        let dirs = self.dirs(&record.id);
+        make_with_parents(&dirs.run)?;
+        let lock = sys::fs::try_lock(&dirs.run)?.ok_or_else(|| StateError::Busy(record.id.clone()))?;
+        let claim = Claim { dirs, lock };
+        match self.write_down(&claim.dirs, record, config) {
+            Ok(()) => Ok(claim),
+            Err(error) => {
+                // The first cause is told; what cannot be removed now is found by the next check.
+                let _first_cause_counts = self.remove(&record.id, &record.name);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_down(&self, dirs: &Dirs, record: &Record, config: &[u8]) -> Result<(), StateError> {
+        make_with_parents(&dirs.disk)?;
+        self.claim_name(&record.name, &record.id)?;
+        let home = home(dirs, record.auto_remove);
+        sys::fs::create_new(&home.join("config.json"), config, 0o600)?;
+        Ok(self.save(dirs, record)?)
+    }
+
+    /// Writes the record, whole; on the disk for sure where the container outlives its run.
+    ///
+    /// # Errors
+    /// What the kernel answered; the record is then as it was.
+    pub fn save(&self, dirs: &Dirs, record: &Record) -> Result<(), OpError> {
+        let text = serde_json::to_vec(record).expect("a record can be written as JSON");
+        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
+        sys::fs::write_whole(&home(dirs, record.auto_remove).join("record.json"), &text, durability)
+    }
+
+    /// Writes down what runs.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn save_live(&self, dirs: &Dirs, live: &Live) -> Result<(), OpError> {
+        let text = serde_json::to_vec(live).expect("a live record can be written as JSON");
+        sys::fs::write_whole(&dirs.run.join("live.json"), &text, Durability::Cached)
+    }
+
+    /// Gives a name to a container, unless a living one has it.
+    fn claim_name(&self, name: &str, id: &str) -> Result<(), StateError> {
+        let names = self.names()?;
+        let path = names.join(name);
+        match sys::fs::create_new(&path, id.as_bytes(), 0o600) {
+            Err(error) if error.errno() == libc::EEXIST => {}
+            other => return Ok(other?),
+        }
+        // A name may have outlived its container: whoever finds it so, alone, takes it over.
+        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
+        match fs::read_to_string(&path) {
+            Ok(holder) if self.exists(&holder) => Err(StateError::NameTaken { name: name.to_owned(), holder }),
+            _ => Ok(sys::fs::write_whole(&path, id.as_bytes(), Durability::Cached)?),
+        }
+    }
+
+    /// The directory of names; after a boot it is made again from the records.
+    fn names(&self) -> Result<PathBuf, OpError> {
+        let names = self.run.join("names");
+        if names.is_dir() {
+            return Ok(names);
+        }
+        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
+        if !names.is_dir() {
+            let fresh = self.run.join("names.new");
+            sys::fs::remove_tree(&fresh)?;
+            sys::fs::make_dir(&fresh, 0o700)?;
+            for id in ids_in(&self.root.join("containers")) {
+                if let Some(record) = read_record(&self.dirs(&id).disk) {
+                    sys::fs::create_new(&fresh.join(&record.name), id.as_bytes(), 0o600)?;
+                }
+            }
+            sys::fs::rename(&fresh, &names)?;
+        }
+        Ok(names)
+    }
+
+    /// A container has a record, or is being made right now.
+    fn exists(&self, id: &str) -> bool {
+        let dirs = self.dirs(id);
+        let written = dirs.run.join("record.json").exists() || dirs.disk.join("record.json").exists();
+        written || (dirs.run.is_dir() && !matches!(sys::fs::try_lock(&dirs.run), Ok(Some(_))))
+    }
+
+    /// Finds a container: exact id, exact name, unique beginning of an id, in this order.
+    ///
+    /// # Errors
+    /// See [`FindError`].
+    pub fn find(&self, word: &str) -> Result<Entry, FindError> {
+        let not_found = || FindError::NotFound(word.to_owned());
+        if word.is_empty() || word.contains('/') || word.starts_with('.') {
+            return Err(not_found());
+        }
+        if let Some(entry) = self.load(word)? {
+            return Ok(entry);
+        }
+        if let Ok(id) = fs::read_to_string(self.run.join("names").join(word)) {
+            if let Some(entry) = self.load(&id)?.filter(|entry| entry.record.name == word) {
+                return Ok(entry);
+            }
+        }
+        let mut ids = self.ids();
+        if !self.run.join("names").is_dir() {
+            let named = |id: &&String| read_record(&self.dirs(id).disk).is_some_and(|record| record.name == word);
+            if let Some(id) = ids.iter().find(named) {
+                return self.load(id)?.ok_or_else(not_found);
+            }
+        }
+        ids.retain(|id| id.starts_with(word));
+        match ids.as_slice() {
+            [] => Err(not_found()),
+            [id] => self.load(id)?.ok_or_else(not_found),
+            _ => Err(FindError::Ambiguous { word: word.to_owned(), ids: ids.into_iter().take(5).collect() }),
+        }
+    }
+
+    /// Every container, in no order.
+    ///
+    /// # Errors
+    /// [`FindError::TooNew`].
+    pub fn list(&self) -> Result<Vec<Entry>, FindError> {
+        self.ids().iter().filter_map(|id| self.load(id).transpose()).collect()
+    }
+
+    /// Ids of everything that has a directory, written down or not.
+    pub fn ids(&self) -> Vec<String> {
+        let mut ids = ids_in(&self.root.join("containers"));
+        ids.extend(ids_in(&self.run.join("containers")));
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// Reads one container; `None` where nothing is written down.
+    ///
+    /// # Errors
+    /// [`FindError::TooNew`].
+    pub fn load(&self, id: &str) -> Result<Option<Entry>, FindError> {
+        let dirs = self.dirs(id);
+        let Some(record) = read_record(&dirs.run).or_else(|| read_record(&dirs.disk)) else {
+            return Ok(None);
+        };
+        if record.version > VERSION {
+            return Err(FindError::TooNew { id: id.to_owned(), version: record.version });
+        }
+        let live: Option<Live> =
+            fs::read(dirs.run.join("live.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let probe = Probe {
+            init: live.as_ref().is_some_and(|live| is_alive(live.init)),
+            monitor: live.as_ref().is_some_and(|live| is_alive(live.monitor)),
+            same_boot: record.boot == boot_id(),
+        };
+        let status = record::status(&record, live.as_ref(), probe);
+        Ok(Some(Entry { record, live, status, dirs }))
+    }
+
+    /// Takes the lock of a container: nobody makes, runs or removes it meanwhile.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`] where its monitor, or another command, holds it.
+    pub fn lock(&self, id: &str) -> Result<OwnedFd, StateError> {
+        let dirs = self.dirs(id);
+        make_with_parents(&dirs.run)?;
+        sys::fs::try_lock(&dirs.run)?.ok_or_else(|| StateError::Busy(id.to_owned()))
+    }
+
+    /// Forgets a container: after this it is not found, and its name is free. The caller holds its lock.
+    ///
+    /// # Errors
+    /// The first answer of the kernel that was an error; the rest is forgotten all the same.
+    pub fn forget(&self, id: &str, name: &str) -> Result<(), OpError> {
+        let dirs = self.dirs(id);
+        let mut first = sys::fs::remove_file(&dirs.run.join("record.json"));
+        if dirs.disk.join("record.json").exists() {
+            first = first.and(sys::fs::remove_file(&dirs.disk.join("record.json")));
+        }
+        first.and(self.release_name(name, id))
+    }
+
+    /// Forgets a container and removes its directories. The caller holds its lock.
+    ///
+    /// # Errors
+    /// The first answer of the kernel that was an error; the rest is removed all the same.
+    pub fn remove(&self, id: &str, name: &str) -> Result<(), OpError> {
+        let dirs = self.dirs(id);
+        let forgotten = self.forget(id, name);
+        forgotten.and(sys::fs::remove_tree(&dirs.disk)).and(sys::fs::remove_tree(&dirs.run))
+    }
+
+    fn release_name(&self, name: &str, id: &str) -> Result<(), OpError> {
+        let path = self.run.join("names").join(name);
+        match fs::read_to_string(&path) {
+            Ok(holder) if holder == id => sys::fs::remove_file(&path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Names whose containers are gone.
+    pub fn stale_names(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.run.join("names")).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| !fs::read_to_string(path).is_ok_and(|id| self.exists(&id)))
+            .collect()
+    }
+}
+
+/// Where record and config lie.
+fn home(dirs: &Dirs, auto_remove: bool) -> &Path {
+    if auto_remove { &dirs.run } else { &dirs.disk }
+}
+
+impl Entry {
+    /// The container's OCI spec as it was made.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn config(&self) -> Result<Vec<u8>, OpError> {
+        let path = home(&self.dirs, self.record.auto_remove).join("config.json");
+        fs::read(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
+    }
+}
+
+/// Whether this very process lives: the same number, started at the same moment; a zombie does not.
+pub fn is_alive(process: ProcessId) -> bool {
+    start_time(process.pid).is_some_and(|(start_time, zombie)| start_time == process.start_time && !zombie)
+}
+
+/// A process by its number and start time.
+///
+/// # Errors
+/// Where there is no such process.
+pub fn identify(pid: rustix::process::Pid) -> Result<ProcessId, OpError> {
+    let pid = pid.as_raw_nonzero().get();
+    let gone = || OpError { call: format!("read(\"/proc/{pid}/stat\")"), source: io::ErrorKind::NotFound.into() };
+    let (start_time, _) = start_time(pid).ok_or_else(gone)?;
+    Ok(ProcessId { pid, start_time })
+}
+
+/// Field 22 of /proc/PID/stat, and whether field 3 says that it has ended (proc_pid_stat(5)).
+fn start_time(pid: i32) -> Option<(u64, bool)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 2..].split(' ').collect();
+    Some((fields.get(19)?.parse().ok()?, matches!(fields.first(), Some(&"Z" | &"X"))))
+}
+
+/// This boot.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+fn read_record(directory: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(directory.join("record.json")).ok()?).ok()
+}
+
+fn ids_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn make_with_parents(directory: &Path) -> Result<(), OpError> {
+    match sys::fs::make_dir(directory, 0o700) {
+        Err(error) if error.errno() == libc::ENOENT => sys::fs::make_dirs(directory),
+        Err(error) if error.errno() == libc::EEXIST => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,293 @@
+//! Mounts by the new mount API (fsopen(2) and kin, Linux 5.2): made detached, then placed on a descriptor.
+//!
+//! A detached mount is in nobody's mount table until it is placed, so the host's never shows a container's.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+
+use super::{Result, op};
+
+/// Attributes of one mount (`MOUNT_ATTR_*`, mount_setattr(2)).
+pub type Attr = MountAttrFlags;
+
+/// Makes a detached mount of a new instance of the file system `kind`.
+///
+/// `options` are fsconfig(2) strings; an empty value sets a flag.
+///
+/// # Errors
+/// What fsopen, fsconfig or fsmount answered, with the kernel's own explanation where it gave one.
+pub fn new_filesystem(kind: &str, options: &[(&str, &str)], attr: Attr) -> Result<OwnedFd> {
+    op!(
+        ("fsopen({kind:?}), fsconfig({}), fsmount({})", Options(options), Attributes(attr)),
+        ("mount -t {kind} -o {}{} {kind} TARGET", Options(options), AttributeWords(attr)),
+        || {
+            let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+            for (key, value) in options {
+                let set = if value.is_empty() {
+                    rustix::mount::fsconfig_set_flag(&context, *key)
+                } else {
+                    rustix::mount::fsconfig_set_string(&context, *key, *value)
+                };
+                set.map_err(|errno| explained(&context, errno))?;
+            }
+            rustix::mount::fsconfig_create(&context).map_err(|errno| explained(&context, errno))?;
+            Ok::<_, io::Error>(rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attr)?)
+        }
+    )
+}
+
+/// A directory that overlay(5) stacks, with the path by which the narrator calls it.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// The directory.
+    pub fd: BorrowedFd<'a>,
+    /// Its name in what is told and in errors.
+    pub path: &'a Path,
+}
+
+/// How overlay takes its layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerForm {
+    /// By descriptor (Linux 6.15 and later accept detached mounts and `O_PATH`).
+    Descriptor,
+    /// As the string `/proc/self/fd/N` of an attached mount (before Linux 6.15).
+    String,
+}
+
+/// Mounts overlay, detached: `lowers` (topmost first) under `upper`, with `work` beside it.
+///
+/// `volatile` leaves out every sync: for containers whose files nobody wants after a crash.
+///
+/// # Errors
+/// What fsopen, fsconfig or fsmount answered, with overlay's own explanation where it gave one.
+pub fn overlay(
+    lowers: &[Layer<'_>],
+    upper: Layer<'_>,
+    work: Layer<'_>,
+    volatile: bool,
+    form: LayerForm,
+) -> Result<OwnedFd> {
+    let flag = if volatile { ",volatile" } else { "" };
+    let (upper_path, work_path) = (upper.path.display(), work.path.display());
+    op!(
+        (
+            "fsopen(\"overlay\"), fsconfig(lowerdir+={}, upperdir={upper_path}, workdir={work_path}{flag}), fsmount(NODEV)",
+            Paths(lowers)
+        ),
+        (
+            "mount -t overlay -o nodev,lowerdir={},upperdir={upper_path},workdir={work_path}{flag} overlay MERGED",
+            Paths(lowers)
+        ),
+        || {
+            let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            let set = |key: &str, layer: &Layer<'_>| match form {
+                LayerForm::Descriptor => rustix::mount::fsconfig_set_fd(&context, key, layer.fd),
+                LayerForm::String => {
+                    use std::os::fd::AsRawFd;
+                    let path = format!("/proc/self/fd/{}", layer.fd.as_raw_fd());
+                    rustix::mount::fsconfig_set_string(&context, key, path)
+                }
+            };
+            for lower in lowers {
+                set("lowerdir+", lower).map_err(|errno| explained(&context, errno))?;
+            }
+            set("upperdir", &upper).map_err(|errno| explained(&context, errno))?;
+            set("workdir", &work).map_err(|errno| explained(&context, errno))?;
+            if volatile {
+                rustix::mount::fsconfig_set_flag(&context, "volatile").map_err(|errno| explained(&context, errno))?;
+            }
+            rustix::mount::fsconfig_create(&context).map_err(|errno| explained(&context, errno))?;
+            Ok::<_, io::Error>(rustix::mount::fsmount(
+                &context,
+                FsMountFlags::FSMOUNT_CLOEXEC,
+                MountAttrFlags::MOUNT_ATTR_NODEV,
+            )?)
+        }
+    )
+}
+
+/// Clones the mount below `path` (relative to `dir`), detached; with everything mounted below it when `recursive`.
+///
+/// # Errors
+/// What open_tree(2) answered.
+pub fn clone_tree(dir: BorrowedFd<'_>, path: &Path, recursive: bool) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if path.as_os_str().is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let (word, option) = if recursive { ("|AT_RECURSIVE", "rbind") } else { ("", "bind") };
+    op!(
+        ("open_tree({}, OPEN_TREE_CLONE{word})", Name(path)),
+        ("mount -o {option} {} TARGET", Name(path)),
+        || rustix::mount::open_tree(dir, path, flags)
+    )
+}
+
+/// Places a detached mount on the file or directory `target`; `path` is how the narrator calls that place.
+///
+/// # Errors
+/// What move_mount(2) answered.
+pub fn place(mount: BorrowedFd<'_>, target: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    op!(
+        ("move_mount(MOUNT, {:?})", path),
+        ("mount --move MOUNT {}", path.display()),
+        || rustix::mount::move_mount(mount, "", target, "", flags)
+    )
+}
+
+/// Places a detached mount on top of `/` itself: no mount point, so no path of the host is searched.
+///
+/// # Errors
+/// What move_mount(2) answered.
+pub fn place_on_root(mount: BorrowedFd<'_>) -> Result<()> {
+    op!(
+        ("move_mount(MOUNT, \"/\")"),
+        ("mount --move MOUNT /"),
+        || rustix::mount::move_mount(mount, "", rustix::fs::CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    )
+}
+
+/// Changes nothing of the host any more: every mount of this namespace becomes private.
+///
+/// # Errors
+/// What mount(2) answered.
+pub fn make_private() -> Result<()> {
+    op!(
+        ("mount(\"/\", MS_REC|MS_PRIVATE)"),
+        ("mount --make-rprivate /"),
+        || rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+    )
+}
+
+/// What the host mounts and unmounts still arrives here; nothing goes back (`MS_SLAVE`).
+///
+/// # Errors
+/// What mount(2) answered.
+pub fn make_slave() -> Result<()> {
+    op!(("mount(\"/\", MS_REC|MS_SLAVE)"), ("mount --make-rslave /"), || rustix::mount::mount_change(
+        "/",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC
+    ))
+}
+
+/// Makes the working directory the root; the old root is stacked on the same place until [`detach_old_root`].
+///
+/// # Errors
+/// What pivot_root(2) answered.
+pub fn pivot_root() -> Result<()> {
+    op!(("pivot_root(\".\", \".\")"), ("pivot_root . ."), || rustix::process::pivot_root(".", "."))
+}
+
+/// Lets go of the old root that [`pivot_root`] left below the new one.
+///
+/// # Errors
+/// What umount2(2) answered.
+pub fn detach_old_root() -> Result<()> {
+    op!(("umount2(\".\", MNT_DETACH)"), ("umount -l ."), || rustix::mount::unmount(".", UnmountFlags::DETACH))
+}
+
+/// Adds `attr` to a mount, or to the whole tree below it.
+///
+/// # Errors
+/// What mount_setattr(2) (Linux 5.12) answered.
+pub fn set_attributes(mount: BorrowedFd<'_>, attr: Attr, recursive: bool, path: &Path) -> Result<()> {
+    op!(
+        ("mount_setattr({:?}, {})", path, Attributes(attr)),
+        ("mount -o remount,bind{} {}", AttributeWords(attr), path.display()),
+        || super::idmapped::mount_setattr(mount, recursive, u64::from(attr.bits()), 0, None)
+    )
+}
+
+/// Sets the propagation type of a mount (`MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, mount_namespaces(7)).
+///
+/// # Errors
+/// What mount_setattr(2) answered.
+pub fn set_propagation(mount: BorrowedFd<'_>, propagation: u64, recursive: bool, path: &Path) -> Result<()> {
+    op!(
+        ("mount_setattr({path:?}, propagation={propagation:#x})"),
+        ("mount --make-private {}", path.display()),
+        || super::idmapped::mount_setattr(mount, recursive, 0, propagation, None)
+    )
+}
+
+/// The kernel writes what displeased it into the context (fsopen(2)): better than a bare `EINVAL`.
+fn explained(context: &OwnedFd, errno: rustix::io::Errno) -> io::Error {
+    let mut line = [0u8; 512];
+    let mut said = Vec::new();
+    while let Ok(length) = rustix::io::read(context.as_fd(), &mut line) {
+        if length == 0 {
+            break;
+        }
+        said.push(String::from_utf8_lossy(&line[..length]).trim_end().trim_start_matches("e ").to_owned());
+    }
+    let error = io::Error::from(errno);
+    if said.is_empty() { error } else { io::Error::new(error.kind(), format!("{}: {error}", said.join("; "))) }
+}
+
+struct Name<'a>(&'a Path);
+impl std::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.as_os_str() == OsStr::new("") { f.write_str("FD") } else { write!(f, "{:?}", self.0) }
+    }
+}
+
+struct Paths<'a>(&'a [Layer<'a>]);
+impl std::fmt::Display for Paths<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, layer) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { "" } else { ":" }, layer.path.display())?;
+        }
+        Ok(())
+    }
+}
+
+struct Options<'a>(&'a [(&'a str, &'a str)]);
+impl std::fmt::Display for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, (key, value)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let equals = if value.is_empty() { "" } else { "=" };
+            write!(f, "{comma}{key}{equals}{value}")?;
+        }
+        Ok(())
+    }
+}
+
+const WORDS: [(Attr, &str, &str); 5] = [
+    (Attr::MOUNT_ATTR_RDONLY, "RDONLY", "ro"),
+    (Attr::MOUNT_ATTR_NOSUID, "NOSUID", "nosuid"),
+    (Attr::MOUNT_ATTR_NODEV, "NODEV", "nodev"),
+    (Attr::MOUNT_ATTR_NOEXEC, "NOEXEC", "noexec"),
+    (Attr::MOUNT_ATTR_NOATIME, "NOATIME", "noatime"),
+];
+
+struct Attributes(Attr);
+impl std::fmt::Display for Attributes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut bar = "";
+        for (attr, word, _) in WORDS {
+            if self.0.contains(attr) {
+                write!(f, "{bar}{word}")?;
+                bar = "|";
+            }
+        }
+        if bar.is_empty() { f.write_str("0") } else { Ok(()) }
+    }
+}
+
+struct AttributeWords(Attr);
+impl std::fmt::Display for AttributeWords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        WORDS.iter().filter(|(attr, _, _)| self.0.contains(*attr)).try_for_each(|(_, _, word)| write!(f, ",{word}"))
+    }
+}

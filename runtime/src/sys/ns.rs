@@ -1,0 +1,204 @@
+//! Namespaces: made by one clone3(2), joined by setns(2), mapped by writing `uid_map` and `gid_map`.
+#![expect(unsafe_code, reason = "clone3 has no safe wrapper: the child is a copy of this process")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::process::Pid;
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
+
+use super::{Result, op};
+
+/// The kinds of namespaces (`CLONE_NEW*`, namespaces(7)).
+pub type Kinds = ThreadNameSpaceType;
+
+/// What [`clone3`] returned, and to whom.
+#[derive(Debug)]
+pub enum Cloned {
+    /// In the child.
+    Child,
+    /// In the parent: the child's pid in the parent's pid namespace, and a pidfd.
+    Parent {
+        /// The child.
+        pid: Pid,
+        /// A descriptor of the child: no pid can be mistaken.
+        pidfd: OwnedFd,
+    },
+}
+
+/// Makes a child in new namespaces of the given kinds, and in the cgroup v2 directory `cgroup` where one is given.
+///
+/// # Errors
+/// What clone3(2) (Linux 5.3; `CLONE_INTO_CGROUP` 5.7) answered.
+pub fn clone3(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
+    let into = if cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
+    op!(
+        ("clone3(CLONE_PIDFD{}{into})", Names(kinds)),
+        ("unshare --fork{} …", Flags(kinds)),
+        || {
+            const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // linux/sched.h; libc's constant is too narrow
+            let mut pidfd: libc::c_int = -1;
+            let mut flags = u64::from(kinds.bits()) | libc::CLONE_PIDFD as u64;
+            let mut cgroup_fd = 0;
+            if let Some(cgroup) = cgroup {
+                flags |= CLONE_INTO_CGROUP;
+                cgroup_fd = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
+            }
+            // SAFETY: all-zero is a valid clone_args (no stack: the child gets a copy of ours, as with fork).
+            let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+            args.flags = flags;
+            args.pidfd = (&raw mut pidfd) as u64;
+            args.exit_signal = libc::SIGCHLD as u64;
+            args.cgroup = cgroup_fd;
+            match raw_clone3(&args)? {
+                None => Ok::<_, io::Error>(Cloned::Child),
+                // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+                Some(pid) => Ok(Cloned::Parent { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
+            }
+        }
+    )
+}
+
+/// Makes a sibling: the child's parent is this process's parent (`CLONE_PARENT`). Returns `None` in the child.
+///
+/// The exit signal must be 0 in that call (EINVAL otherwise): the caller's own is inherited.
+///
+/// # Errors
+/// What clone3(2) answered.
+pub fn clone3_sibling() -> Result<Option<Pid>> {
+    op!(("clone3(CLONE_PARENT)"), ("# fork, with the client as the parent"), || {
+        // SAFETY: all-zero is a valid clone_args.
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        args.flags = libc::CLONE_PARENT as u64;
+        raw_clone3(&args)
+    })
+}
+
+fn raw_clone3(args: &libc::clone_args) -> io::Result<Option<Pid>> {
+    // SAFETY: `args` is a clone_args of the size given. Without CLONE_VM the child has its own copy of all memory; the
+    // callers are single-threaded, so no lock is held by a thread that the child lacks.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(args), size_of::<libc::clone_args>()) };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Pid::from_raw(i32::try_from(pid).expect("a pid fits an int")))
+}
+
+/// Forks. Returns `None` in the child.
+///
+/// # Errors
+/// What fork(2) answered.
+pub fn fork() -> Result<Option<Pid>> {
+    op!(("fork()"), ("( … ) &"), || {
+        // SAFETY: callers are single-threaded (asserted by `single_threaded`), so the child may do anything.
+        match unsafe { nix::unistd::fork() }? {
+            nix::unistd::ForkResult::Child => Ok::<_, io::Error>(None),
+            nix::unistd::ForkResult::Parent { child } => Ok(Pid::from_raw(child.as_raw())),
+        }
+    })
+}
+
+/// Moves this process into the namespaces of the process behind `pidfd` (setns(2), pidfds since Linux 5.8).
+///
+/// # Errors
+/// What setns(2) answered.
+pub fn join_process(pidfd: BorrowedFd<'_>, kinds: Kinds) -> Result<()> {
+    op!(
+        ("setns(PIDFD, {})", Names(kinds)),
+        ("nsenter --target PID{} …", Flags(kinds)),
+        || rustix::thread::move_into_thread_name_spaces(pidfd, kinds)
+    )
+}
+
+/// Moves this thread into one namespace.
+///
+/// # Errors
+/// What setns(2) answered.
+pub fn join_network(netns: BorrowedFd<'_>) -> Result<()> {
+    op!(
+        ("setns(NETNS, CLONE_NEWNET)"),
+        ("nsenter --net=NETNS …"),
+        || rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
+    )
+}
+
+/// Makes the cgroups of this moment the root of what this process sees (cgroup_namespaces(7)).
+///
+/// # Errors
+/// What unshare(2) answered.
+pub fn unshare_cgroup() -> Result<()> {
+    op!(("unshare(CLONE_NEWCGROUP)"), ("unshare --cgroup …"), || unshare(UnshareFlags::NEWCGROUP))
+}
+
+/// Makes a mount namespace of this process's own.
+///
+/// # Errors
+/// What unshare(2) answered.
+pub fn unshare_mount() -> Result<()> {
+    op!(("unshare(CLONE_NEWNS)"), ("unshare --mount …"), || unshare(UnshareFlags::NEWNS))
+}
+
+fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    // SAFETY: `CLONE_FILES`, the flag that makes this unsafe, is not among them.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+}
+
+/// Sets the host name of this process's UTS namespace.
+///
+/// # Errors
+/// What sethostname(2) answered.
+pub fn set_hostname(name: &str) -> Result<()> {
+    op!(("sethostname({name:?})"), ("hostname {name}"), || rustix::system::sethostname(name.as_bytes()))
+}
+
+/// Sets the NIS domain name of this process's UTS namespace.
+///
+/// # Errors
+/// What setdomainname(2) answered.
+pub fn set_domainname(name: &str) -> Result<()> {
+    op!(("setdomainname({name:?})"), ("domainname {name}"), || rustix::system::setdomainname(name.as_bytes()))
+}
+
+const KINDS: [(Kinds, &str, &str); 7] = [
+    (Kinds::USER, "|CLONE_NEWUSER", " --user"),
+    (Kinds::MOUNT, "|CLONE_NEWNS", " --mount"),
+    (Kinds::PROCESS_ID, "|CLONE_NEWPID", " --pid"),
+    (Kinds::NETWORK, "|CLONE_NEWNET", " --net"),
+    (Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME, "|CLONE_NEWUTS", " --uts"),
+    (Kinds::INTER_PROCESS_COMMUNICATION, "|CLONE_NEWIPC", " --ipc"),
+    (Kinds::CONTROL_GROUP, "|CLONE_NEWCGROUP", " --cgroup"),
+];
+
+struct Names(Kinds);
+impl std::fmt::Display for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        KINDS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(_, name, _)| f.write_str(name))
+    }
+}
+
+struct Flags(Kinds);
+impl std::fmt::Display for Flags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        KINDS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(.., flag)| f.write_str(flag))
+    }
+}
+
+/// The names of the namespaces of a process below /proc/PID/ns.
+pub const KINDS_IN_PROC: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+
+/// A descriptor of the user namespace that owns a namespace (ioctl_ns(2), `NS_GET_USERNS`, Linux 4.9).
+///
+/// # Errors
+/// What ioctl(2) answered: `EPERM` where that namespace cannot be seen from here.
+pub fn owner_of(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    op!(("ioctl(NS, NS_GET_USERNS)"), ("lsns --output NS,ONS"), || {
+        // SAFETY: this request takes no argument and returns a new descriptor.
+        let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor for us.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
+}

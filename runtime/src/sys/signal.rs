@@ -1,0 +1,107 @@
+//! Signals: which arrive as data, which are blocked, and what a new process must not inherit.
+#![expect(unsafe_code, reason = "sigaction and real-time signals have no safe wrapper")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{Result, op};
+
+/// Blocks `signals` and returns a descriptor from which they are read (signalfd(2)).
+///
+/// # Errors
+/// What sigprocmask(2) or signalfd(2) answered.
+pub fn as_descriptor(signals: &[i32]) -> Result<OwnedFd> {
+    op!(("sigprocmask(SIG_BLOCK, {signals:?}), signalfd()"), ("trap … {signals:?}"), || {
+        // SAFETY: all-zero is a valid sigset_t, and sigemptyset fills it; the calls below only read and write our set.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            for signal in signals {
+                libc::sigaddset(&raw mut set, *signal);
+            }
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        }
+    })
+}
+
+/// The next signal that [`as_descriptor`] holds, if any.
+pub fn next(descriptor: BorrowedFd<'_>) -> Option<i32> {
+    let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+    let length = rustix::io::read(descriptor, &mut info).ok()?;
+    // signalfd_siginfo begins with ssi_signo, a u32 (signalfd(2)).
+    (length == info.len()).then(|| i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))
+}
+
+/// Blocks everything: a monitor ends when its container does.
+///
+/// # Errors
+/// What sigprocmask(2) answered.
+pub fn ignore(signal: i32) -> Result<()> {
+    op!(("sigaction({signal}, SIG_IGN)"), ("trap '' {signal}"), || {
+        // SAFETY: SIG_IGN is a valid disposition and no handler of ours is replaced.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    })
+}
+
+/// Gives a process that is about to execve what every program expects: all dispositions default, nothing blocked.
+///
+/// Rust ignores SIGPIPE, callers may have run under nohup(1), and execve(2) keeps both.
+///
+/// # Errors
+/// What sigprocmask(2) answered.
+pub fn reset() -> Result<()> {
+    op!(("sigaction(all, SIG_DFL), sigprocmask(SIG_SETMASK, none)"), ("trap - …"), || {
+        // SAFETY: SIG_DFL is valid for every signal; EINVAL for SIGKILL, SIGSTOP and libc's own is expected and harmless.
+        unsafe {
+            for signal in 1..=libc::SIGRTMAX() {
+                let mut current: libc::sigaction = std::mem::zeroed();
+                if libc::sigaction(signal, std::ptr::null(), &raw mut current) == 0
+                    && current.sa_sigaction != libc::SIG_DFL
+                {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+            }
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            if libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Real-time signals have no name in the safe wrapper.
+pub(super) fn send_realtime(pidfd: BorrowedFd<'_>, signal: i32) -> rustix::io::Result<()> {
+    // SAFETY: pidfd_send_signal reads nothing but its integers when info is null.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if result < 0 {
+        let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        return Err(rustix::io::Errno::from_raw_os_error(errno));
+    }
+    Ok(())
+}
+
+/// Ends this process by a signal, as if it had never been handled: its parent sees the truth.
+pub fn die_of(signal: i32) -> ! {
+    super::terminal::restore();
+    // SAFETY: the disposition is reset and the signal unblocked before it is raised; `_exit` is for a signal that does not kill.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut only: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut only);
+        libc::sigaddset(&raw mut only, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const only, std::ptr::null_mut());
+        libc::raise(signal);
+        libc::_exit(128 + signal)
+    }
+}

@@ -1,0 +1,102 @@
+//! Channels between mini's own processes: pipes, and socket pairs that also carry descriptors (unix(7), SCM_RIGHTS).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::pipe::PipeFlags;
+
+use super::{Result, op};
+
+/// A pipe: (read end, write end), closed on exec.
+///
+/// # Errors
+/// What pipe2(2) answered.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    op!(("pipe2(O_CLOEXEC)"), ("mkfifo …"), || rustix::pipe::pipe_with(PipeFlags::CLOEXEC))
+}
+
+/// Two connected sockets that keep message boundaries, closed on exec.
+///
+/// # Errors
+/// What socketpair(2) answered.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    op!(("socketpair(AF_UNIX, SOCK_SEQPACKET)"), ("# a pair of sockets"), || rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None
+    ))
+}
+
+/// Sends one message with descriptors.
+///
+/// # Errors
+/// What sendmsg(2) answered.
+pub fn send(socket: BorrowedFd<'_>, data: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    op!(("sendmsg({} bytes, SCM_RIGHTS: {} descriptors)", data.len(), descriptors.len()), ("# handed over"), || {
+        send_quietly(socket, data, descriptors)
+    })
+}
+
+/// As [`send`], untold: for the narrator itself, and for the streams of a running container.
+///
+/// # Errors
+/// What sendmsg(2) answered.
+pub fn send_quietly(socket: BorrowedFd<'_>, data: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    let parts = [IoSlice::new(data)];
+    nix::sys::socket::sendmsg::<UnixAddr>(socket.as_raw_fd(), &parts, control, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
+}
+
+/// A socket that this process was started with, by its number; `None` where that is none. It is closed on exec from now on.
+pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+    #![expect(unsafe_code, reason = "an inherited descriptor is a bare number")]
+    // SAFETY: fcntl only looks at the number.
+    if number <= 2 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return None;
+    }
+    Some(owned(number))
+}
+
+/// Receives one message of at most `buffer` bytes with at most 253 descriptors (unix(7)); (0, none) at the end.
+///
+/// # Errors
+/// What recvmsg(2) answered; a message that did not fit.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+    op!(("recvmsg(SCM_RIGHTS)"), ("# taken over"), || receive_now(socket, buffer))
+}
+
+fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    const DESCRIPTORS: usize = 253; // SCM_MAX_FD
+    let mut control = nix::cmsg_space!([RawFd; DESCRIPTORS]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = loop {
+        match nix::sys::socket::recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut received = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = control {
+            received.extend(raw.into_iter().map(owned));
+        }
+    }
+    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the message did not fit"));
+    }
+    Ok((message.bytes, received))
+}
+
+#[expect(unsafe_code, reason = "the kernel hands received descriptors over as bare integers")]
+fn owned(raw: RawFd) -> OwnedFd {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the kernel has just installed this descriptor in our table, and nobody else knows it.
+    unsafe { OwnedFd::from_raw_fd(raw) }
+}

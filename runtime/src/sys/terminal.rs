@@ -1,0 +1,130 @@
+//! Terminals: the container's pseudo-terminal, opened by descriptor in its own devpts, and the user's, put back as found.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::OpenptFlags;
+use rustix::termios::{OptionalActions, Termios, Winsize};
+
+use super::{Result, op};
+
+/// A new pseudo-terminal of the devpts instance whose root directory is `devpts`: (master, slave).
+///
+/// The slave is opened through the master (`TIOCGPTPEER`, Linux 4.13), so no path can be redirected, and the master is
+/// checked to be devpts's own.
+///
+/// # Errors
+/// What openat(2) or ioctl(2) answered; `EXDEV` where the file is not of a devpts.
+pub fn open_pair(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd)> {
+    op!(("openat(DEVPTS, \"ptmx\"), ioctl(TIOCSPTLCK, 0), ioctl(TIOCGPTPEER)"), ("script …"), || {
+        const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1; // linux/magic.h
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let master = rustix::fs::openat(devpts, "ptmx", flags, Mode::empty())?;
+        if rustix::fs::fstatfs(&master)?.f_type != DEVPTS_SUPER_MAGIC {
+            return Err(io::Error::from_raw_os_error(libc::EXDEV));
+        }
+        rustix::pty::unlockpt(&master)?;
+        let peer = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let slave = rustix::pty::ioctl_tiocgptpeer(&master, peer)?;
+        Ok((master, slave))
+    })
+}
+
+/// Makes `terminal` the controlling terminal of this session.
+///
+/// # Errors
+/// What ioctl(2) answered.
+pub fn make_controlling(terminal: BorrowedFd<'_>) -> Result<()> {
+    op!(("setsid(), ioctl(TIOCSCTTY)"), ("setsid --ctty …"), || rustix::process::ioctl_tiocsctty(terminal))
+}
+
+/// The window size of a terminal.
+///
+/// # Errors
+/// What ioctl(2) answered: `ENOTTY` where it is none.
+pub fn size(terminal: BorrowedFd<'_>) -> io::Result<Winsize> {
+    Ok(rustix::termios::tcgetwinsize(terminal)?)
+}
+
+/// Sets the window size of a terminal; its foreground processes get SIGWINCH.
+///
+/// # Errors
+/// What ioctl(2) answered.
+pub fn set_size(terminal: BorrowedFd<'_>, size: Winsize) -> Result<()> {
+    op!(
+        ("ioctl(TIOCSWINSZ, {}x{})", size.ws_col, size.ws_row),
+        ("stty cols {} rows {}", size.ws_col, size.ws_row),
+        || rustix::termios::tcsetwinsize(terminal, size)
+    )
+}
+
+/// The user's terminal in raw mode; as it was again when this is dropped, and on every other way out by [`restore`].
+#[derive(Debug)]
+pub struct Raw(());
+
+/// The terminal to be put back, and how it was. One process has one.
+static BEFORE: Mutex<Option<(OwnedFd, Termios)>> = Mutex::new(None);
+
+impl Raw {
+    /// Puts the terminal in raw mode: every key goes to the container.
+    ///
+    /// # Errors
+    /// What ioctl(2) answered.
+    pub fn enter(terminal: BorrowedFd<'_>) -> Result<Raw> {
+        op!(("tcsetattr(raw)"), ("stty raw -echo"), || {
+            let terminal = terminal.try_clone_to_owned()?;
+            let before = rustix::termios::tcgetattr(&terminal)?;
+            let mut raw = before.clone();
+            raw.make_raw();
+            rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &raw)?;
+            *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));
+            Ok::<_, io::Error>(Raw(()))
+        })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Puts the user's terminal back as it was, where it was changed: also for a panic and for the way out by a signal, which
+/// drop nothing.
+pub fn restore() {
+    if let Ok(mut before) = BEFORE.try_lock() {
+        if let Some((terminal, before)) = before.take() {
+            // The terminal may be gone by now (a closed window): nothing can be put back then.
+            let _gone = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &before);
+        }
+    }
+}
+
+/// Whether a descriptor is a terminal.
+pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
+    rustix::termios::isatty(fd)
+}
+
+/// The host's /dev/null, to read and write.
+///
+/// # Errors
+/// What open(2) answered.
+pub fn open_null() -> Result<OwnedFd> {
+    op!(("open(\"/dev/null\", O_RDWR)"), ("exec 3<>/dev/null"), || rustix::fs::open(
+        Path::new("/dev/null"),
+        OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY,
+        Mode::empty()
+    ))
+}
+
+/// The slave of a pseudo-terminal's master, opened without becoming anybody's controlling terminal.
+///
+/// # Errors
+/// What ioctl(2) answered.
+pub fn peer(master: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    op!(("ioctl(TIOCGPTPEER)"), ("# the terminal's other end"), || rustix::pty::ioctl_tiocgptpeer(master, flags))
+}

@@ -1,0 +1,183 @@
+//! `--explain`: every kernel operation, in order, by whoever does it, with real arguments.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use tests::server::{Contents, ImageServer};
+use tests::{Host, Image, Mini, Output, Tarball};
+
+/// The story that a command told on standard error.
+#[track_caller]
+fn story(output: &Output) -> Vec<Value> {
+    let parse = |line: &str| -> Value {
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("no JSON ({e}): {line}\n{output}"))
+    };
+    output.err().lines().filter(|line| line.starts_with('{')).map(parse).collect()
+}
+
+fn calls(story: &[Value]) -> Vec<&str> {
+    story.iter().filter_map(|line| line["call"].as_str()).collect()
+}
+
+/// Where the first call that begins like this stands.
+#[track_caller]
+fn place(calls: &[&str], beginning: &str) -> usize {
+    let found = calls.iter().position(|call| call.starts_with(beginning));
+    found.unwrap_or_else(|| panic!("no {beginning} in {calls:#?}"))
+}
+
+#[test]
+fn run_tells_what_client_monitor_and_init_do() {
+    let host = Host::with_busybox();
+    let output =
+        host.mini(["run", "--explain=json", "--rm", "busybox", "echo", "hello"]).run().ok().stdout("hello\n");
+    let story = story(&output);
+    for process in ["client", "monitor", "init"] {
+        assert!(story.iter().any(|line| line["process"] == process), "nothing from {process}: {output}");
+    }
+    for line in &story {
+        let said = line["step"].is_string() != line["call"].is_string();
+        assert!(said, "a line is a step or an operation: {line}");
+        assert!(line["pid"].is_number() && line["ns"].is_string() && line["at"].is_number(), "{line}");
+        if line["call"].is_string() {
+            assert!(
+                line["micros"].is_number() && line["errno"].is_number() && line["shell"].is_string(),
+                "{line}"
+            );
+        }
+    }
+    let calls = calls(&story);
+    let order = ["clone3(", "move_mount(", "pivot_root(", "execve("];
+    let places: Vec<_> = order.iter().map(|beginning| place(&calls, beginning)).collect();
+    assert!(places.is_sorted(), "{places:?} in {calls:#?}");
+}
+
+#[test]
+fn each_process_speaks_after_a_step_that_says_why() {
+    let host = Host::with_busybox();
+    let output = host.mini(["run", "--explain=json", "--rm", "busybox", "true"]).run().ok();
+    let mut explained = std::collections::BTreeSet::new();
+    for line in story(&output) {
+        let pid = line["pid"].as_i64().expect("a number");
+        match line["step"].as_str() {
+            Some(why) => {
+                assert!(why.len() > 10 && !why.ends_with('.'), "{why}");
+                explained.insert(pid);
+            }
+            None => assert!(explained.contains(&pid), "an operation without a reason: {line}"),
+        }
+    }
+}
+
+#[test]
+fn the_arguments_and_the_processes_are_real() {
+    let host = Host::with_busybox();
+    let container = {
+        let output =
+            host.mini(["run", "-d", "--explain=json", "-h", "boxed", "busybox", "sleep", "1000"]).run().ok();
+        let story = story(&output);
+        let container = tests::Container::new(&host, output.line());
+        let all = calls(&story).join("\n");
+        for real in ["boxed", container.short(), "mini0", "busybox"] {
+            assert!(all.contains(real), "no {real} in {all}");
+        }
+        let init = story.iter().find(|line| line["process"] == "init").expect("init speaks");
+        assert_eq!(init["pid"], container.pid(), "numbered as the host numbers it");
+        assert_eq!(init["ns"], "container");
+        container
+    };
+    container.remove();
+}
+
+#[test]
+fn every_shell_equivalent_is_one_line() {
+    let host = Host::with_busybox();
+    let output = host.mini(["run", "--explain=json", "--rm", "busybox", "true"]).run().ok();
+    for line in story(&output) {
+        let Some(shell) = line["shell"].as_str() else { continue };
+        assert!(!shell.is_empty() && !shell.contains('\n'), "{line}");
+    }
+}
+
+/// The real system calls of a run, by strace, and the narrated ones.
+#[test]
+fn no_operation_that_matters_is_left_out() {
+    let host = Host::with_busybox();
+    let names = ["pivot_root", "sethostname", "setns", "unshare", "move_mount", "clone3"];
+    let trace = host.work().join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(&trace).args(["-e", &format!("trace={}", names.join(","))]);
+    command.arg(host.binary()).args(["run", "--explain=json", "--rm", "busybox", "true"]);
+    command.env_clear().envs(host.environment());
+    let output = Mini::new(command).run().ok();
+    let traced = fs::read_to_string(trace).expect("strace wrote it");
+    let story = story(&output);
+    for name in names {
+        let real = traced.lines().filter(|line| line.contains(&format!(" {name}("))).count();
+        let narrated = calls(&story).iter().filter(|call| call.starts_with(&format!("{name}("))).count();
+        assert!(real > 0 || name == "unshare", "{name} is not called at all");
+        assert_eq!(narrated, real, "{name}: narrated and called\n{traced}");
+    }
+}
+
+#[test]
+fn for_people_it_is_text_on_stderr() {
+    let host = Host::with_busybox();
+    let output =
+        host.mini(["run", "--explain", "--rm", "busybox", "echo", "hello"]).run().ok().stdout("hello\n");
+    for part in ["clone3(", "pivot_root(", "µs", "$ ", "init", "monitor"] {
+        assert!(output.err().contains(part), "no {part:?}: {output}");
+    }
+}
+
+#[test]
+fn exec_stop_and_rm_tell_theirs() {
+    let host = Host::with_busybox();
+    host.start(["--name", "c", "busybox", "sleep", "1000"]);
+    let exec = host.mini(["exec", "--explain=json", "c", "true"]).run().ok();
+    let exec_story = story(&exec);
+    let exec_calls = calls(&exec_story);
+    assert!(place(&exec_calls, "setns(") < place(&exec_calls, "execve("), "{exec}");
+    let stop = host.mini(["stop", "--explain=json", "-t", "0", "c"]).run().ok();
+    assert!(calls(&story(&stop)).iter().any(|call| call.contains("SIGKILL")), "{stop}");
+    let rm = host.mini(["rm", "--explain=json", "c"]).run().ok();
+    assert!(!calls(&story(&rm)).is_empty(), "{rm}");
+}
+
+#[test]
+fn pull_tells_one_event_a_layer_with_counts() {
+    let host = Host::new();
+    let mut image = Image::busybox();
+    for n in 0..3 {
+        image = image.with(
+            (0..10).fold(Tarball::new(), |layer, file| layer.file(&format!("l{n}/{file}"), 0o644, "x")),
+        );
+    }
+    let mut contents = Contents::default();
+    contents.add("a", "1", &image);
+    let server = ImageServer::open(contents);
+    let output = host.mini(["pull", "--explain=json", &format!("{}/a:1", server.name())]).run().ok();
+    let story = story(&output);
+    for layer in &image.layers {
+        let diff_id = tests::image::digest(layer);
+        let short = &diff_id[7..19];
+        let unpacking =
+            calls(&story).iter().filter(|call| call.contains(short) && call.starts_with("unpack")).count();
+        assert_eq!(unpacking, 1, "{short}: {output}");
+    }
+}
+
+#[test]
+fn a_failure_is_told_with_its_cause() {
+    let host = Host::with_busybox();
+    let output = host.mini(["run", "--explain=json", "--rm", "busybox", "no-such-program"]).run().code(127);
+    let failed = story(&output).into_iter().any(|line| line["errno"] == 2);
+    assert!(failed, "no operation failed with ENOENT: {output}");
+}
+
+#[test]
+fn an_unknown_form_is_refused() {
+    let host = Host::with_busybox();
+    host.mini(["run", "--explain=xml", "--rm", "busybox", "true"]).run().code(125).stderr_has("xml");
+}

@@ -1,0 +1,139 @@
+//! `mini images` and `mini rmi`: the list, and what goes when a name goes.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tests::{Host, Image, Tarball};
+
+fn saying(word: &str) -> Image {
+    Image::busybox().with(Tarball::new().file("word", 0o644, word)).set("Cmd", json!(["cat", "/word"]))
+}
+
+/// Bytes of all regular files below a directory.
+fn size(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => size(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[test]
+fn the_list_has_dockers_columns() {
+    let host = Host::new();
+    let image = saying("x");
+    host.load(&image, "team/name:1.0");
+    let lines = host.mini(["images"]).run().ok().lines();
+    let words = |line: &str| -> Vec<String> {
+        line.split("  ").map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+    };
+    assert_eq!(words(&lines[0]), ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
+    let row = words(&lines[1]);
+    let id = &image.configuration().digest()[7..19];
+    assert_eq!((row[0].as_str(), row[1].as_str(), row[2].as_str()), ("team/name", "1.0", id));
+    assert!(row[3].ends_with("ago") && row[4].ends_with('B'), "{row:?}");
+    host.mini(["images", "-q"]).run().ok().stdout(&format!("{id}\n"));
+}
+
+#[test]
+fn one_image_has_many_spellings() {
+    let host = Host::with_busybox();
+    for spelling in [
+        "busybox",
+        "busybox:latest",
+        "library/busybox",
+        "docker.io/busybox",
+        "docker.io/library/busybox:latest",
+        "index.docker.io/library/busybox",
+    ] {
+        host.mini(["run", "--rm", "--pull", "never", spelling, "true"]).run().ok();
+    }
+    host.mini(["images"]).run().ok().stdout_has("busybox").stdout_lacks("docker.io");
+    host.mini(["run", "--rm", "--pull", "never", "other/busybox", "true"])
+        .run()
+        .error(125, &["other/busybox"]);
+    host.mini(["run", "--rm", "--pull", "never", "localhost/busybox", "true"])
+        .run()
+        .error(125, &["localhost/busybox"]);
+}
+
+#[test]
+fn an_image_is_found_by_its_id_and_a_prefix_of_it() {
+    let host = Host::new();
+    let image = saying("by id");
+    host.load(&image, "x:1");
+    let id = image.configuration().digest();
+    for key in [id.as_str(), &id[7..], &id[7..19], &id[7..13]] {
+        host.mini(["run", "--rm", key]).run().ok().stdout("by id");
+    }
+}
+
+#[test]
+fn rmi_takes_the_last_name_and_the_bytes_with_it() {
+    let host = Host::new();
+    let empty = size(&host.root());
+    host.load(&saying("x"), "x:1");
+    host.mini(["load"]).stdin(saying("x").docker_archive(&["x:2"])).run().ok();
+    host.mini(["rmi", "x:1"]).run().ok().stdout_has("Untagged: x:1");
+    host.mini(["run", "--rm", "x:2"]).run().ok().stdout("x");
+    host.mini(["rmi", "x:2"]).run().ok().stdout_has("Untagged: x:2").stdout_has("Deleted: sha256:");
+    host.mini(["images", "-q"]).run().ok().stdout("");
+    let left = size(&host.root()) - empty;
+    assert!(left < 10_000, "{left} bytes are left of an image that is gone");
+}
+
+#[test]
+fn layers_that_others_use_stay() {
+    let host = Host::new();
+    host.load(&saying("one"), "one:1");
+    host.load(&saying("two"), "two:1");
+    host.mini(["rmi", "one:1"]).run().ok();
+    host.mini(["run", "--rm", "two:1"]).run().ok().stdout("two");
+}
+
+#[test]
+fn an_image_in_use_is_not_removed() {
+    let host = Host::with_busybox();
+    let container = host.start(["busybox", "sleep", "1000"]);
+    host.mini(["rmi", "busybox"]).run().error(1, &["busybox", container.short()]);
+    container.sh("true").ok();
+    host.mini(["stop", "-t", "0", &container.id]).run().ok();
+    host.mini(["rmi", "busybox"]).run().error(1, &[container.short()]);
+    container.remove();
+    host.mini(["rmi", "busybox"]).run().ok();
+    host.mini(["rmi", "busybox"]).run().error(1, &["busybox"]);
+}
+
+#[test]
+fn the_store_is_a_layout_that_others_can_read() {
+    let host = Host::new();
+    let image = saying("x");
+    host.load(&image, "x:1");
+    let store = host.root().join("image");
+    let read = |path: &str| -> Value {
+        let text =
+            fs::read_to_string(store.join(path)).unwrap_or_else(|error| panic!("read {path}: {error}"));
+        serde_json::from_str(&text).expect("JSON")
+    };
+    assert_eq!(read("oci-layout")["imageLayoutVersion"], "1.0.0");
+    let blob = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().expect("a digest");
+        let bytes = fs::read(store.join("blobs/sha256").join(&digest[7..])).expect("the blob is there");
+        assert_eq!(
+            (tests::image::digest(&bytes).as_str(), bytes.len() as u64),
+            (digest, descriptor["size"].as_u64().expect("a size"))
+        );
+        bytes
+    };
+    let index = read("index.json");
+    let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0])).expect("JSON");
+    let config = blob(&manifest["config"]);
+    assert_eq!(tests::image::digest(&config), image.configuration().digest(), "an image keeps its id");
+    for layer in manifest["layers"].as_array().expect("layers") {
+        blob(layer);
+    }
+}

@@ -1,0 +1,88 @@
+//! SIGKILL at every operation: the loop that the `kill_` modules share.
+
+use tests::step::{Step, Stepped, Stepper, Verdict};
+use tests::{Host, Mini, leftovers, processes};
+
+/// A command to be killed in, what it needs, and what must be true afterwards.
+pub(crate) struct Scene<'a> {
+    /// Sets the host up, before each round. Gets back to the same state whatever the last round left.
+    pub(crate) before: &'a dyn Fn(&Host),
+    /// The command.
+    pub(crate) command: &'a dyn Fn(&Host) -> Mini,
+    /// What must work afterwards, beyond what [`aftermath`] checks.
+    pub(crate) after: &'a dyn Fn(&Host),
+}
+
+/// Kills `role` before its first operation, then before its second, and so on to its last.
+#[track_caller]
+pub(crate) fn at_every_operation(host: &Host, role: &str, scene: &Scene<'_>) {
+    (scene.before)(host);
+    let whole = step(host, scene, |_| Verdict::GoOn);
+    assert!(whole.output.status.success(), "undisturbed: {}", whole.output);
+    let steps: Vec<_> = whole.steps.iter().filter(|step| step.role == role).collect();
+    assert!(steps.len() > 2, "{role} takes {} steps: {:#?}", steps.len(), whole.steps);
+    aftermath(host, scene, "undisturbed");
+    let mut killed = 0;
+    for step_of_whole in &steps {
+        (scene.before)(host);
+        let here = |step: &Step| step.role == role && step.index == step_of_whole.index;
+        let stepped = step(host, scene, |step| if here(step) { Verdict::Kill } else { Verdict::GoOn });
+        killed += stepped.killed.len();
+        let place = format!("{role} killed before {:?} (step {})", stepped.killed, step_of_whole.index);
+        aftermath(host, scene, &place);
+    }
+    // A run may take a few steps less than the one that was counted, where it waits for another process.
+    assert!(killed * 10 >= steps.len() * 9, "only {killed} of {} steps were reached", steps.len());
+}
+
+fn step(host: &Host, scene: &Scene<'_>, judge: impl FnMut(&Step) -> Verdict) -> Stepped {
+    Stepper::run((scene.command)(host), judge, |_| true)
+}
+
+/// `ps -a` tells the truth, `rm` and the next run work, and nothing is left that `system check --repair` does not remove.
+#[track_caller]
+fn aftermath(host: &Host, scene: &Scene<'_>, place: &str) {
+    let say = |what: &str, output: &tests::Output| {
+        assert!(output.status.success(), "{place}: {what}: {output}");
+        assert!(!output.err().contains("panicked"), "{place}: {what}: {output}");
+    };
+    tests::wait::until("the end of what was being tidied up", || settled(host).then_some(()));
+    let list = host.mini(["ps", "-a", "-q"]).run();
+    say("ps -a", &list);
+    let running = host.mini(["ps", "-q"]).run().lines();
+    let ids = list.lines();
+    for id in &ids {
+        let inspect = host.mini(["inspect", id]).run();
+        say("inspect", &inspect);
+        let state = &inspect.json()[0]["State"];
+        let pid = state["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+        let alive =
+            pid > 0 && processes::status(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']));
+        assert_eq!(running.contains(id), alive, "{place}: ps says one thing and /proc another: {state}");
+    }
+    if !ids.is_empty() {
+        say("rm -f", &host.mini(["rm", "-f"]).args(&ids).run());
+    }
+    say("system check --repair", &host.mini(["system", "check", "--repair"]).run());
+    let left = leftovers::find(host);
+    assert!(left.is_empty(), "{place}: left after the repair:\n  {}", left.join("\n  "));
+    (scene.after)(host);
+}
+
+/// Whether every process of the binary has ended, but for monitors of containers that live.
+fn settled(host: &Host) -> bool {
+    let ours = |pid: &i32| {
+        processes::exe(*pid).is_some_and(|exe| exe == host.binary() || exe.starts_with("/memfd:"))
+    };
+    host.processes().iter().filter(|pid| ours(pid)).all(|pid| {
+        // A monitor that only waits has a child, the container's init, which runs the payload.
+        processes::children(*pid).iter().any(|child| !ours(child))
+    })
+}
+
+/// The next run works, under the name that the killed one had.
+pub(crate) fn run_works(host: &Host) {
+    let output =
+        host.mini(["run", "--rm", "--name", "killed", "-p", "8080:80", "busybox", "echo", "works"]).run();
+    output.ok().stdout("works\n");
+}

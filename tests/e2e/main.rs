@@ -1,0 +1,78 @@
+//! Everything `mini` does, seen from outside: one file a behaviour, named after it.
+//!
+//! Select with `cargo xtask test MODULE`, or `cargo nextest run -p tests -E 'test(/^MODULE::/)'` with `MINI_BIN` set.
+//!
+//! | behaviour | where |
+//! |---|---|
+//! | a command's output, exit code, environment, user, directory, name | [`run`] |
+//! | volumes, tmpfs, read-only roots | [`volumes`] |
+//! | what goes wrong, and what is said about it | [`errors`] |
+//! | a second command in a running container | [`exec`] |
+//! | ps, stop, kill, rm, names | [`lifecycle`] |
+//! | what a container wrote, kept and rotated | [`logs`] |
+//! | the supervisor: what it sheds, what it survives | [`supervise`] |
+//! | a driven terminal: keys, sizes, detaching, hanging up | [`terminal`] |
+//! | limits, proved by their effect | [`cgroup`] |
+//! | own user ids for each container | [`userns`] |
+//! | mounts, devices, masks, capabilities, what the payload inherits | [`rootfs`] |
+//! | apt, setuid programs and file capabilities in a Debian | [`apt`] |
+//! | addresses, names, routes | [`network`] |
+//! | published ports | [`ports`] |
+//! | references, authorisation, indexes, layers side by side | [`pull`] |
+//! | archives and layouts | [`load`] |
+//! | the list of images and their removal | [`images`] |
+//! | layers that tell the truth: whiteouts, links, owners, attributes | [`layers`] |
+//! | layers that attack | [`security_layers`], [`security_archives`], [`slow_layers`] |
+//! | registries that lie | [`registry_hostile`] |
+//! | published attacks on runtimes | [`security_runtime`], [`security_image`] |
+//! | what a checker finds by default, from inside and outside | [`security_posture`] |
+//! | the narration | [`explain`] |
+//! | the plan that touches nothing | [`dry_run`] |
+//! | namespaces of containers and host | [`ns`] |
+//! | inspect, info, version | [`inspect`] |
+//! | roots, configuration, formats on disk | [`places`] |
+//! | finding and removing what a crash left | [`system_check`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_exec`], [`kill_removal`], [`kill_images`] |
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests stand outside the product: they make files, processes and sockets themselves"
+)]
+
+mod apt;
+mod attack;
+mod cgroup;
+mod dry_run;
+mod errors;
+mod exec;
+mod explain;
+mod images;
+mod inspect;
+mod kill_exec;
+mod kill_images;
+mod kill_removal;
+mod kill_run;
+mod killing;
+mod layers;
+mod lifecycle;
+mod load;
+mod logs;
+mod network;
+mod ns;
+mod places;
+mod ports;
+mod pull;
+mod registry_hostile;
+mod rootfs;
+mod run;
+mod secret;
+mod security_archives;
+mod security_image;
+mod security_layers;
+mod security_posture;
+mod security_runtime;
+mod slow_layers;
+mod supervise;
+mod system_check;
+mod terminal;
+mod userns;
+mod volumes;

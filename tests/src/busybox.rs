@@ -1,0 +1,52 @@
+//! The image most tests run: Debian's static busybox, with its applets as hard links.
+
+use std::fs;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::json;
+
+use crate::command::Mini;
+use crate::image::Image;
+use crate::{Tarball, namespaces};
+
+/// Where Debian's package `busybox-static` puts it.
+const BINARY: &str = "/bin/busybox";
+
+impl Image {
+    /// A root file system with `/bin/busybox`, its applets, users `root` and `nobody`, and `sh` as its command.
+    pub fn busybox() -> Self {
+        static MADE: OnceLock<Image> = OnceLock::new();
+        MADE.get_or_init(|| namespaces::on_the_machine(make)).clone()
+    }
+}
+
+fn make() -> Image {
+    let binary =
+        fs::read(BINARY).unwrap_or_else(|error| panic!("{BINARY}: {error} (apt-get install busybox-static)"));
+    let dynamic = binary.windows(7).any(|bytes| bytes == b"ld-linu" || bytes == b"/ld-mus");
+    assert!(!dynamic, "{BINARY} is not static (apt-get install busybox-static)");
+    let mut command = Command::new(BINARY);
+    command.arg("--list");
+    let applets = Mini::new(command).run().ok().lines();
+    let mut layer = Tarball::new().directory("bin", 0o755).file("bin/busybox", 0o755, &binary);
+    for applet in applets.iter().filter(|applet| *applet != "busybox") {
+        layer = layer.hardlink(&format!("bin/{applet}"), "bin/busybox");
+    }
+    for (directory, mode) in
+        [("dev", 0o755), ("etc", 0o755), ("home", 0o755), ("proc", 0o755), ("root", 0o700), ("sys", 0o755)]
+    {
+        layer = layer.directory(directory, mode);
+    }
+    layer = layer
+        .directory("tmp", 0o1777)
+        .directory("usr", 0o755)
+        .directory("var", 0o755)
+        .file(
+            "etc/passwd",
+            0o644,
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n",
+        )
+        .file("etc/group", 0o644, "root:x:0:\nusers:x:100:\nnogroup:x:65534:\n");
+    Image::of([layer]).set("Cmd", json!(["sh"]))
+}

@@ -1,0 +1,302 @@
+//! A registry of our own: images from memory, any kind of authorisation, and any lie a hostile one could tell.
+//!
+//! Debian's `docker-registry` (see [`crate::registry`]) proves that we speak the protocol; this one proves what happens
+//! when the other side does not.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::json;
+
+use crate::http::{Request, read_request};
+use crate::image::{Blob, Image};
+use crate::net;
+
+/// What a registry answers.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Fields.
+    pub fields: Vec<(String, String)>,
+    /// The body, honest or not.
+    pub body: Body,
+}
+
+/// A body, honest or not.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// These bytes, with their true length.
+    Whole(Vec<u8>),
+    /// These bytes, with another length claimed; then the connection ends.
+    Claiming(Vec<u8>, u64),
+    /// Bytes without an end and without a length.
+    Endless,
+    /// A byte at a time, with a pause after each.
+    Drip(Vec<u8>, Duration),
+    /// The head of an answer and then nothing, until the client gives up.
+    Silence(u64),
+}
+
+/// Who may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Open,
+    /// Who sends these as basic authorisation: `user:password` in base 64.
+    Basic(String),
+    /// Who brings a token for the repository, given out to everybody.
+    Token,
+    /// Who brings a token, given out to who sends this (`user:password` in base 64).
+    TokenFor(String),
+}
+
+/// What the registry holds, by path.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    blobs: BTreeMap<String, Blob>,
+}
+
+impl Contents {
+    /// Adds an image under `repository` and `tag`.
+    pub fn add(&mut self, repository: &str, tag: &str, image: &Image) -> Blob {
+        let (blobs, manifest) = image.blobs();
+        for blob in blobs {
+            self.add_blob(repository, blob);
+        }
+        self.add_manifest(repository, tag, manifest.clone());
+        manifest
+    }
+
+    /// Adds a blob.
+    pub fn add_blob(&mut self, repository: &str, blob: Blob) {
+        self.blobs.insert(format!("/v2/{repository}/blobs/{}", blob.digest()), blob);
+    }
+
+    /// Adds a manifest or an index, under its digest and under `tag`.
+    pub fn add_manifest(&mut self, repository: &str, tag: &str, manifest: Blob) {
+        self.blobs.insert(format!("/v2/{repository}/manifests/{}", manifest.digest()), manifest.clone());
+        self.blobs.insert(format!("/v2/{repository}/manifests/{tag}"), manifest);
+    }
+}
+
+/// A registry that listens on loopback in the caller's network namespace, as long as the value lives.
+#[derive(Debug)]
+pub struct ImageServer {
+    server: net::Server,
+    log: Arc<Mutex<Vec<Request>>>,
+}
+
+impl ImageServer {
+    /// Serves `contents` honestly to everybody.
+    #[track_caller]
+    pub fn open(contents: Contents) -> Self {
+        Self::twisted(contents, Access::Open, |_, reply| reply)
+    }
+
+    /// Serves `contents`, and lets `twist` change each answer.
+    #[track_caller]
+    pub fn twisted(
+        contents: Contents,
+        access: Access,
+        twist: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&log);
+        let server = net::accept(Ipv4Addr::LOCALHOST, 0, move |stream| {
+            let Some(request) = read_request(&stream) else { return };
+            seen.lock().expect("nobody panics with it").push(request.clone());
+            let reply = twist(&request, answer(&contents, &access, &request));
+            // A client that gives up is what many tests are about.
+            let _ = send(stream, &request, &reply);
+        });
+        Self { server, log }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn name(&self) -> String {
+        format!("127.0.0.1:{}", self.server.port())
+    }
+
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+
+    /// How often `GET` asked for what ends in `end`.
+    pub fn fetched(&self, end: &str) -> usize {
+        let matches = |request: &&Request| request.method == "GET" && request.target.ends_with(end);
+        self.requests().iter().filter(matches).count()
+    }
+}
+
+impl Reply {
+    /// An answer with a body.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, fields: Vec::new(), body: Body::Whole(body.into()) }
+    }
+
+    /// The same with a field.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same with another body.
+    pub fn lying(self, body: Body) -> Self {
+        Self { body, ..self }
+    }
+}
+
+/// The honest answer (OCI distribution-spec, and docker's token authentication).
+fn answer(contents: &Contents, access: &Access, request: &Request) -> Reply {
+    let host = request.field("host").unwrap_or_default();
+    let authorization = request.field("authorization").unwrap_or_default();
+    let path = request.target.split('?').next().unwrap_or_default();
+    if path == "/token" {
+        return match access {
+            Access::TokenFor(secret) if authorization != format!("Basic {secret}") => {
+                refusal(401, "UNAUTHORIZED")
+            }
+            _ => Reply::new(200, json!({"token": token(&request.target), "expires_in": 300}).to_string()),
+        };
+    }
+    // /v2/NAME/manifests/… or /v2/NAME/blobs/…: a name may hold slashes.
+    let tail = path.strip_prefix("/v2/").unwrap_or_default();
+    let repository =
+        tail.split("/manifests/").next().and_then(|text| text.split("/blobs/").next()).unwrap_or_default();
+    let scope = format!("repository:{repository}:pull");
+    let (allowed, challenge) = match access {
+        Access::Open => (true, String::new()),
+        Access::Basic(secret) => (authorization == format!("Basic {secret}"), "Basic realm=\"test\"".into()),
+        Access::Token | Access::TokenFor(_) => {
+            let wanted = format!("Bearer {}", token(&format!("scope={scope}")));
+            let realm = format!("Bearer realm=\"http://{host}/token\",service=\"test\",scope=\"{scope}\"");
+            (
+                authorization == wanted || (repository.is_empty() && authorization.starts_with("Bearer ")),
+                realm,
+            )
+        }
+    };
+    if !allowed {
+        return refusal(401, "UNAUTHORIZED").with("www-authenticate", &challenge);
+    }
+    match contents.blobs.get(path) {
+        _ if path == "/v2/" => Reply::new(200, "{}"),
+        Some(blob) => Reply::new(200, blob.bytes.clone())
+            .with("content-type", &blob.media_type)
+            .with("docker-content-digest", &blob.digest()),
+        None if path.contains("/manifests/") => refusal(404, "MANIFEST_UNKNOWN"),
+        None => refusal(404, "BLOB_UNKNOWN"),
+    }
+}
+
+/// The token for the scope that a query names.
+fn token(query: &str) -> String {
+    let decoded = query.replace("%3A", ":").replace("%2F", "/").replace("%2C", ",");
+    let scope =
+        decoded.split(['?', '&']).find_map(|part| part.strip_prefix("scope=")).unwrap_or_default().to_owned();
+    hex::encode(scope)
+}
+
+fn refusal(status: u16, code: &str) -> Reply {
+    let body = json!({"errors": [{"code": code, "message": "refused by the test"}]}).to_string();
+    Reply::new(status, body).with("content-type", "application/json")
+}
+
+fn send(mut stream: TcpStream, request: &Request, reply: &Reply) -> std::io::Result<()> {
+    let length = match &reply.body {
+        Body::Whole(bytes) | Body::Drip(bytes, _) => Some(bytes.len() as u64),
+        Body::Claiming(_, length) | Body::Silence(length) => Some(*length),
+        Body::Endless => None,
+    };
+    let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\n", reply.status);
+    for (name, value) in &reply.fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if let Some(length) = length {
+        head.push_str(&format!("content-length: {length}\r\n"));
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    if request.method == "HEAD" {
+        return Ok(());
+    }
+    match &reply.body {
+        Body::Whole(bytes) | Body::Claiming(bytes, _) => stream.write_all(bytes),
+        // Bounded all the same: a client that takes this much is not going to stop.
+        Body::Endless => (0..4096).try_for_each(|_| stream.write_all(&[b'x'; 1 << 20])),
+        Body::Drip(bytes, pause) => bytes.iter().try_for_each(|byte| {
+            stream.write_all(&[*byte])?;
+            if gone(&stream, *pause) { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+        }),
+        Body::Silence(_) => {
+            gone(&stream, Duration::from_secs(600));
+            Ok(())
+        }
+    }
+}
+
+/// Waits for the client to hang up, at most for `pause`.
+fn gone(stream: &TcpStream, pause: Duration) -> bool {
+    let deadline = Instant::now() + pause;
+    let timeout = Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
+    let mut polled = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::RDHUP)];
+    matches!(poll(&mut polled, Some(&timeout)), Ok(ready) if ready > 0) && Instant::now() <= deadline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tarball;
+
+    fn contents() -> (Contents, Blob) {
+        let mut contents = Contents::default();
+        let manifest = contents.add("a/b", "1", &Image::of([Tarball::new().file("x", 0o644, "x")]));
+        (contents, manifest)
+    }
+
+    fn address(server: &ImageServer) -> std::net::SocketAddr {
+        server.name().parse().expect("an address")
+    }
+
+    #[test]
+    fn serves_what_it_holds() {
+        let (contents, manifest) = contents();
+        let server = ImageServer::open(contents);
+        let answer = Request::new("GET", "/v2/a/b/manifests/1").send(address(&server)).expect(200);
+        assert_eq!(answer.body, manifest.bytes);
+        assert_eq!(answer.field("docker-content-digest"), manifest.digest());
+        Request::new("GET", "/v2/a/b/manifests/2").send(address(&server)).expect(404);
+        assert_eq!(server.fetched("/manifests/1"), 1);
+    }
+
+    #[test]
+    fn a_token_opens_its_own_repository_alone() {
+        let server = ImageServer::twisted(contents().0, Access::TokenFor("secret".into()), |_, reply| reply);
+        let refused = Request::new("GET", "/v2/a/b/manifests/1").send(address(&server)).expect(401);
+        assert!(refused.field("www-authenticate").contains("scope=\"repository:a/b:pull\""));
+        let ask = |scope: &str| Request::new("GET", &format!("/token?service=test&scope={scope}"));
+        ask("repository:a/b:pull").send(address(&server)).expect(401);
+        for (scope, status) in [("repository%3Aa%2Fb%3Apull", 200), ("repository:c:pull", 401)] {
+            let given = ask(scope).with("authorization", "Basic secret").send(address(&server)).expect(200);
+            let given: serde_json::Value = serde_json::from_slice(&given.body).expect("JSON");
+            let bearer = format!("Bearer {}", given["token"].as_str().expect("a token"));
+            let read = Request::new("GET", "/v2/a/b/manifests/1").with("authorization", &bearer);
+            read.send(address(&server)).expect(status);
+        }
+    }
+
+    #[test]
+    fn lies_when_told_to() {
+        let server = ImageServer::twisted(contents().0, Access::Open, |_, reply| {
+            reply.lying(Body::Claiming(b"short".to_vec(), 5000))
+        });
+        let answer = Request::new("GET", "/v2/").send(address(&server)).expect(200);
+        assert_eq!((answer.field("content-length"), answer.body.as_slice()), ("5000", b"short".as_slice()));
+    }
+}

@@ -1,0 +1,153 @@
+//! `cargo xtask vm-test`: the tests of run, exec and cgroups on a machine with cgroup v2 only, which few developers'
+//! containers and CI runners have: Debian's own kernel, emulated by qemu, with this machine's root copy-on-write.
+//!
+//! ```text
+//!   xtask ──► apt        the kernel's package, unpacked below target/vm and kept            kernel.rs
+//!         ──► initramfs  busybox, a few modules, vm/init.sh, the command                    initramfs.rs  cpio.rs
+//!         ──► virtiofsd  the host's root, read-only      ┐
+//!         ──► qemu       the machine ──► its console ──► │ output and exit status           machine.rs    console.rs
+//! ```
+//!
+//! Emulated, not accelerated: a machine that is virtual itself often has a /dev/kvm that does not work.
+
+mod console;
+mod cpio;
+mod initramfs;
+mod kernel;
+mod machine;
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::apt;
+use crate::build::{self, Profile};
+use crate::command::read;
+use crate::test::binaries;
+use crate::workspace::Workspace;
+
+/// Run the tests of run, exec and cgroups on a virtual machine with cgroup v2 only
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which tests, by parts of their names
+    #[arg(default_values_t = ["run::", "exec::", "cgroup::"].map(str::to_owned))]
+    filters: Vec<String>,
+    /// Debian's kernel to boot: 6.12 or 6.1
+    #[arg(long, default_value = "6.12")]
+    kernel: String,
+    /// How the processor is made: tcg emulates it, kvm is faster where it works
+    #[arg(long, default_value = "tcg")]
+    accel: String,
+    /// After how many minutes the machine is switched off
+    #[arg(long, default_value_t = 20)]
+    minutes: u64,
+    /// Run this shell command there instead of the tests
+    #[arg(long, conflicts_with = "filters")]
+    shell: Option<String>,
+}
+
+impl Default for Args {
+    /// What a bare `cargo xtask vm-test` is given.
+    fn default() -> Self {
+        #[derive(clap::Parser)]
+        struct Bare {
+            #[command(flatten)]
+            args: Args,
+        }
+        <Bare as clap::Parser>::parse_from(["vm-test"]).args
+    }
+}
+
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    ensure!(
+        workspace.triple.starts_with("x86_64-"),
+        "the virtual machine is an x86_64 one, this is {}",
+        workspace.triple
+    );
+    ensure!(apt::is_root(), "the machine sees all of the host's files: run this as root");
+    apt::ensure_installed(apt::VIRTUAL_MACHINE)?;
+    let kernel = kernel::provide(&workspace.target.join("vm"), &args.kernel)?;
+    let command = match &args.shell {
+        Some(command) => command.clone(),
+        None => test_command(&workspace, &args.filters)?,
+    };
+    let initramfs = initramfs::make(&kernel, &command)?;
+    let image = tempfile::NamedTempFile::new().context("making a file for the initramfs")?;
+    std::fs::write(image.path(), initramfs).context("writing the initramfs")?;
+    eprintln!("booting Linux {} under {}", kernel.version, args.accel);
+    machine::run(&kernel.image, image.path(), &args.accel, Duration::from_secs(args.minutes * 60))
+        .map(ExitCode::from)
+}
+
+/// The shell command that runs the end-to-end tests, built here, over there.
+fn test_command(workspace: &Workspace, filters: &[String]) -> Result<String> {
+    let mini = build::build(workspace, Profile::Ci)?;
+    let tests = build_tests(workspace)?;
+    let mut command = String::new();
+    for (name, path) in binaries(&mini) {
+        command += &format!("export {name}={}\n", quoted(&path));
+    }
+    // The harness keeps what it makes beside its binary; there everything is in memory, and gone afterwards.
+    command += &format!("{} --test-threads=2", quoted(tests.as_os_str()));
+    for filter in filters {
+        command += &format!(" {}", quoted(filter.as_ref()));
+    }
+    Ok(command)
+}
+
+/// Builds the end-to-end tests and returns their binary: the one of cargo's messages that has an executable.
+fn build_tests(workspace: &Workspace) -> Result<PathBuf> {
+    let arguments = [
+        "test",
+        "--package",
+        "tests",
+        "--test",
+        "e2e",
+        "--no-run",
+        "--message-format",
+        "json-render-diagnostics",
+    ];
+    let messages = read(workspace.cargo(arguments))?;
+    executable(&messages).context("cargo built no executable for the tests")
+}
+
+fn executable(messages: &str) -> Option<PathBuf> {
+    let message = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    let mut executables = messages
+        .lines()
+        .filter_map(message)
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables.next()
+}
+
+/// A word for the shell over there.
+fn quoted(word: &OsStr) -> String {
+    format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_are_cargos_one_executable() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/e2e-1\"}\n{\"reason\":\"build-finished\"}\n";
+        assert_eq!(executable(messages), Some("/t/e2e-1".into()));
+        assert_eq!(executable("{\"reason\":\"build-finished\"}\n"), None);
+    }
+
+    #[test]
+    fn words_reach_the_other_shell_as_they_are() {
+        assert_eq!(quoted("it's $x".as_ref()), r"'it'\''s $x'");
+    }
+
+    #[test]
+    fn a_bare_vm_test_runs_what_depends_on_cgroups() {
+        assert_eq!(Args::default().filters, ["run::", "exec::", "cgroup::"]);
+    }
+}
