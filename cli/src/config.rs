@@ -97,16 +97,23 @@ impl Config {
 }
 
 fn check(table: &toml::Table) -> Result<Config> {
-    let config: Config = table.clone().try_into().map_err(|error: toml::de::Error| {
-        anyhow::anyhow!("{}", error.message().trim_end())
-    })?;
+    let config: Config = table
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| anyhow::anyhow!("{}", error.message().trim_end()))?;
     let IdsConfig { base, count } = config.ids;
     anyhow::ensure!(count >= 1 << 16, "ids.count {count} is less than one range of 65536");
     anyhow::ensure!(base >= 1 << 16, "ids.base {base} lies among the host's own users (below 65536)");
-    anyhow::ensure!(base.checked_add(count - 1).is_some(), "ids.base {base} + ids.count {count} is beyond the last id");
+    anyhow::ensure!(
+        base.checked_add(count - 1).is_some(),
+        "ids.base {base} + ids.count {count} is beyond the last id"
+    );
     let parent = Path::new(&config.cgroup.parent);
     let plain = parent.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    anyhow::ensure!(plain && !config.cgroup.parent.is_empty(), "cgroup.parent {parent:?} is not a path below the root group");
+    anyhow::ensure!(
+        plain && !config.cgroup.parent.is_empty(),
+        "cgroup.parent {parent:?} is not a path below the root group"
+    );
     Ok(config)
 }
 
@@ -133,7 +140,10 @@ mod tests {
     fn what_is_not_said_is_default_and_what_is_unknown_is_refused() {
         assert_eq!(parse("").unwrap(), Config::default());
         let config = parse("[cgroup]\nparent = \"a/b\"\n[ids]\nbase = 100000\ncount = 131072").unwrap();
-        assert_eq!((config.cgroup.parent.as_str(), config.ids.base, config.ids.count), ("a/b", 100_000, 131_072));
+        assert_eq!(
+            (config.cgroup.parent.as_str(), config.ids.base, config.ids.count),
+            ("a/b", 100_000, 131_072)
+        );
         for (text, complaint) in [
             ("[cgroup]\nparrent = \"x\"", "unknown field `parrent`"),
             ("[ids]\ncount = 65535", "less than one range"),

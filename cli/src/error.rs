@@ -11,6 +11,11 @@ use runtime::create::CreateError;
 #[error("mini needs root: it makes namespaces, mounts and networks of the host")]
 pub(crate) struct NotRoot;
 
+/// An error that another process of ours has told already.
+#[derive(Debug, thiserror::Error)]
+#[error("already told")]
+pub(crate) struct Told;
+
 /// The whole text for a person, without a newline at its end.
 pub(crate) fn text(error: &anyhow::Error) -> String {
     let mut text = String::from("mini: ");
@@ -41,7 +46,13 @@ fn plain(text: &str) -> String {
         let Some(end) = text[at..].find(')') else { break };
         text.replace_range(at..=at + end, "");
     }
-    for word in ["Permission denied", "No such file or directory", "Operation not permitted", "Invalid argument", "Device or resource busy"] {
+    for word in [
+        "Permission denied",
+        "No such file or directory",
+        "Operation not permitted",
+        "Invalid argument",
+        "Device or resource busy",
+    ] {
         text = text.replace(word, &word.to_lowercase());
     }
     text
@@ -53,7 +64,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return Some("run it with sudo".to_owned());
     }
     for cause in error.chain() {
-        if let Some(ResolveError::NotFound { .. }) = cause.downcast_ref::<ResolveError>() {
+        if let Some(ResolveError::NotFound(_)) = cause.downcast_ref::<ResolveError>() {
             return Some("mini images lists what is here; mini pull fetches an image".to_owned());
         }
         if let Some(CreateError::NotIdmappable { .. }) = cause.downcast_ref::<CreateError>() {
@@ -85,7 +96,8 @@ mod tests {
     #[test]
     fn an_error_is_one_line_of_causes_and_one_of_advice() {
         let source = std::io::Error::from_raw_os_error(libc::EACCES);
-        let error = anyhow::Error::new(runtime::op::OpError { call: "mkdir(\"/x\")".into(), source }).context("cannot start");
+        let error = anyhow::Error::new(runtime::op::OpError { call: "mkdir(\"/x\")".into(), source })
+            .context("cannot start");
         assert_eq!(text(&error), "mini: cannot start: mkdir(\"/x\"): permission denied");
         assert_eq!(text(&NotRoot.into()).lines().nth(1), Some("hint: run it with sudo"));
     }

@@ -104,11 +104,10 @@ impl Client {
             if input {
                 self.send_input();
             }
-            if socket {
-                if let Some(outcome) = self.hear()? {
+            if socket
+                && let Some(outcome) = self.hear()? {
                     return Ok(outcome);
                 }
-            }
         }
     }
 
@@ -142,7 +141,10 @@ impl Client {
         }
         match Message::decode(&packet[..length]) {
             Some(Message::Hello(version)) => {
-                anyhow::ensure!(version <= VERSION, "the monitor speaks version {version}, this mini {VERSION}");
+                anyhow::ensure!(
+                    version <= VERSION,
+                    "the monitor speaks version {version}, this mini {VERSION}"
+                );
             }
             Some(Message::Started) => {
                 if self.detached {
@@ -231,5 +233,8 @@ pub(crate) fn write(stream: &mut dyn Write, bytes: &[u8]) {
 
 /// The failure of a start, as an exit code.
 pub(crate) fn failure_code(error: &anyhow::Error) -> ExitCode {
-    error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).map_or(ExitCode::Mini, |failure| failure.kind.into())
+    error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Failure>())
+        .map_or(ExitCode::Mini, |failure| failure.kind.into())
 }

@@ -43,7 +43,8 @@ enum Event {
 /// Where the user's terminal cannot be put in raw mode.
 pub(crate) fn relay(running: Running, signals: &OwnedFd, reads: bool) -> Result<Ending> {
     let mut relay = Relay::new(running, reads);
-    let _raw = if relay.terminal && reads { Some(terminal::Raw::enter(rustix::stdio::stdin())?) } else { None };
+    let _raw =
+        if relay.terminal && reads { Some(terminal::Raw::enter(rustix::stdio::stdin())?) } else { None };
     if relay.terminal {
         relay.send_size();
     }

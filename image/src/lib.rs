@@ -25,13 +25,15 @@ mod archive;
 mod layer;
 mod load;
 mod progress;
+mod pull;
+mod registry;
 mod store;
 
-mod op;
+pub mod op;
 
 pub use archive::{
-    Call, EntryError, ExtraError, HighId, IdKind, NumberError, PaxError, Segment, SparseError, TarError,
-    TarErrorKind, Time, UnpackError,
+    Call, EntryError, ExtraError, HighId, IdKind, NumberError, PaxError, SparseError, TarError, TarErrorKind,
+    Time, UnpackError,
 };
 pub use digest::Digest;
 pub use layer::LayerError;
@@ -43,8 +45,12 @@ pub use manifest::{ConfigError, ManifestError};
 pub use op::OpError;
 pub use platform::Platform;
 pub use progress::{Event, LayerInfo, LayerState};
+pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull};
 pub use reference::Reference;
+pub use registry::{CredentialError, HttpError, RegistryError, Timeouts};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::Image;
-pub use store::{Pin, ResolveError, Store, StoreError};
+pub use store::{
+    Conflict, Fault, Finding, Pin, Problem, RemoveError, Removed, ResolveError, Store, StoreError, Use,
+};

@@ -50,14 +50,6 @@ pub(crate) struct Descriptor {
     pub(crate) size: u64,
 }
 
-/// An image configuration that fits its manifest.
-#[derive(Debug, Clone)]
-pub(crate) struct Config {
-    pub(crate) configuration: ImageConfiguration,
-    /// Bottom first.
-    pub(crate) diff_ids: Vec<Digest>,
-}
-
 /// Why a manifest is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -185,7 +177,7 @@ impl Manifest {
             OCI_IMAGE_MEDIA_TYPE | IMAGE_MANIFEST_MEDIA_TYPE if is_image => {
                 let manifest: OciImageManifest =
                     serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
-                ImageManifest::new(manifest, media_type.to_owned()).map(Self::Image)
+                ImageManifest::new(&manifest, media_type.to_owned()).map(Self::Image)
             }
             OCI_IMAGE_INDEX_MEDIA_TYPE | IMAGE_MANIFEST_LIST_MEDIA_TYPE if is_index => {
                 let index: OciImageIndex = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
@@ -198,7 +190,7 @@ impl Manifest {
 }
 
 impl ImageManifest {
-    fn new(manifest: OciImageManifest, media_type: String) -> Result<Self, ManifestError> {
+    fn new(manifest: &OciImageManifest, media_type: String) -> Result<Self, ManifestError> {
         let config = &manifest.config;
         if !matches!(config.media_type.as_str(), IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE) {
             return Err(ManifestError::Artifact(config.media_type.clone()));
@@ -218,24 +210,22 @@ impl ImageManifest {
     }
 }
 
-impl Config {
-    /// Reads an image's configuration; `layers` is how many its manifest has.
-    pub(crate) fn parse(bytes: &[u8], layers: usize) -> Result<Self, ConfigError> {
-        let configuration: ImageConfiguration = serde_json::from_slice(bytes).map_err(ConfigError::Json)?;
-        let os = configuration.os().to_string();
-        if os != "linux" {
-            return Err(ConfigError::Os(os));
-        }
-        let rootfs = configuration.rootfs();
-        if rootfs.typ() != "layers" {
-            return Err(ConfigError::RootFs(rootfs.typ().clone()));
-        }
-        let diff_ids = rootfs.diff_ids().iter().map(|id| id.parse()).collect::<Result<Vec<Digest>, _>>()?;
-        if diff_ids.len() != layers {
-            return Err(ConfigError::Count { layers, diff_ids: diff_ids.len() });
-        }
-        Ok(Self { configuration, diff_ids })
+/// The diff ids of an image's configuration, bottom first; `layers` is how many layers its manifest has.
+pub(crate) fn diff_ids(config: &[u8], layers: usize) -> Result<Vec<Digest>, ConfigError> {
+    let configuration: ImageConfiguration = serde_json::from_slice(config).map_err(ConfigError::Json)?;
+    let os = configuration.os().to_string();
+    if os != "linux" {
+        return Err(ConfigError::Os(os));
     }
+    let rootfs = configuration.rootfs();
+    if rootfs.typ() != "layers" {
+        return Err(ConfigError::RootFs(rootfs.typ().clone()));
+    }
+    let diff_ids = rootfs.diff_ids().iter().map(|id| id.parse()).collect::<Result<Vec<Digest>, _>>()?;
+    if diff_ids.len() != layers {
+        return Err(ConfigError::Count { layers, diff_ids: diff_ids.len() });
+    }
+    Ok(diff_ids)
 }
 
 /// The media type of a layer with this compression in a manifest of our own.
@@ -421,10 +411,7 @@ mod tests {
                 .to_string()
         };
         let id = Digest::of(b"").to_string();
-        assert_eq!(
-            Config::parse(config("linux", "layers", &[&id]).as_bytes(), 1).unwrap().diff_ids,
-            [Digest::of(b"")]
-        );
+        assert_eq!(diff_ids(config("linux", "layers", &[&id]).as_bytes(), 1).unwrap(), [Digest::of(b"")]);
         for (json, layers, expected) in [
             (config("windows", "layers", &[&id]), 1, "windows"),
             (config("linux", "other", &[&id]), 1, "\"other\""),
@@ -432,7 +419,7 @@ mod tests {
             (config("linux", "layers", &[&id]), 2, "2 layers, the configuration 1"),
             ("{}".to_owned(), 0, "malformed"),
         ] {
-            let error = Config::parse(json.as_bytes(), layers).unwrap_err().to_string();
+            let error = diff_ids(json.as_bytes(), layers).unwrap_err().to_string();
             assert!(error.contains(expected), "{json}: {error}");
         }
     }
@@ -451,12 +438,13 @@ mod tests {
             "history": [{ "created": "2024-01-01T00:00:00Z", "created_by": "x", "empty_layer": true }],
             "rootfs": { "type": "layers", "diff_ids": [] },
         });
-        let config = Config::parse(json.to_string().as_bytes(), 0).unwrap().configuration;
+        assert_eq!(diff_ids(json.to_string().as_bytes(), 0).unwrap(), []);
+        let config: ImageConfiguration = serde_json::from_value(json).unwrap();
         let process = config.config().as_ref().unwrap();
         assert_eq!(process.env().as_deref(), Some(&["PATH=/bin".to_owned()][..]));
         assert_eq!((process.entrypoint(), process.volumes()), (&None, &None));
         let bare = json!({ "architecture": "", "os": "linux", "config": null, "history": null, "rootfs": { "type": "layers", "diff_ids": [] } });
-        assert!(Config::parse(bare.to_string().as_bytes(), 0).is_ok());
+        assert!(diff_ids(bare.to_string().as_bytes(), 0).is_ok());
     }
 
     #[test]

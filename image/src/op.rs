@@ -65,4 +65,21 @@ impl Op<'_> {
         tracing::info!(target: "mini::op", call = %self.call, shell = %self.shell, micros, errno);
         result.map_err(failed)
     }
+
+    /// The same for an operation that waits for the network; its error says itself what was tried.
+    ///
+    /// # Errors
+    /// What `act` returned.
+    pub async fn watch<T, E>(self, act: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        if !tracing::enabled!(target: "mini::op", tracing::Level::INFO) {
+            return act.await;
+        }
+        tracing::info!(target: "mini::before", call = %self.call, shell = %self.shell);
+        let begin = Instant::now();
+        let result = act.await;
+        let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let errno = if result.is_ok() { 0 } else { -1 };
+        tracing::info!(target: "mini::op", call = %self.call, shell = %self.shell, micros, errno);
+        result
+    }
 }

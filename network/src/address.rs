@@ -16,7 +16,9 @@ pub(crate) fn candidates() -> impl Iterator<Item = Ipv4Net> {
 /// bridge's own route is the longer one.
 pub(crate) fn choose(candidates: impl Iterator<Item = Ipv4Net>, routes: &[Ipv4Net]) -> Option<Ipv4Net> {
     let overlap = |a: &Ipv4Net, b: &Ipv4Net| a.contains(b) || b.contains(a);
-    let free = |candidate: &Ipv4Net| !routes.iter().filter(|route| route.prefix_len() >= 8).any(|route| overlap(candidate, route));
+    let free = |candidate: &Ipv4Net| {
+        !routes.iter().filter(|route| route.prefix_len() >= 8).any(|route| overlap(candidate, route))
+    };
     { candidates }.find(free)
 }
 
@@ -30,7 +32,10 @@ pub(crate) fn gateway(subnet: Ipv4Net) -> Option<Ipv4Net> {
 pub(crate) fn rotation(gateway: Ipv4Net, last: Option<Ipv4Addr>) -> impl Iterator<Item = Ipv4Addr> {
     let [first, end] = [gateway.network(), gateway.broadcast()].map(u32::from);
     let inside = last.map(u32::from).filter(|last| (first..end).contains(last)).unwrap_or(first);
-    (inside + 1..end).chain(first + 1..=inside).map(Ipv4Addr::from).filter(move |address| *address != gateway.addr())
+    (inside + 1..end)
+        .chain(first + 1..=inside)
+        .map(Ipv4Addr::from)
+        .filter(move |address| *address != gateway.addr())
 }
 
 #[cfg(test)]
@@ -60,7 +65,11 @@ mod tests {
 
     #[test]
     fn the_gateway_is_the_first_address() {
-        let table = [("10.87.0.0/16", Some("10.87.0.1/16")), ("192.168.7.8/30", Some("192.168.7.9/30")), ("10.0.0.0/31", None)];
+        let table = [
+            ("10.87.0.0/16", Some("10.87.0.1/16")),
+            ("192.168.7.8/30", Some("192.168.7.9/30")),
+            ("10.0.0.0/31", None),
+        ];
         for (subnet, expected) in table {
             assert_eq!(gateway(net(subnet)), expected.map(net), "{subnet}");
         }

@@ -59,11 +59,14 @@ pub enum AttachError {
 /// # Errors
 /// Whatever fails leaves nothing behind that outlives the namespace.
 pub fn attach(config: &NetworkConfig, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
-    step("Join the container to the bridge: a pair of virtual network cards, ours on the bridge, the other one inside");
-    let call = format_args!("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)");
-    let route = Op { call, shell: format_args!("# ip opens one each time") }.perform(Socket::route)?;
+    step(
+        "Join the container to the bridge: a pair of virtual network cards, ours on the bridge, the other one inside",
+    );
+    let route = host::open_route()?;
     join(&route, plan, netns)?;
-    step("Go inside for a socket of that namespace; no IPv6 there, or a neighbour could advertise itself as router");
+    step(
+        "Go inside for a socket of that namespace; no IPv6 there, or a neighbour could advertise itself as router",
+    );
     let inside = visit(netns, || sys::set_sysctl_inside("net/ipv6/conf/eth0/disable_ipv6", "1"))?;
     step("From here: both cards up, the address, and the way out by the bridge");
     let (address, gateway) = (plan.endpoint.address, plan.endpoint.gateway);
@@ -77,7 +80,7 @@ pub fn attach(config: &NetworkConfig, plan: &AttachPlan, netns: BorrowedFd<'_>) 
         ),
     };
     send_inside(&inside, &links::inside(plan), op)?;
-    if plan.ports.is_empty() { Ok(()) } else { publish(config, plan).map_err(AttachError::Publish) }
+    if plan.ports.is_empty() { Ok(()) } else { publish(config, &route, plan).map_err(AttachError::Publish) }
 }
 
 /// `lo` up, for a container without a network.
@@ -88,7 +91,11 @@ pub fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), AttachError> {
     step("No network but the container's own loopback");
     let inside = visit(netns, || Ok(()))?;
     let shell = format_args!("nsenter --net=NETNS ip link set lo up");
-    send_inside(&inside, &links::loopback(), Op { call: format_args!("sendto(rtnetlink, RTM_NEWLINK{{lo, IFF_UP}})"), shell })
+    send_inside(
+        &inside,
+        &links::loopback(),
+        Op { call: format_args!("sendto(rtnetlink, RTM_NEWLINK{{lo, IFF_UP}})"), shell },
+    )
 }
 
 /// Takes the published ports back and gives the address back. The veth is left to die with its namespace: taking it away
@@ -122,8 +129,12 @@ fn join(route: &Socket, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), 
     };
     let make = || {
         let op = Op {
-            call: format_args!("sendto(rtnetlink, RTM_NEWLINK{{{veth}, kind veth, master {bridge}{hairpin}, IFF_UP, peer {{eth0, {mac}, netns}}}})"),
-            shell: format_args!("ip link add {veth} master {bridge} up type veth peer eth0 address {mac} netns NETNS{and_hairpin}"),
+            call: format_args!(
+                "sendto(rtnetlink, RTM_NEWLINK{{{veth}, kind veth, master {bridge}{hairpin}, IFF_UP, peer {{eth0, {mac}, netns}}}})"
+            ),
+            shell: format_args!(
+                "ip link add {veth} master {bridge} up type veth peer eth0 address {mac} netns NETNS{and_hairpin}"
+            ),
         };
         op.perform(|| route.send(&batch))
     };
@@ -156,10 +167,10 @@ fn elements(plan: &AttachPlan) -> Vec<Element> {
     plan.ports.iter().map(|port| Element::new(port, plan.endpoint.address)).collect()
 }
 
-fn publish(config: &NetworkConfig, plan: &AttachPlan) -> Result<(), HostError> {
+fn publish(config: &NetworkConfig, route: &Socket, plan: &AttachPlan) -> Result<(), HostError> {
     step("Publish the ports: what comes for them is translated to the container's address");
     let wanted = elements(plan);
-    let (_, state) = host::open(config)?;
+    let state = host::state_of(config, route)?;
     let shared = sys::lock(&state.lock(), Hold::Shared)?;
     let table = Table::open(&config.bridge)?;
     match table.add(&wanted) {
@@ -170,7 +181,9 @@ fn publish(config: &NetworkConfig, plan: &AttachPlan) -> Result<(), HostError> {
         }
         // We hold the port itself, so who has it in the table is gone: killed before it could take it back.
         Err(error) if error.is_taken() => {
-            let same_key = |old: &Element| wanted.iter().any(|new| (old.host_ip, old.host_port) == (new.host_ip, new.host_port));
+            let same_key = |old: &Element| {
+                wanted.iter().any(|new| (old.host_ip, old.host_port) == (new.host_ip, new.host_port))
+            };
             let stale: Vec<_> = table.elements()?.into_iter().filter(same_key).collect();
             table.change(&stale, &wanted).map_err(TableError::into)
         }

@@ -38,13 +38,29 @@ pub(crate) fn find(route: &Socket, name: &str) -> Result<Found, HostError> {
         return Err(HostError::NotABridge { name: name.to_owned(), kind: link.kind });
     }
     let index = link.index;
-    let call = format_args!("sendto(rtnetlink, RTM_GETADDR{{ifindex {index}}})");
-    let answers = Op { call, shell: format_args!("ip -4 addr show {name}") }.perform(|| route.ask(&links::addresses_of(index)))?;
-    let address = answers.iter().filter_map(|answer| links::read_address(answer)).find(|(of, _)| *of == index);
-    Ok(match address {
-        Some((_, gateway)) if link.up => Found::Ready(Bridge { index, gateway }),
-        address => Found::Unfinished(index, address.map(|(_, address)| address)),
+    Ok(match address_of(route, name, index)? {
+        Some(gateway) if link.up => Found::Ready(Bridge { index, gateway }),
+        address => Found::Unfinished(index, address),
     })
+}
+
+/// The same for who hopes to find it ready: it is not asked what kind of link it is. That the table was made for this name and
+/// these addresses says so: its maker has asked.
+pub(crate) fn find_ready(route: &Socket, name: &str) -> Result<Option<Bridge>, OpError> {
+    let Some(index) = sys::index_if_up(route, name)? else { return Ok(None) };
+    Ok(address_of(route, name, index)?.map(|gateway| Bridge { index, gateway }))
+}
+
+/// The first address of the bridge.
+fn address_of(route: &Socket, name: &str, index: u32) -> Result<Option<Ipv4Net>, OpError> {
+    let call = format_args!("sendto(rtnetlink, RTM_GETADDR{{ifindex {index}}})");
+    let answers = Op { call, shell: format_args!("ip -4 addr show {name}") }
+        .perform(|| route.ask(&links::addresses_of(index)))?;
+    Ok(answers
+        .iter()
+        .filter_map(|answer| links::read_address(answer))
+        .find(|(of, _)| *of == index)
+        .map(|(_, address)| address))
 }
 
 /// Makes the bridge, or what is missing of it.
@@ -63,14 +79,20 @@ pub(crate) fn make(route: &Socket, config: &NetworkConfig, found: &Found) -> Res
         Some(index) => index,
         None => add(route, name, gateway)?,
     };
-    step("What comes for 127.0.0.1 by this bridge is answers to the host's own connections to published ports: let them in");
+    step(
+        "What comes for 127.0.0.1 by this bridge is answers to the host's own connections to published ports: let them in",
+    );
     sys::set_sysctl(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
     step("No IPv6 on the bridge: a container could advertise itself as the host's router (CVE-2020-13401)");
     sys::set_sysctl(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1")?;
     step("Give the bridge its address; that it is up says that all this is done");
     if address.is_none() {
         let call = format_args!("sendto(rtnetlink, RTM_NEWADDR{{{gateway} dev {name}}})");
-        send(route, &links::address_of_bridge(index, gateway), Op { call, shell: format_args!("ip addr add {gateway} dev {name}") })?;
+        send(
+            route,
+            &links::address_of_bridge(index, gateway),
+            Op { call, shell: format_args!("ip addr add {gateway} dev {name}") },
+        )?;
     }
     let call = format_args!("sendto(rtnetlink, RTM_NEWLINK{{{name}, IFF_UP}})");
     send(route, &links::set_up(index), Op { call, shell: format_args!("ip link set {name} up") })?;
@@ -80,25 +102,27 @@ pub(crate) fn make(route: &Socket, config: &NetworkConfig, found: &Found) -> Res
 /// Takes the bridge away (50 ms); one that is gone already is as good.
 pub(crate) fn delete(route: &Socket, name: &str) -> Result<(), OpError> {
     let call = format_args!("sendto(rtnetlink, RTM_DELLINK{{{name}}})");
-    Op { call, shell: format_args!("ip link delete {name}") }
-        .perform(|| match route.send(&links::delete(name)).map_err(|refusal| refusal.source) {
+    Op { call, shell: format_args!("ip link delete {name}") }.perform(|| {
+        match route.send(&links::delete(name)).map_err(|refusal| refusal.source) {
             Err(error) if is_no_device(&error) => Ok(()),
             result => result,
-        })
+        }
+    })
 }
 
 /// The link of that name, if there is one.
 pub(crate) fn link_named(route: &Socket, name: &str) -> Result<Option<Link>, OpError> {
     let call = format_args!("sendto(rtnetlink, RTM_GETLINK{{{name}}})");
-    Op { call, shell: format_args!("ip link show {name}") }
-        .perform(|| match route.ask(&links::link_named(name)) {
+    Op { call, shell: format_args!("ip link show {name}") }.perform(|| {
+        match route.ask(&links::link_named(name)) {
             Err(error) if is_no_device(&error) => Ok(None),
             Err(error) => Err(error),
             Ok(answers) => {
                 let link = answers.iter().find_map(|answer| links::read_link(answer));
                 link.map(Some).ok_or_else(|| ErrorKind::InvalidData.into())
             }
-        })
+        }
+    })
 }
 
 fn is_no_device(error: &std::io::Error) -> bool {
@@ -112,7 +136,8 @@ pub(crate) fn choose(route: &Socket, config: &NetworkConfig) -> Result<Ipv4Net, 
     }
     step("Choose a subnet that this host has no route to");
     let call = format_args!("sendto(rtnetlink, RTM_GETROUTE{{dump}})");
-    let answers = Op { call, shell: format_args!("ip -4 route show table all") }.perform(|| route.ask(&links::routes()))?;
+    let answers = Op { call, shell: format_args!("ip -4 route show table all") }
+        .perform(|| route.ask(&links::routes()))?;
     let routes: Vec<_> = answers.iter().filter_map(|answer| links::read_route(answer)).collect();
     address::choose(address::candidates(), &routes).and_then(address::gateway).ok_or(HostError::NoFreeSubnet)
 }

@@ -27,7 +27,9 @@ pub(crate) fn switch_on(state: &State) -> Result<(), OpError> {
     if sys::read_path(&state.sysctls())?.is_none() {
         sys::write_whole(&state.sysctls(), &settings()?)?;
     }
-    step("Let the host pass packets on between its interfaces: containers reach the outside so, and answers come back");
+    step(
+        "Let the host pass packets on between its interfaces: containers reach the outside so, and answers come back",
+    );
     sys::set_sysctl(FORWARD, "1")
 }
 

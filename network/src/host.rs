@@ -11,7 +11,7 @@ use crate::nat::{Element, ruleset};
 use crate::netlink::Socket;
 use crate::op::{Op, OpError, step};
 use crate::state::State;
-use crate::survey::survey_leases;
+use crate::survey::{Known, survey_leases};
 use crate::sys::{self, Hold};
 use crate::table::{Table, TableError};
 
@@ -61,7 +61,10 @@ pub(crate) fn ready(config: &NetworkConfig) -> Result<Host, HostError> {
     step("See whether the bridge, forwarding and the table of translations are there");
     let (route, state) = open(config)?;
     let lock = sys::lock(&state.lock(), Hold::Shared)?;
-    if let Look { found: Found::Ready(bridge), forwarding: true, table: Content::Current } = look(config, &route)? {
+    if let Some(bridge) = bridge::find_ready(&route, &config.bridge)?
+        && Table::open(&config.bridge)?.comment()? == Some(ruleset(&config.bridge, bridge.gateway).version())
+        && forwarding::is_on()?
+    {
         return Ok(Host { route, state, bridge, _lock: lock });
     }
     drop(lock);
@@ -82,7 +85,7 @@ pub(crate) fn make(config: &NetworkConfig, route: &Socket, state: &State) -> Res
     if comment.as_deref() != Some(&ruleset.version()) {
         step("Make the table of translations in one transaction, with the ports of the containers that run");
         let leases = survey_leases(route, state)?;
-        let elements: Vec<Element> = leases.iter().flat_map(|lease| lease.elements()).collect();
+        let elements: Vec<Element> = leases.iter().flat_map(Known::elements).collect();
         table.make(&ruleset, &elements, comment.is_some())?;
     }
     Ok(bridge)
@@ -94,6 +97,13 @@ pub(crate) struct Look {
     pub(crate) found: Found,
     pub(crate) forwarding: bool,
     pub(crate) table: Content,
+}
+
+impl Look {
+    /// Whether nothing of ours is there; forwarding may be anybody's.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.found == Found::Nothing && self.table == Content::Nothing
+    }
 }
 
 /// What stands in the table.
@@ -111,7 +121,11 @@ pub(crate) fn look(config: &NetworkConfig, route: &Socket) -> Result<Look, HostE
     let comment = Table::open(&config.bridge)?.comment()?;
     let table = match (&found, comment) {
         (_, None) => Content::Nothing,
-        (Found::Ready(bridge), Some(comment)) if comment == ruleset(&config.bridge, bridge.gateway).version() => Content::Current,
+        (Found::Ready(bridge), Some(comment))
+            if comment == ruleset(&config.bridge, bridge.gateway).version() =>
+        {
+            Content::Current
+        }
         _ => Content::Other,
     };
     Ok(Look { found, forwarding: forwarding::is_on()?, table })
@@ -119,13 +133,23 @@ pub(crate) fn look(config: &NetworkConfig, route: &Socket) -> Result<Look, HostE
 
 /// A socket in this network namespace, and where its state lives.
 pub(crate) fn open(config: &NetworkConfig) -> Result<(Socket, State), HostError> {
+    let route = open_route()?;
+    let state = state_of(config, &route)?;
+    Ok((route, state))
+}
+
+pub(crate) fn open_route() -> Result<Socket, OpError> {
+    let call = format_args!("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)");
+    Op { call, shell: format_args!("# ip opens one each time") }.perform(Socket::route)
+}
+
+/// Where the state of a bridge lives, in the network namespace that a socket is of.
+pub(crate) fn state_of(config: &NetworkConfig, route: &Socket) -> Result<State, HostError> {
     let name = config.bridge.as_str();
-    // The kernel's rule (dev_valid_name); the name is also that of a directory and stands in nft's text.
-    if !(1..16).contains(&name.len()) || name.starts_with('.') || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+    // The kernel's rule is looser (dev_valid_name), but the name is also that of a directory and stands in nft's text.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if !(1..16).contains(&name.len()) || name.starts_with('.') || !name.bytes().all(allowed) {
         return Err(HostError::BridgeName(name.to_owned()));
     }
-    let call = format_args!("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)");
-    let route = Op { call, shell: format_args!("# ip opens one each time") }.perform(Socket::route)?;
-    let state = State::new(config, sys::netns_cookie(&route)?);
-    Ok((route, state))
+    Ok(State::new(config, sys::netns_cookie(route)?))
 }

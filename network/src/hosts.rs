@@ -89,10 +89,17 @@ mod tests {
     #[test]
     fn hosts_is_what_docker_writes() {
         let own = Some(Ipv4Addr::new(10, 87, 0, 2));
-        let extra = [("db".to_owned(), "10.0.0.9".parse().unwrap()), ("six".to_owned(), "fd00::1".parse().unwrap())];
+        let extra =
+            [("db".to_owned(), "10.0.0.9".parse().unwrap()), ("six".to_owned(), "fd00::1".parse().unwrap())];
         assert_eq!(hosts_file("web", own, &[]), format!("{LOCAL_TEXT}10.87.0.2\tweb\n"));
-        assert_eq!(hosts_file("web.example.org", own, &[]), format!("{LOCAL_TEXT}10.87.0.2\tweb.example.org web\n"));
-        assert_eq!(hosts_file("web", own, &extra), format!("{LOCAL_TEXT}10.0.0.9\tdb\nfd00::1\tsix\n10.87.0.2\tweb\n"));
+        assert_eq!(
+            hosts_file("web.example.org", own, &[]),
+            format!("{LOCAL_TEXT}10.87.0.2\tweb.example.org web\n")
+        );
+        assert_eq!(
+            hosts_file("web", own, &extra),
+            format!("{LOCAL_TEXT}10.0.0.9\tdb\nfd00::1\tsix\n10.87.0.2\tweb\n")
+        );
         assert_eq!(hosts_file("web", None, &[]), LOCAL_TEXT);
     }
 
@@ -105,11 +112,17 @@ mod tests {
             ("nameserver\t10.0.0.2 \n", "nameserver\t10.0.0.2 \n".to_owned()),
             ("", public.to_owned()),
             ("search a b\n", format!("search a b\n{public}")),
-            ("nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n", format!("options edns0 trust-ad\nsearch lan\n{public}")),
+            (
+                "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n",
+                format!("options edns0 trust-ad\nsearch lan\n{public}"),
+            ),
             ("nameserver 127.1.2.3\nnameserver 10.0.0.2\n", "nameserver 10.0.0.2\n".to_owned()),
             ("nameserver ::1\nnameserver fe80::1%eth0\nnameserver 2001:db8::1\n", public.to_owned()),
             ("nameserver 0.0.0.0\n", public.to_owned()),
-            ("# nameserver 10.0.0.2\n nameserver 10.0.0.3\nnameservers 10.0.0.4\n", format!("# nameserver 10.0.0.2\n nameserver 10.0.0.3\nnameservers 10.0.0.4\n{public}")),
+            (
+                "# nameserver 10.0.0.2\n nameserver 10.0.0.3\nnameservers 10.0.0.4\n",
+                format!("# nameserver 10.0.0.2\n nameserver 10.0.0.3\nnameservers 10.0.0.4\n{public}"),
+            ),
         ];
         for (host, expected) in table {
             assert_eq!(resolv_conf(host), expected, "{host:?}");

@@ -4,7 +4,6 @@
 //! first one tried is nearly always free, however many containers run, and one just given back is not soon another's.
 
 use std::fs::File;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
@@ -79,7 +78,8 @@ impl Lease {
 /// # Errors
 /// [`LeaseError::Exhausted`], or what kept the host from being ready.
 pub fn lease(config: &NetworkConfig, container: &str, ports: &[PortMapping]) -> Result<Lease, LeaseError> {
-    let record = Record { container: container.to_owned(), owner: one_line(&config.owner), ports: ports.to_vec() };
+    let record =
+        Record { container: container.to_owned(), owner: one_line(&config.owner), ports: ports.to_vec() };
     let mut host = host::ready(config)?;
     step("Lease a free address: a file with a lock that lives as long as the monitor");
     let mut swept = false;
@@ -88,7 +88,10 @@ pub fn lease(config: &NetworkConfig, container: &str, ports: &[PortMapping]) -> 
             Search::Found(lease) => return Ok(lease),
             Search::Full => {
                 let subnet = host.bridge.gateway.trunc();
-                return Err(LeaseError::Exhausted { subnet, count: address::rotation(subnet_gateway(&host), None).count() });
+                return Err(LeaseError::Exhausted {
+                    subnet,
+                    count: address::rotation(host.bridge.gateway, None).count(),
+                });
             }
             Search::Leftover => {
                 // Ports may still lead to that address. Clearing up needs the lock alone.
@@ -116,7 +119,8 @@ pub fn foresee(config: &NetworkConfig) -> Result<Endpoint, LeaseError> {
     let taken = sys::entries(&state.leases())?;
     let last = sys::read_path(&state.cursor())?.and_then(|text| text.trim().parse().ok());
     let mut free = address::rotation(gateway, last).filter(|address| !taken.contains(&address.to_string()));
-    let full = || LeaseError::Exhausted { subnet: gateway.trunc(), count: address::rotation(gateway, None).count() };
+    let full =
+        || LeaseError::Exhausted { subnet: gateway.trunc(), count: address::rotation(gateway, None).count() };
     free.next().map(|address| Endpoint::new(&config.bridge, index, gateway, address)).ok_or_else(full)
 }
 
@@ -129,31 +133,22 @@ enum Search {
 
 fn search(config: &NetworkConfig, host: &Host, record: &Record, swept: bool) -> Result<Search, LeaseError> {
     let cursor_path = host.state.cursor();
-    let last = sys::read_path(&cursor_path)?.and_then(|text| text.trim().parse().ok());
-    for address in address::rotation(subnet_gateway(host), last) {
+    let (cursor, last) = sys::open_cursor(&cursor_path)?;
+    for address in address::rotation(host.bridge.gateway, last.trim().parse().ok()) {
         let path = host.state.lease(address);
-        let Some(file) = sys::try_lock(&path)? else { continue };
-        // An unfinished record had not come to publish anything.
-        if let Some(left) = Record::parse(&sys::read(&file, &path)?) {
+        let Some((file, text)) = sys::try_lock(&path)? else { continue };
+        // What makes no record was not finished, and had not come to publish anything.
+        if let Some(left) = Record::parse(&text) {
             match standing_without_lock(&host.route, &left)? {
                 Standing::Dead if !swept => return Ok(Search::Leftover),
                 _ => continue,
             }
         }
         sys::write(&file, &path, &record.to_string())?;
-        remember(&cursor_path, address)?;
+        // Two starts at once may write one over the other: it is where the next search begins, no more.
+        sys::write_cursor(&cursor, &cursor_path, &format!("{address:<15}\n"))?;
         let endpoint = Endpoint::new(&config.bridge, host.bridge.index, host.bridge.gateway, address);
         return Ok(Search::Found(Lease { endpoint, path, lock_path: host.state.lock(), _file: file }));
     }
     Ok(Search::Full)
-}
-
-/// Two starts at once may write the same or each other's: it is where the search begins, no more.
-fn remember(path: &std::path::Path, address: Ipv4Addr) -> Result<(), OpError> {
-    let file = sys::open(path)?;
-    sys::write(&file, path, &format!("{address:<15}\n"))
-}
-
-fn subnet_gateway(host: &Host) -> Ipv4Net {
-    host.bridge.gateway
 }

@@ -14,21 +14,23 @@
 //!
 //! Modules in reading order.
 
-mod config;
-mod ports;
-mod plan;
 mod attach;
-mod lease;
-mod reserve;
-mod hosts;
 mod check;
+mod config;
+mod hosts;
+mod judge;
+mod lease;
+mod plan;
+mod ports;
+mod remove;
+mod reserve;
 
-mod host;
 mod bridge;
+mod conntrack;
 mod forwarding;
+mod host;
 mod nat;
 mod table;
-mod conntrack;
 
 mod address;
 mod record;
@@ -44,13 +46,15 @@ pub mod op;
 mod sys;
 
 pub use attach::{AttachError, attach, detach, loopback_up};
-pub use check::{CheckError, Finding, RemoveError, What, check, remove_all};
+pub use check::{CheckError, check};
 pub use config::NetworkConfig;
 pub use host::HostError;
 pub use hosts::{hosts_file, is_systemd_stub, resolv_conf};
+pub use judge::{Finding, What};
 pub use lease::{Lease, LeaseError, foresee, lease};
 pub use op::OpError;
 pub use plan::{AttachPlan, Endpoint};
 pub use ports::{HostPort, ParsePortError, PortMapping, PortRequest, Protocol, display_ports, parse_publish};
+pub use remove::{RemoveError, remove_all};
 pub use reserve::{PortError, Reserved, reserve};
 pub use table::TableError;

@@ -5,12 +5,17 @@ use std::os::fd::RawFd;
 
 use ipnet::Ipv4Net;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage::{DelLink, GetAddress, GetLink, GetRoute, NewAddress, NewLink, NewRoute};
+use netlink_packet_route::RouteNetlinkMessage::{
+    DelLink, GetAddress, GetLink, GetRoute, NewAddress, NewLink, NewRoute,
+};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
-use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType};
+use netlink_packet_route::route::{
+    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::message::{Batch, attribute, attributes, name};
@@ -75,11 +80,16 @@ pub(crate) fn veth_pair(plan: &AttachPlan, netns: RawFd) -> Batch {
         ]),
     ];
     let published = !plan.ports.is_empty();
-    batch([(NewLink(link), NLM_F_CREATE | NLM_F_EXCL)].into_iter().chain(published.then_some((NewLink(hairpin), 0))))
+    batch(
+        [(NewLink(link), NLM_F_CREATE | NLM_F_EXCL)]
+            .into_iter()
+            .chain(published.then_some((NewLink(hairpin), 0))),
+    )
 }
 
 /// What is done inside the container's namespace, in this order; the words are for the error that names the refused one.
-pub(crate) const INSIDE: [&str; 4] = ["set lo up", "set eth0 up", "give eth0 its address", "add the default route"];
+pub(crate) const INSIDE: [&str; 4] =
+    ["set lo up", "set eth0 up", "give eth0 its address", "add the default route"];
 
 /// The container's side. IFA_F_NODAD: nobody else has the address, the lease says so.
 pub(crate) fn inside(plan: &AttachPlan) -> Batch {

@@ -5,7 +5,9 @@
 
 use std::io;
 
-use netlink_packet_core::{NLA_F_NESTED, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkMessage};
+use netlink_packet_core::{
+    NLA_F_NESTED, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkMessage,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 
 /// Length of `struct nlmsghdr`: length, type, flags, sequence number, port (netlink(7)).
@@ -113,7 +115,9 @@ pub(crate) fn answers(datagram: &[u8]) -> impl Iterator<Item = io::Result<(usize
         let number = u32::from_ne_bytes([message[8], message[9], message[10], message[11]]);
         let body = &message[HEADER..];
         let answer = match kind {
-            NLMSG_ERROR | NLMSG_DONE => Answer::Status(-body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code))),
+            NLMSG_ERROR | NLMSG_DONE => {
+                Answer::Status(-body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code)))
+            }
             _ => Answer::Body(body),
         };
         Some(Ok((number as usize, answer)))
@@ -124,7 +128,8 @@ pub(crate) fn answers(datagram: &[u8]) -> impl Iterator<Item = io::Result<(usize
 pub(crate) fn attributes(body: &[u8], header: usize) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = body.get(header..).unwrap_or_default();
     std::iter::from_fn(move || {
-        let [length, kind] = [rest.get(..2)?, rest.get(2..4)?].map(|two| u16::from_ne_bytes([two[0], two[1]]));
+        let [length, kind] =
+            [rest.get(..2)?, rest.get(2..4)?].map(|two| u16::from_ne_bytes([two[0], two[1]]));
         let value = rest.get(4..length.into())?;
         rest = rest.get(usize::from(length).next_multiple_of(4)..).unwrap_or_default();
         Some((kind & NLA_TYPE_MASK, value))

@@ -81,8 +81,8 @@ const VERSION: u32 = 1;
 /// The whole table for a bridge and its subnet.
 pub(crate) fn ruleset(bridge: &str, subnet: Ipv4Net) -> Ruleset {
     use Part::{
-        Accept, Answer, Destination, DestinationIsHost, Drop, FromBridge, Masquerade, NotToBridge, Publish, Return, Source,
-        ToBridge, Translated,
+        Accept, Answer, Destination, DestinationIsHost, Drop, FromBridge, Masquerade, NotToBridge, Publish,
+        Return, Source, ToBridge, Translated,
     };
     let subnet = subnet.trunc();
     let loopback = Ipv4Net::new(Ipv4Addr::new(127, 0, 0, 0), 8).expect("8 is at most 32");
@@ -103,7 +103,13 @@ pub(crate) fn ruleset(bridge: &str, subnet: Ipv4Net) -> Ruleset {
         chain(
             "forward",
             Hook::Forward,
-            vec![vec![NotToBridge, Accept], vec![FromBridge, Accept], vec![Answer, Accept], vec![Translated, Accept], vec![Drop]],
+            vec![
+                vec![NotToBridge, Accept],
+                vec![FromBridge, Accept],
+                vec![Answer, Accept],
+                vec![Translated, Accept],
+                vec![Drop],
+            ],
         ),
         chain(
             "postrouting",
@@ -131,7 +137,8 @@ impl Ruleset {
     /// Everything but the comment.
     fn body(&self) -> String {
         let mut text = String::new();
-        let mut line = |line: fmt::Arguments<'_>| writeln!(text, "{line}").expect("a String takes every text");
+        let mut line =
+            |line: fmt::Arguments<'_>| writeln!(text, "{line}").expect("a String takes every text");
         for map in &self.maps {
             let key = if map.by_address { "ipv4_addr . inet_service" } else { "inet_service" };
             line(format_args!("\tmap {} {{\n\t\ttype {key} : ipv4_addr . inet_service\n\t}}\n", map.name));
@@ -157,7 +164,9 @@ impl Ruleset {
             Part::DestinationIsHost => "fib daddr type local".into(),
             Part::Answer => "ct state established,related".into(),
             Part::Translated => "ct status dnat".into(),
-            Part::Publish(map) if map.by_address => format!("dnat ip to ip daddr . tcp dport map @{}", map.name),
+            Part::Publish(map) if map.by_address => {
+                format!("dnat ip to ip daddr . tcp dport map @{}", map.name)
+            }
             Part::Publish(map) => format!("dnat ip to tcp dport map @{}", map.name),
             Part::Masquerade => "masquerade".into(),
             Part::Accept => "accept".into(),
@@ -200,7 +209,11 @@ pub(crate) struct Element {
 impl Element {
     pub(crate) fn new(mapping: &PortMapping, container: Ipv4Addr) -> Self {
         let host_ip = Some(mapping.host_ip).filter(|ip| !ip.is_unspecified());
-        Self { host_ip, host_port: mapping.host_port, to: SocketAddrV4::new(container, mapping.container_port) }
+        Self {
+            host_ip,
+            host_port: mapping.host_port,
+            to: SocketAddrV4::new(container, mapping.container_port),
+        }
     }
 
     pub(crate) fn map(&self) -> Map {

@@ -53,7 +53,8 @@ impl Socket {
                     (_, Answer::Body(_)) => {}
                     (_, Answer::Status(0)) => acknowledged += 1,
                     (message, Answer::Status(code)) => {
-                        refusal.get_or_insert(Refusal { message, source: io::Error::from_raw_os_error(code) });
+                        refusal
+                            .get_or_insert(Refusal { message, source: io::Error::from_raw_os_error(code) });
                     }
                 }
             }

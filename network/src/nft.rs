@@ -48,10 +48,20 @@ pub(crate) fn make_table(ruleset: &Ruleset, elements: &[Element], replace: bool)
     new_table.bytes(6, &comment(&ruleset.version()));
     messages.add(NEW_TABLE, NLM_F_CREATE, new_table, format!("add table ip {table}"));
     for (id, map) in (1..).zip(&ruleset.maps) {
-        messages.add(NEW_SET, NLM_F_CREATE, map_message(table, *map, id), format!("add map ip {table} {}", map.name));
+        messages.add(
+            NEW_SET,
+            NLM_F_CREATE,
+            map_message(table, *map, id),
+            format!("add map ip {table} {}", map.name),
+        );
     }
     for chain in &ruleset.chains {
-        messages.add(NEW_CHAIN, NLM_F_CREATE, chain_message(table, chain), format!("add chain ip {table} {}", chain.name));
+        messages.add(
+            NEW_CHAIN,
+            NLM_F_CREATE,
+            chain_message(table, chain),
+            format!("add chain ip {table} {}", chain.name),
+        );
         for rule in &chain.rules {
             let message = rule_message(table, chain.name, rule);
             let about = format!("add rule ip {table} {} {}", chain.name, ruleset.rule(rule));
@@ -114,7 +124,8 @@ fn read_element(element: &[u8], map: Map) -> Option<Element> {
     let address = |bytes: &[u8]| bytes.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets));
     let port = |bytes: &[u8]| bytes.first_chunk::<2>().map(|octets| u16::from_be_bytes(*octets));
     let (key, data) = (value(1)?, value(2)?);
-    let (host_ip, host_port) = if map.by_address { (Some(address(key)?), port(&key[4..])?) } else { (None, port(key)?) };
+    let (host_ip, host_port) =
+        if map.by_address { (Some(address(key)?), port(&key[4..])?) } else { (None, port(key)?) };
     Some(Element { host_ip, host_port, to: SocketAddrV4::new(address(data)?, port(&data[4..])?) })
 }
 

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn an_endpoint_says_all_that_eth0_needs() {
-        let endpoint = Endpoint::new("mini0", 7, "10.87.0.1/16".parse().unwrap(), Ipv4Addr::new(10, 87, 1, 255));
+        let endpoint =
+            Endpoint::new("mini0", 7, "10.87.0.1/16".parse().unwrap(), Ipv4Addr::new(10, 87, 1, 255));
         let expected = Endpoint {
             bridge: "mini0".into(),
             bridge_index: 7,

@@ -106,11 +106,8 @@ pub fn parse_publish(text: &str) -> Result<Vec<PortRequest>, ParsePortError> {
         _ => return Err(ParsePortError::Protocol(protocol.into())),
     };
     // From the right: an IPv6 address has colons of its own.
-    let (rest, container) = addresses.rsplit_once(':').map_or((None, addresses), |(rest, port)| (Some(rest), port));
-    let (ip, host) = match rest.map(|rest| rest.rsplit_once(':').map_or((None, rest), |(ip, port)| (Some(ip), port))) {
-        None => (None, ""),
-        Some(split) => split,
-    };
+    let (rest, container) = cut_last_part(addresses);
+    let (ip, host) = rest.map_or((None, ""), cut_last_part);
     let host_ip = ip.map(host_ip).transpose()?.flatten();
     if container.is_empty() {
         return Err(ParsePortError::NoContainerPort(text.into()));
@@ -134,8 +131,14 @@ pub fn parse_publish(text: &str) -> Result<Vec<PortRequest>, ParsePortError> {
         }
         _ => {}
     }
-    let request = |port| PortRequest { host_ip, host_port: host_port(port - first), container_port: port, protocol };
+    let request =
+        |port| PortRequest { host_ip, host_port: host_port(port - first), container_port: port, protocol };
     Ok((first..=last).map(request).collect())
+}
+
+/// What stands behind the last colon, and what before it.
+fn cut_last_part(text: &str) -> (Option<&str>, &str) {
+    text.rsplit_once(':').map_or((None, text), |(before, last)| (Some(before), last))
 }
 
 /// `None` is every address: docker takes an empty one (`-p :8080:80`) for that, and so does 0.0.0.0.
@@ -167,9 +170,12 @@ pub fn display_ports(published: &[PortMapping], exposed: &[(u16, &str)]) -> Stri
     let mut ports: Vec<_> = published
         .iter()
         .map(|mapping| (mapping.container_port, mapping.host_ip.to_string(), mapping.host_port, "tcp"))
-        .chain(exposed.iter().filter(|(port, protocol)| !is_published(published, *port, protocol)).map(
-            |(port, protocol)| (*port, String::new(), 0, *protocol),
-        ))
+        .chain(
+            exposed
+                .iter()
+                .filter(|(port, protocol)| !is_published(published, *port, protocol))
+                .map(|(port, protocol)| (*port, String::new(), 0, *protocol)),
+        )
         .collect();
     ports.sort();
 
@@ -228,7 +234,8 @@ impl FromStr for PortMapping {
             let (ip, host_port) = host.split_once(':')?;
             let container_port = container.strip_suffix("/tcp")?;
             let (host_port, container_port) = (number(host_port)?, number(container_port)?);
-            let mapping = Self { host_ip: ip.parse().ok()?, host_port, container_port, protocol: Protocol::Tcp };
+            let mapping =
+                Self { host_ip: ip.parse().ok()?, host_port, container_port, protocol: Protocol::Tcp };
             (host_port > 0 && container_port > 0).then_some(mapping)
         };
         parse().ok_or_else(|| ParsePortError::Mapping(text.into()))
@@ -258,7 +265,14 @@ mod tests {
             ("127.0.0.1::80", vec![request(Some("127.0.0.1"), Ephemeral, 80)]),
             ("0.0.0.0:8080:80", vec![request(None, One(8080), 80)]),
             (":8080:80", vec![request(None, One(8080), 80)]),
-            ("80-82", vec![request(None, Ephemeral, 80), request(None, Ephemeral, 81), request(None, Ephemeral, 82)]),
+            (
+                "80-82",
+                vec![
+                    request(None, Ephemeral, 80),
+                    request(None, Ephemeral, 81),
+                    request(None, Ephemeral, 82),
+                ],
+            ),
             ("8000-8001:80-81", vec![request(None, One(8000), 80), request(None, One(8001), 81)]),
             ("8000-8010:80", vec![request(None, FirstFree(8000, 8010), 80)]),
             ("127.0.0.1:8000-8010:80", vec![request(Some("127.0.0.1"), FirstFree(8000, 8010), 80)]),
@@ -273,7 +287,8 @@ mod tests {
     #[test]
     fn publish_names_the_part_that_is_wrong() {
         use ParsePortError as Error;
-        let ranges = |host: &str, container: &str| Error::Ranges { host: host.into(), container: container.into() };
+        let ranges =
+            |host: &str, container: &str| Error::Ranges { host: host.into(), container: container.into() };
         let table = [
             ("", Error::NoContainerPort(String::new())),
             ("8080:", Error::NoContainerPort("8080:".into())),
@@ -313,20 +328,44 @@ mod tests {
         for text in ["0.0.0.0:8080->80/tcp", "127.0.0.1:1->65535/tcp"] {
             assert_eq!(mapping(text).to_string(), text);
         }
-        for text in ["", "0.0.0.0:8080->80/udp", "0.0.0.0:0->80/tcp", "0.0.0.0:80->0/tcp", "8080->80/tcp", "x:1->1/tcp"] {
+        for text in [
+            "",
+            "0.0.0.0:8080->80/udp",
+            "0.0.0.0:0->80/tcp",
+            "0.0.0.0:80->0/tcp",
+            "8080->80/tcp",
+            "x:1->1/tcp",
+        ] {
             assert_eq!(text.parse::<PortMapping>(), Err(ParsePortError::Mapping(text.into())));
         }
     }
 
     #[test]
     fn ports_are_grouped_as_docker_groups_them() {
-        let table: [(&[&str], &[(u16, &str)], &str); 7] = [
+        type Row<'a> = (&'a [&'a str], &'a [(u16, &'a str)], &'a str);
+        let table: [Row<'_>; 7] = [
             (&[], &[], ""),
             (&["0.0.0.0:8080->80/tcp"], &[], "0.0.0.0:8080->80/tcp"),
-            (&["0.0.0.0:80->80/tcp", "0.0.0.0:81->81/tcp", "0.0.0.0:83->83/tcp"], &[], "0.0.0.0:80-81->80-81/tcp, 0.0.0.0:83->83/tcp"),
-            (&["127.0.0.1:80->80/tcp", "0.0.0.0:81->81/tcp"], &[], "127.0.0.1:80->80/tcp, 0.0.0.0:81->81/tcp"),
-            (&["0.0.0.0:9000->90/tcp", "0.0.0.0:443->443/tcp"], &[], "0.0.0.0:443->443/tcp, 0.0.0.0:9000->90/tcp"),
-            (&["0.0.0.0:8080->80/tcp"], &[(80, "tcp"), (443, "tcp"), (444, "tcp"), (53, "udp")], "53/udp, 443-444/tcp, 0.0.0.0:8080->80/tcp"),
+            (
+                &["0.0.0.0:80->80/tcp", "0.0.0.0:81->81/tcp", "0.0.0.0:83->83/tcp"],
+                &[],
+                "0.0.0.0:80-81->80-81/tcp, 0.0.0.0:83->83/tcp",
+            ),
+            (
+                &["127.0.0.1:80->80/tcp", "0.0.0.0:81->81/tcp"],
+                &[],
+                "127.0.0.1:80->80/tcp, 0.0.0.0:81->81/tcp",
+            ),
+            (
+                &["0.0.0.0:9000->90/tcp", "0.0.0.0:443->443/tcp"],
+                &[],
+                "0.0.0.0:443->443/tcp, 0.0.0.0:9000->90/tcp",
+            ),
+            (
+                &["0.0.0.0:8080->80/tcp"],
+                &[(80, "tcp"), (443, "tcp"), (444, "tcp"), (53, "udp")],
+                "53/udp, 443-444/tcp, 0.0.0.0:8080->80/tcp",
+            ),
             (&[], &[(65535, "tcp")], "65535/tcp"),
         ];
         for (published, exposed, expected) in table {

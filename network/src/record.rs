@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn a_record_survives_its_text() {
-        let ports = ["0.0.0.0:8080->80/tcp", "127.0.0.1:8443->443/tcp"].map(|port| port.parse().unwrap()).to_vec();
+        let ports =
+            ["0.0.0.0:8080->80/tcp", "127.0.0.1:8443->443/tcp"].map(|port| port.parse().unwrap()).to_vec();
         for ports in [Vec::new(), ports] {
             let record = Record { container: "3f2a".into(), owner: one_line("/var/lib/a b\nport 1"), ports };
             assert_eq!(Record::parse(&record.to_string()), Some(record.clone()));

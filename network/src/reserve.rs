@@ -8,7 +8,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with, sockopt,
+};
 
 use crate::config::NetworkConfig;
 use crate::host::{self, HostError};
@@ -135,7 +137,11 @@ fn take(config: &NetworkConfig, request: &PortRequest) -> Result<(OwnedFd, u16),
 
 /// Binds a socket, and says to which port.
 fn bind_port(address: SocketAddrV4) -> Result<(OwnedFd, u16), OpError> {
-    Op { call: format_args!("bind(TCP, {address})"), shell: format_args!("# no shell binds without listening") }.perform(|| {
+    Op {
+        call: format_args!("bind(TCP, {address})"),
+        shell: format_args!("# no shell binds without listening"),
+    }
+    .perform(|| {
         match bind_idle(address) {
             Err(rustix::io::Errno::ADDRINUSE) if address.port() != 0 => bind_listening(address),
             result => result,
@@ -171,7 +177,8 @@ fn holder(config: &NetworkConfig, address: SocketAddrV4) -> Option<String> {
     let everywhere = Ipv4Addr::UNSPECIFIED;
     let state = host::open(config).map_err(drop::<HostError>).ok()?.1;
     let leases = sys::entries(&state.leases()).ok()?;
-    let records = leases.iter().filter_map(|name| Record::parse(&sys::read_path(&state.leases().join(name)).ok()??));
+    let records =
+        leases.iter().filter_map(|name| Record::parse(&sys::read_path(&state.leases().join(name)).ok()??));
     let conflicts = |port: &PortMapping| {
         port.host_port == address.port() && [*address.ip(), everywhere].contains(&port.host_ip)
             || (port.host_port == address.port() && *address.ip() == everywhere)

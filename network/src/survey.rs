@@ -34,7 +34,8 @@ pub(crate) enum Standing {
 impl Known {
     /// The ports that lead to this container, as elements of the table.
     pub(crate) fn elements(&self) -> Vec<Element> {
-        let ports = self.record.iter().filter(|_| self.standing != Standing::Dead).flat_map(|record| &record.ports);
+        let ports =
+            self.record.iter().filter(|_| self.standing != Standing::Dead).flat_map(|record| &record.ports);
         ports.map(|port| Element::new(port, self.address)).collect()
     }
 }
@@ -45,12 +46,15 @@ pub(crate) fn survey_leases(route: &Socket, state: &State) -> Result<Vec<Known>,
     for name in sys::entries(&state.leases())? {
         let Ok(address) = name.parse() else { continue };
         let path = state.lease(address);
-        let lock = sys::try_lock(&path)?;
-        let record = sys::read_path(&path)?.and_then(|text| Record::parse(&text));
-        let standing = match (&lock, &record) {
-            (None, _) => Standing::Held,
-            (Some(_), Some(record)) => standing_without_lock(route, record)?,
-            (Some(_), None) => Standing::Dead,
+        let (record, standing) = match sys::try_lock(&path)? {
+            None => (sys::read_path(&path)?.and_then(|text| Record::parse(&text)), Standing::Held),
+            Some((_lock, text)) => match Record::parse(&text) {
+                None => (None, Standing::Dead),
+                Some(record) => {
+                    let standing = standing_without_lock(route, &record)?;
+                    (Some(record), standing)
+                }
+            },
         };
         leases.push(Known { address, record, standing });
     }

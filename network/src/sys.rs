@@ -24,11 +24,17 @@ use crate::op::{Op, OpError};
 ///
 /// # Errors
 /// `Abroad`: the thread could not return, and is no use any more.
-pub(crate) fn route_socket_inside(netns: BorrowedFd<'_>, inside: impl FnOnce() -> Result<(), OpError>) -> Result<Socket, Trip> {
+pub(crate) fn route_socket_inside(
+    netns: BorrowedFd<'_>,
+    inside: impl FnOnce() -> Result<(), OpError>,
+) -> Result<Socket, Trip> {
     let home = open_own_netns()?;
     enter(netns)?;
-    let socket = Op { call: format_args!("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)"), shell: format_args!("# no shell keeps a netlink socket") }
-        .perform(Socket::route);
+    let socket = Op {
+        call: format_args!("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)"),
+        shell: format_args!("# no shell keeps a netlink socket"),
+    }
+    .perform(Socket::route);
     let result = socket.and_then(|socket| inside().map(|()| socket));
     enter(home.as_fd()).map_err(Trip::Abroad)?;
     Ok(result?)
@@ -56,36 +62,73 @@ fn open_own_netns() -> Result<OwnedFd, OpError> {
 
 fn enter(netns: BorrowedFd<'_>) -> Result<(), OpError> {
     let call = format_args!("setns({}, CLONE_NEWNET)", netns.as_raw_fd());
-    Op { call, shell: format_args!("# nsenter --net=NETNS goes in for one command") }.perform(|| setns(netns, CloneFlags::CLONE_NEWNET))
+    Op { call, shell: format_args!("# nsenter --net=NETNS goes in for one command") }
+        .perform(|| setns(netns, CloneFlags::CLONE_NEWNET))
 }
 
 /// What names this network namespace for as long as the machine runs: unlike an inode number it is never used again.
 pub(crate) fn netns_cookie(socket: &Socket) -> Result<u64, OpError> {
     /// Linux 5.14 (asm-generic/socket.h); `libc` does not have it yet.
     const SO_NETNS_COOKIE: libc::c_int = 71;
-    Op { call: format_args!("getsockopt(SOL_SOCKET, SO_NETNS_COOKIE)"), shell: format_args!("lsns -t net") }.perform(|| {
-        let mut cookie = 0_u64;
-        let mut length = size_of::<u64>() as libc::socklen_t;
-        // SAFETY: the descriptor is borrowed from a live socket; value and length are ours, and the length is the value's.
-        let result = unsafe {
-            libc::getsockopt(
-                socket.as_fd().as_raw_fd(),
-                libc::SOL_SOCKET,
-                SO_NETNS_COOKIE,
-                (&raw mut cookie).cast(),
-                &raw mut length,
-            )
-        };
-        if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+    Op { call: format_args!("getsockopt(SOL_SOCKET, SO_NETNS_COOKIE)"), shell: format_args!("lsns -t net") }
+        .perform(|| {
+            let mut cookie = 0_u64;
+            let mut length = size_of::<u64>() as libc::socklen_t;
+            // SAFETY: the descriptor is borrowed from a live socket; value and length are ours, and the length is the value's.
+            let result = unsafe {
+                libc::getsockopt(
+                    socket.as_fd().as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    SO_NETNS_COOKIE,
+                    (&raw mut cookie).cast(),
+                    &raw mut length,
+                )
+            };
+            if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+        })
+}
+
+/// The index of a link, if there is one of that name and it is up. Unlike RTM_GETLINK this waits for nobody: the lock of all
+/// network configuration is held for milliseconds while namespaces die.
+pub(crate) fn index_if_up(socket: &Socket, name: &str) -> Result<Option<u32>, OpError> {
+    Op {
+        call: format_args!("ioctl(SIOCGIFFLAGS, {name:?})"),
+        shell: format_args!("ip link show up dev {name}"),
+    }
+    .perform(|| {
+        // SAFETY: all zeros is a value of this plain struct.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        let room = request.ifr_name.len() - 1;
+        for (to, from) in request.ifr_name.iter_mut().take(room).zip(name.bytes()) {
+            *to = from.cast_signed();
+        }
+        // SAFETY: the descriptor is a live socket's; the request is ours, holds a terminated name, and outlives the call.
+        if unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } < 0 {
+            let error = io::Error::last_os_error();
+            return if error.raw_os_error() == Some(libc::ENODEV) { Ok(None) } else { Err(error) };
+        }
+        // SAFETY: the kernel has filled in this member.
+        let flags = unsafe { request.ifr_ifru.ifru_flags };
+        if libc::c_int::from(flags) & libc::IFF_UP == 0 {
+            return Ok(None);
+        }
+        rustix::net::netdevice::name_to_index(socket.as_fd(), name).map(Some).map_err(io::Error::from)
     })
 }
 
 /// A sysctl's value, by its path below /proc/sys; `None` where the kernel has no such.
 pub(crate) fn sysctl(name: &str) -> Result<Option<String>, OpError> {
     let path = format!("/proc/sys/{name}");
-    Op { call: format_args!("read({path:?})"), shell: format_args!("cat {path}") }.perform(|| match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        value => value.map(|value| Some(value.trim().to_owned())),
+    Op { call: format_args!("read({path:?})"), shell: format_args!("cat {path}") }.perform(|| {
+        let mut value = [0; 64];
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(mut file) => {
+                let length = file.read(&mut value)?;
+                Ok(Some(String::from_utf8_lossy(&value[..length]).trim().to_owned()))
+            }
+        }
     })
 }
 
@@ -112,12 +155,13 @@ fn write_sysctl(path: &str, value: &str) -> io::Result<()> {
 
 /// The names of a directory's entries; none where there is no directory.
 pub(crate) fn entries(directory: &Path) -> Result<Vec<String>, OpError> {
-    Op { call: format_args!("readdir({directory:?})"), shell: format_args!("ls -A {}", directory.display()) }.perform(|| {
-        match fs::read_dir(directory) {
+    Op { call: format_args!("readdir({directory:?})"), shell: format_args!("ls -A {}", directory.display()) }
+        .perform(|| match fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            entries => entries?.map(|entry| Ok::<_, io::Error>(entry?.file_name().to_string_lossy().into_owned())).collect(),
-        }
-    })
+            entries => entries?
+                .map(|entry| Ok::<_, io::Error>(entry?.file_name().to_string_lossy().into_owned()))
+                .collect(),
+        })
 }
 
 /// How a lock is held: by one, or by many who only need that it is not by one.
@@ -134,19 +178,25 @@ pub(crate) fn lock(path: &Path, hold: Hold) -> Result<File, OpError> {
         Hold::Alone => (FlockOperation::LockExclusive, "LOCK_EX", "-x"),
     };
     let path_text = path.display();
-    Op { call: format_args!("flock({path:?}, {name})"), shell: format_args!("exec 9>> {path_text}; flock {flag} 9") }.perform(|| {
+    Op {
+        call: format_args!("flock({path:?}, {name})"),
+        shell: format_args!("exec 9>> {path_text}; flock {flag} 9"),
+    }
+    .perform(|| {
         loop {
             let file = open_or_make(path)?;
             rustix::fs::flock(&file, operation)?;
-            if still_there(&file)? {
+            // Who waits may get the lock of a file that its holder has removed meanwhile: then there is another one.
+            if file.metadata()?.nlink() > 0 {
                 return Ok::<_, io::Error>(file);
             }
         }
     })
 }
 
-/// Takes a lock that nobody holds, on a file that is made where it is missing; `None` where somebody does.
-pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, OpError> {
+/// Takes a lock that nobody holds, on a file that is made where it is missing, and says what is in it; `None` where somebody
+/// holds it.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<(File, String)>, OpError> {
     let path_text = path.display();
     let call = format_args!("flock({path:?}, LOCK_EX | LOCK_NB)");
     Op { call, shell: format_args!("exec 8>> {path_text}; flock -n 8") }.perform(|| {
@@ -156,21 +206,21 @@ pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, OpError> {
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 result => result?,
             }
-            if still_there(&file)? {
-                return Ok::<_, io::Error>(Some(file));
+            let about = file.metadata()?;
+            if about.nlink() > 0 {
+                let mut text = String::new();
+                if about.len() > 0 {
+                    (&file).read_to_string(&mut text)?;
+                }
+                return Ok::<_, io::Error>(Some((file, text)));
             }
         }
     })
 }
 
-/// Opens a file for reading and writing; it is made where it is missing.
-pub(crate) fn open(path: &Path) -> Result<File, OpError> {
-    let path_text = path.display();
-    Op { call: format_args!("open({path:?}, O_RDWR | O_CREAT)"), shell: format_args!("exec 7<> {path_text}") }.perform(|| open_or_make(path))
-}
-
 fn open_or_make(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let open =
+        || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     match (open(), path.parent()) {
         (Err(error), Some(directory)) if error.kind() == io::ErrorKind::NotFound => {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -178,19 +228,6 @@ fn open_or_make(path: &Path) -> io::Result<File> {
         }
         (result, _) => result,
     }
-}
-
-/// Who waits for a lock may get it on a file that its holder has removed meanwhile: then there is another one to lock.
-fn still_there(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() > 0)
-}
-
-/// What a file holds.
-pub(crate) fn read(file: &File, path: &Path) -> Result<String, OpError> {
-    Op { call: format_args!("read({path:?})"), shell: format_args!("cat {}", path.display()) }.perform(|| {
-        let mut text = String::new();
-        (&*file).read_to_string(&mut text).map(|_| text)
-    })
 }
 
 /// What the file at a path holds; `None` where there is none.
@@ -206,21 +243,40 @@ pub(crate) fn read_path(path: &Path) -> Result<Option<String>, OpError> {
 /// Makes `text` all that a file holds.
 pub(crate) fn write(file: &File, path: &Path, text: &str) -> Result<(), OpError> {
     let (told, path_text) = (Told(text), path.display());
-    Op { call: format_args!("write({path:?}, {told})"), shell: format_args!("printf {told} > {path_text}") }.perform(|| {
-        file.write_all_at(text.as_bytes(), 0)?;
-        file.set_len(text.len() as u64)
+    Op { call: format_args!("write({path:?}, {told})"), shell: format_args!("printf {told} > {path_text}") }
+        .perform(|| {
+            file.write_all_at(text.as_bytes(), 0)?;
+            file.set_len(text.len() as u64)
+        })
+}
+
+/// The text of a file that always holds as much, and how to write the next; the file is made where it is missing.
+pub(crate) fn open_cursor(path: &Path) -> Result<(File, String), OpError> {
+    Op { call: format_args!("read({path:?})"), shell: format_args!("cat {}", path.display()) }.perform(|| {
+        let mut file = open_or_make(path)?;
+        let mut text = [0; 32];
+        let length = file.read(&mut text)?;
+        Ok::<_, io::Error>((file, String::from_utf8_lossy(&text[..length]).into_owned()))
     })
+}
+
+/// Writes over a text of the same length.
+pub(crate) fn write_cursor(file: &File, path: &Path, text: &str) -> Result<(), OpError> {
+    let (told, path_text) = (Told(text), path.display());
+    Op { call: format_args!("write({path:?}, {told})"), shell: format_args!("printf {told} > {path_text}") }
+        .perform(|| file.write_all_at(text.as_bytes(), 0))
 }
 
 /// Makes a file with this text, whole or not at all.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), OpError> {
     let (told, path_text) = (Told(text), path.display());
     let call = format_args!("rename({path_text}.new, {path:?}), {told} in it");
-    Op { call, shell: format_args!("printf {told} > {path_text}.new; mv {path_text}.new {path_text}") }.perform(|| {
-        let new = path.with_added_extension("new");
-        fs::write(&new, text)?;
-        fs::rename(&new, path)
-    })
+    Op { call, shell: format_args!("printf {told} > {path_text}.new; mv {path_text}.new {path_text}") }
+        .perform(|| {
+            let new = path.with_added_extension("new");
+            fs::write(&new, text)?;
+            fs::rename(&new, path)
+        })
 }
 
 /// The beginning of a text, quoted: an event is one short line.

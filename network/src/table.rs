@@ -59,21 +59,30 @@ impl<'a> Table<'a> {
     pub(crate) fn comment(&self) -> Result<Option<String>, TableError> {
         let name = self.name;
         let call = format_args!("sendto(nfnetlink, NFT_MSG_GETTABLE{{ip {name}}})");
-        let asked = Op { call, shell: format_args!("nft list table ip {name}") }
-            .perform(|| match self.socket.ask(&nft::get_table(name)) {
+        let asked = Op { call, shell: format_args!("nft list table ip {name}") }.perform(|| {
+            match self.socket.ask(&nft::get_table(name)) {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 answers => answers.map(Some),
-            });
+            }
+        });
         match asked {
-            Ok(answers) => Ok(answers.map(|all| all.iter().find_map(|answer| nft::table_comment(answer)).unwrap_or_default())),
+            Ok(answers) => Ok(answers
+                .map(|all| all.iter().find_map(|answer| nft::table_comment(answer)).unwrap_or_default())),
             // nfnetlink does not know the subsystem.
-            Err(error) if [libc::EINVAL, libc::EOPNOTSUPP].contains(&error.errno()) => Err(TableError::NoNfTables(error)),
+            Err(error) if [libc::EINVAL, libc::EOPNOTSUPP].contains(&error.errno()) => {
+                Err(TableError::NoNfTables(error))
+            }
             Err(error) => Err(TableError::Look(error)),
         }
     }
 
     /// Makes the table in one transaction, in place of the one that is there.
-    pub(crate) fn make(&self, ruleset: &Ruleset, elements: &[Element], replace: bool) -> Result<(), TableError> {
+    pub(crate) fn make(
+        &self,
+        ruleset: &Ruleset,
+        elements: &[Element],
+        replace: bool,
+    ) -> Result<(), TableError> {
         let name = self.name;
         let (maps, chains) = (ruleset.maps.len(), ruleset.chains.len());
         let rules: usize = ruleset.chains.iter().map(|chain| chain.rules.len()).sum();

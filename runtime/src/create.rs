@@ -99,7 +99,7 @@ pub fn clone_init(plan: &InitPlan, layout: &Layout) -> Result<Born, CreateError>
     match ns::clone3(plan.namespaces, cgroup.birthplace())? {
         ns::Cloned::Child => {
             drop(monitor); // or our own copy of its ends would hide its death from us
-            init::run(plan, layout, &cgroup, init)
+            init::run(plan, layout, &cgroup, &init)
         }
         ns::Cloned::Parent { pid, pidfd } => Ok(Born { pid, pidfd, ends: monitor }),
     }
@@ -124,7 +124,8 @@ impl Born {
             sys::fs::write_control(&self.proc("oom_score_adj"), &adjustment.to_string())?;
         }
         let userns = userns.as_ref().map(AsFd::as_fd);
-        let root = layers::stack(&plan.root, userns, plan.root_ids()).map_err(|error| explain(plan, error))?;
+        let root =
+            layers::stack(&plan.root, userns, plan.root_ids()).map_err(|error| explain(plan, error))?;
         let dev = plan.mounts.iter().find(|mount| matches!(mount.source, MountSource::Dev { .. }));
         let dev = dev.map(|mount| devices::build(mount, plan)).transpose()?;
         let (streams, stdio) = match plan.process.terminal {

@@ -27,7 +27,7 @@ const LINKS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// What the kernel answered.
-pub fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpError> {
+pub(crate) fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpError> {
     step("Make /dev from outside: inside, no device node can be made");
     let (uid, gid) = plan.root_ids();
     let MountSource::Dev { options } = &mount.source else {
@@ -65,7 +65,9 @@ pub fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpError> {
 /// Binds of single files make their own place later.
 fn is_directory(plan: &InitPlan, below: &Path) -> bool {
     let target = Path::new("/dev").join(below);
-    plan.mounts.iter().any(|mount| mount.target == target && !matches!(mount.source, MountSource::Bind { .. }))
+    plan.mounts
+        .iter()
+        .any(|mount| mount.target == target && !matches!(mount.source, MountSource::Bind { .. }))
 }
 
 fn make_parents(dev: &OwnedFd, name: &Path) -> Result<(), OpError> {

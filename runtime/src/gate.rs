@@ -83,7 +83,11 @@ impl Handover {
         let contents = Contents {
             dev: self.dev.is_some(),
             streams: self.streams.len(),
-            binds: self.binds.iter().map(|bind| bind.iter().map(|(below, _)| below.clone()).collect()).collect(),
+            binds: self
+                .binds
+                .iter()
+                .map(|bind| bind.iter().map(|(below, _)| below.clone()).collect())
+                .collect(),
         };
         let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(&self.root)
             .chain(&self.dev)
@@ -199,14 +203,21 @@ pub(crate) fn read_report(report: &OwnedFd) -> Result<(), Failure> {
             Ok(0) => break,
             Ok(length) => text.extend_from_slice(&buffer[..length]),
             Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Failure { kind: FailureKind::Other, chain: vec!["read(report)".into(), errno.to_string()] }),
+            Err(errno) => {
+                return Err(Failure {
+                    kind: FailureKind::Other,
+                    chain: vec!["read(report)".into(), errno.to_string()],
+                });
+            }
         }
     }
     if text.is_empty() {
         return Ok(());
     }
-    Err(serde_json::from_slice(&text)
-        .unwrap_or_else(|_| Failure { kind: FailureKind::Other, chain: vec![String::from_utf8_lossy(&text).into_owned()] }))
+    Err(serde_json::from_slice(&text).unwrap_or_else(|_| Failure {
+        kind: FailureKind::Other,
+        chain: vec![String::from_utf8_lossy(&text).into_owned()],
+    }))
 }
 
 #[cfg(test)]
@@ -217,8 +228,9 @@ mod tests {
     fn more_descriptors_than_a_message_holds_arrive_in_order() {
         let null = || sys::terminal::open_null().unwrap();
         let (one, other) = sys::socket::pair().unwrap();
-        let binds: Vec<Vec<(PathBuf, OwnedFd)>> =
-            (0..100).map(|n| (0..n % 7).map(|m| (PathBuf::from(format!("{n}/{m}")), null())).collect()).collect();
+        let binds: Vec<Vec<(PathBuf, OwnedFd)>> = (0..100)
+            .map(|n| (0..n % 7).map(|m| (PathBuf::from(format!("{n}/{m}")), null())).collect())
+            .collect();
         let names = |binds: &[Vec<(PathBuf, OwnedFd)>]| -> Vec<Vec<PathBuf>> {
             binds.iter().map(|bind| bind.iter().map(|(below, _)| below.clone()).collect()).collect()
         };

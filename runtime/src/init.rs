@@ -13,15 +13,20 @@ use crate::process::{self, Streams};
 use crate::{rootfs, sys};
 
 /// Runs in the child of clone3 and never returns.
-pub(crate) fn run(plan: &InitPlan, layout: &Layout, cgroup: &Cgroup, ends: InitEnds) -> ! {
+pub(crate) fn run(plan: &InitPlan, layout: &Layout, cgroup: &Cgroup, ends: &InitEnds) -> ! {
     enter_process("init");
-    if let Err(failure) = become_container(plan, layout, cgroup, &ends) {
+    if let Err(failure) = become_container(plan, layout, cgroup, ends) {
         gate::report(ends.report.as_fd(), &failure);
     }
     sys::process::exit(125)
 }
 
-fn become_container(plan: &InitPlan, layout: &Layout, cgroup: &Cgroup, ends: &InitEnds) -> Result<(), Failure> {
+fn become_container(
+    plan: &InitPlan,
+    layout: &Layout,
+    cgroup: &Cgroup,
+    ends: &InitEnds,
+) -> Result<(), Failure> {
     step("Enter the container's control groups, and make them the root of what we see");
     cgroup.enter()?;
     if plan.cgroup_namespace {
@@ -63,5 +68,11 @@ fn become_container(plan: &InitPlan, layout: &Layout, cgroup: &Cgroup, ends: &In
     if !matches!(rustix::io::read(ends.start.as_fd(), &mut byte), Ok(1)) {
         sys::process::exit(125); // the monitor has died
     }
-    Err(process::become_program(&plan.process, &entered.root, &prepared, process::Life::WithParent, ends.report.as_fd()))
+    Err(process::become_program(
+        &plan.process,
+        &entered.root,
+        &prepared,
+        process::Life::WithParent,
+        ends.report.as_fd(),
+    ))
 }

@@ -59,7 +59,12 @@ pub enum JoinError {
 ///
 /// # Errors
 /// See [`JoinError`].
-pub fn join(world: &World<'_>, plan: &ProcessPlan, input: bool, detached: bool) -> Result<Running, JoinError> {
+pub fn join(
+    world: &World<'_>,
+    plan: &ProcessPlan,
+    input: bool,
+    detached: bool,
+) -> Result<Running, JoinError> {
     sys::process::assert_single_threaded()?;
     let (streams, stdio) = match plan.terminal || detached {
         true => (Vec::new(), None),
@@ -68,13 +73,10 @@ pub fn join(world: &World<'_>, plan: &ProcessPlan, input: bool, detached: bool) 
     let (ours, theirs) = sys::socket::pair()?;
     let (report_read, report_write) = sys::socket::pipe()?;
     step("Make a helper that goes in, so that we stay out");
-    let helper = match birth(world)? {
-        Some(helper) => helper,
-        None => {
-            drop((ours, report_read));
-            let ends = Ends { gate: theirs, report: report_write };
-            help(world, plan, streams, ends, if detached { Life::OfItsOwn } else { Life::WithParent })
-        }
+    let Some(helper) = birth(world)? else {
+        drop((ours, report_read));
+        let ends = Ends { gate: theirs, report: report_write };
+        help(world, plan, streams, &ends, if detached { Life::OfItsOwn } else { Life::WithParent })
     };
     drop((streams, theirs, report_write));
     let pid = pid_of(&ours, &report_read);
@@ -112,7 +114,7 @@ fn birth(world: &World<'_>) -> Result<Option<Pid>, OpError> {
 }
 
 /// The helper: enters everything, leaves a sibling, ends.
-fn help(world: &World<'_>, plan: &ProcessPlan, streams: Vec<OwnedFd>, ends: Ends, life: Life) -> ! {
+fn help(world: &World<'_>, plan: &ProcessPlan, streams: Vec<OwnedFd>, ends: &Ends, life: Life) -> ! {
     enter_process("helper");
     match enter(world) {
         Ok(Some(sibling)) => {
@@ -123,7 +125,7 @@ fn help(world: &World<'_>, plan: &ProcessPlan, streams: Vec<OwnedFd>, ends: Ends
         }
         Ok(None) => {
             enter_process("exec");
-            let failure = become_process(world, plan, streams, &ends, life);
+            let failure = become_process(world, plan, streams, ends, life);
             gate::report(ends.report.as_fd(), &failure);
         }
         Err(error) => gate::report(ends.report.as_fd(), &error.into()),
@@ -142,7 +144,13 @@ fn enter(world: &World<'_>) -> Result<Option<Pid>, OpError> {
     ns::clone3_sibling()
 }
 
-fn become_process(world: &World<'_>, plan: &ProcessPlan, streams: Vec<OwnedFd>, ends: &Ends, life: Life) -> Failure {
+fn become_process(
+    world: &World<'_>,
+    plan: &ProcessPlan,
+    streams: Vec<OwnedFd>,
+    ends: &Ends,
+    life: Life,
+) -> Failure {
     let prepared = || -> Result<(OwnedFd, process::Prepared), Failure> {
         sys::process::set_umask(0);
         if world.namespaces.contains(ns::Kinds::USER) {

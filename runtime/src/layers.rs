@@ -14,16 +14,24 @@ use crate::sys::{self, idmapped};
 ///
 /// # Errors
 /// What the kernel answered; `EINVAL` from the idmap where the file system of a layer cannot be idmapped.
-pub fn stack(root: &RootPlan, userns: Option<BorrowedFd<'_>>, root_ids: (u32, u32)) -> Result<OwnedFd, OpError> {
+pub(crate) fn stack(
+    root: &RootPlan,
+    userns: Option<BorrowedFd<'_>>,
+    root_ids: (u32, u32),
+) -> Result<OwnedFd, OpError> {
     make_scratch(&root.scratch)?;
     let form = layer_form();
     if userns.is_some() && form == LayerForm::String {
         // Such a kernel takes attached mounts only: attach them where nobody else looks.
-        step("Attach the layers in a mount namespace of the monitor's own: overlay takes detached ones from Linux 6.15 on");
+        step(
+            "Attach the layers in a mount namespace of the monitor's own: overlay takes detached ones from Linux 6.15 on",
+        );
         sys::ns::unshare_mount()?;
         sys::mount::make_slave()?;
     }
-    step("Show the image's layers and the writable one with the container's ids: the view is shifted, the files stay");
+    step(
+        "Show the image's layers and the writable one with the container's ids: the view is shifted, the files stay",
+    );
     let mut lowers = Vec::with_capacity(root.layers.len());
     for layer in &root.layers {
         lowers.push(view(layer, userns, form)?);
@@ -32,7 +40,8 @@ pub fn stack(root: &RootPlan, userns: Option<BorrowedFd<'_>>, root_ids: (u32, u3
     let upper = sys::fs::open_layer_at(scratch.as_fd(), Path::new("upper"))?;
     let work = sys::fs::open_layer_at(scratch.as_fd(), Path::new("work"))?;
     let layer = |fd, path| Layer { fd, path };
-    let lowers: Vec<Layer<'_>> = lowers.iter().zip(&root.layers).map(|(fd, path)| layer(fd.as_fd(), path)).collect();
+    let lowers: Vec<Layer<'_>> =
+        lowers.iter().zip(&root.layers).map(|(fd, path)| layer(fd.as_fd(), path)).collect();
     let (upper_path, work_path) = (root.scratch.join("upper"), root.scratch.join("work"));
     step("Stack the image's layers, read-only, under one writable layer");
     idmapped::as_container_root(root_ids.0, root_ids.1, || {
@@ -87,7 +96,7 @@ fn kernel_version(release: &str) -> (u32, u32) {
 }
 
 /// What is placed where below a bind mount's target (first: the target itself).
-pub type Tree = Vec<(PathBuf, OwnedFd)>;
+pub(crate) type Tree = Vec<(PathBuf, OwnedFd)>;
 
 /// Clones a file or directory of the host for a bind mount, with the container's ids where `userns` is given.
 ///
@@ -96,7 +105,7 @@ pub type Tree = Vec<(PathBuf, OwnedFd)>;
 ///
 /// # Errors
 /// What open_tree(2) or mount_setattr(2) answered.
-pub fn bind(source: &Path, recursive: bool, userns: Option<BorrowedFd<'_>>) -> Result<Tree, OpError> {
+pub(crate) fn bind(source: &Path, recursive: bool, userns: Option<BorrowedFd<'_>>) -> Result<Tree, OpError> {
     let tree = sys::mount::clone_tree(rustix::fs::CWD, source, recursive)?;
     let Some(userns) = userns else {
         return Ok(vec![(PathBuf::new(), tree)]);
@@ -125,11 +134,10 @@ fn mounts_below(mountinfo: &str, root: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for line in mountinfo.lines() {
         let Some(point) = line.split(' ').nth(4) else { continue };
-        if let Ok(below) = Path::new(&unescaped(point)).strip_prefix(root) {
-            if !below.as_os_str().is_empty() && !found.iter().any(|path| path == below) {
+        if let Ok(below) = Path::new(&unescaped(point)).strip_prefix(root)
+            && !below.as_os_str().is_empty() && !found.iter().any(|path| path == below) {
                 found.push(below.to_owned());
             }
-        }
     }
     found.sort();
     found
@@ -162,9 +170,12 @@ mod tests {
 
     #[test]
     fn kernel_versions_are_compared_as_numbers() {
-        for (release, expected) in
-            [("6.18.44-fc-v669", (6, 18)), ("6.12.48+deb13-cloud-amd64", (6, 12)), ("7.0", (7, 0)), ("odd", (0, 0))]
-        {
+        for (release, expected) in [
+            ("6.18.44-fc-v669", (6, 18)),
+            ("6.12.48+deb13-cloud-amd64", (6, 12)),
+            ("7.0", (7, 0)),
+            ("odd", (0, 0)),
+        ] {
             assert_eq!(kernel_version(release), expected);
         }
     }

@@ -5,28 +5,28 @@
 
 pub mod op;
 
-pub mod plan;
 pub mod create;
-mod init;
+mod devices;
 mod gate;
 pub mod idmap;
-mod layers;
-mod devices;
-mod rootfs;
-mod process;
-mod missing;
+mod init;
 pub mod join;
+mod layers;
+mod missing;
+pub mod plan;
+mod process;
+mod rootfs;
 
-pub mod user;
-pub mod mounts;
 pub mod caps;
-pub mod seccomp;
 pub mod cgroup;
+pub mod mounts;
+pub mod seccomp;
+pub mod user;
 
-pub mod record;
 pub mod io;
-pub mod state;
+pub mod record;
 pub mod self_exe;
+pub mod state;
 
 pub mod sys;
 

@@ -19,7 +19,8 @@ pub(crate) fn explain(root: BorrowedFd<'_>, program: &CStr, refused: OpError) ->
         (libc::ENOENT, None) => format!("{}: no such file in the container", path.display()),
         (libc::ENOENT, Some(head)) => match needed(head) {
             Some(Needed::Interpreter(name)) => {
-                let carriage_return = if name.ends_with('\r') { " (the line ends with a carriage return)" } else { "" };
+                let carriage_return =
+                    if name.ends_with('\r') { " (the line ends with a carriage return)" } else { "" };
                 format!(
                     "{}: its interpreter {:?}, named in its first line, is not in the container{carriage_return}",
                     path.display(),
@@ -27,7 +28,10 @@ pub(crate) fn explain(root: BorrowedFd<'_>, program: &CStr, refused: OpError) ->
                 )
             }
             Some(Needed::Loader(name)) => {
-                format!("{}: its loader {name:?}, named in its ELF header, is not in the container", path.display())
+                format!(
+                    "{}: its loader {name:?}, named in its ELF header, is not in the container",
+                    path.display()
+                )
             }
             None => format!("{}: a file that it needs is not in the container", path.display()),
         },
@@ -97,7 +101,8 @@ fn loader(head: &[u8]) -> Option<String> {
     let u16_at = |offset| at(offset, 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
     let u32_at = |offset| at(offset, 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let usize_at = |offset| {
-        at(offset, 8).and_then(|b| usize::try_from(u64::from_le_bytes(b.try_into().expect("eight bytes"))).ok())
+        at(offset, 8)
+            .and_then(|b| usize::try_from(u64::from_le_bytes(b.try_into().expect("eight bytes"))).ok())
     };
     let (headers, size, count) = (usize_at(32)?, usize::from(u16_at(54)?), usize::from(u16_at(56)?));
     for index in 0..count {

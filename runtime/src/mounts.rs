@@ -85,29 +85,38 @@ mod tests {
     #[test]
     fn options_are_sorted_by_what_they_act_on() {
         let nothing = options("");
-        let data = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let data =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         for (text, expected) in [
             ("defaults,relatime", nothing.clone()),
             ("ro,rw", nothing.clone()),
-            ("nosuid,noexec,nodev,mode=755,size=65536k", MountOptions {
-                attr: Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC | Attr::MOUNT_ATTR_NODEV,
-                data: data(&[("mode", "755"), ("size", "65536k")]),
-                ..nothing.clone()
-            }),
-            ("newinstance,gid=5", MountOptions { data: data(&[("newinstance", ""), ("gid", "5")]), ..nothing.clone() }),
-            ("rbind,ro,rprivate,idmap", MountOptions {
-                attr: Attr::MOUNT_ATTR_RDONLY,
-                bind: true,
-                recursive: true,
-                idmap: true,
-                propagation: Some((libc::MS_PRIVATE, true)),
-                ..nothing.clone()
-            }),
-            ("bind,slave", MountOptions {
-                bind: true,
-                propagation: Some((libc::MS_SLAVE, false)),
-                ..nothing.clone()
-            }),
+            (
+                "nosuid,noexec,nodev,mode=755,size=65536k",
+                MountOptions {
+                    attr: Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC | Attr::MOUNT_ATTR_NODEV,
+                    data: data(&[("mode", "755"), ("size", "65536k")]),
+                    ..nothing.clone()
+                },
+            ),
+            (
+                "newinstance,gid=5",
+                MountOptions { data: data(&[("newinstance", ""), ("gid", "5")]), ..nothing.clone() },
+            ),
+            (
+                "rbind,ro,rprivate,idmap",
+                MountOptions {
+                    attr: Attr::MOUNT_ATTR_RDONLY,
+                    bind: true,
+                    recursive: true,
+                    idmap: true,
+                    propagation: Some((libc::MS_PRIVATE, true)),
+                    ..nothing.clone()
+                },
+            ),
+            (
+                "bind,slave",
+                MountOptions { bind: true, propagation: Some((libc::MS_SLAVE, false)), ..nothing.clone() },
+            ),
         ] {
             assert_eq!(options(text), expected, "{text}");
         }

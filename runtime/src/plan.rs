@@ -89,7 +89,11 @@ impl MountPlan {
     /// Links on the way to the kernel's own places are refused: writes there must not end in a fake.
     pub fn links(&self) -> Links {
         let kernels = ["/proc", "/sys", "/dev"].iter().any(|place| self.target.starts_with(place));
-        if kernels && !matches!(self.source, MountSource::Bind { .. }) { Links::Refused } else { Links::Inside }
+        if kernels && !matches!(self.source, MountSource::Bind { .. }) {
+            Links::Refused
+        } else {
+            Links::Inside
+        }
     }
 }
 
@@ -202,12 +206,17 @@ pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
     }
     let process = match spec.process() {
         Some(process) => process_plan(process, linux.seccomp().clone(), &mut problems),
-        None => Err(problems.push("process is missing".to_owned())),
+        None => {
+            let _: () = problems.push("process is missing".to_owned());
+            Err(())
+        },
     };
     let mounts = spec.mounts().iter().flatten().map(|mount| mount_plan(mount, &mut problems)).collect();
-    let devices = linux.devices().iter().flatten().filter_map(|device| device_plan(device, &mut problems)).collect();
+    let devices =
+        linux.devices().iter().flatten().filter_map(|device| device_plan(device, &mut problems)).collect();
     let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect();
-    let mut sysctls: Vec<_> = linux.sysctl().iter().flatten().map(|(key, value)| (sysctl_path(key), value.clone())).collect();
+    let mut sysctls: Vec<_> =
+        linux.sysctl().iter().flatten().map(|(key, value)| (sysctl_path(key), value.clone())).collect();
     sysctls.sort();
     let cgroup_path = linux.cgroups_path().clone().unwrap_or_default();
     let cgroup = CgroupPlan {
@@ -219,7 +228,7 @@ pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
         }),
     };
     if cgroup.path.as_os_str().is_empty() || cgroup.path.components().any(|part| part.as_os_str() == "..") {
-        problems.push(format!("cgroupsPath {:?} is not a path below the hierarchies", cgroup_path));
+        problems.push(format!("cgroupsPath {cgroup_path:?} is not a path below the hierarchies"));
     }
     match process {
         Ok(process) if problems.is_empty() => Ok(InitPlan {
@@ -295,7 +304,11 @@ fn namespaces(linux: &oci_spec::runtime::Linux, problems: &mut Vec<String>) -> (
     (kinds, cgroup)
 }
 
-fn process_plan(process: &Process, seccomp: Option<LinuxSeccomp>, problems: &mut Vec<String>) -> Result<ProcessPlan, ()> {
+fn process_plan(
+    process: &Process,
+    seccomp: Option<LinuxSeccomp>,
+    problems: &mut Vec<String>,
+) -> Result<ProcessPlan, ()> {
     let args: Vec<CString> = process
         .args()
         .iter()
@@ -413,7 +426,8 @@ fn device_plan(device: &oci_spec::runtime::LinuxDevice, problems: &mut Vec<Strin
             mode: device.file_mode().unwrap_or(0o666) & 0o7777,
         }),
         _ => {
-            problems.push(format!("the device {} is not below /dev or has no numbers", device.path().display()));
+            problems
+                .push(format!("the device {} is not below /dev or has no numbers", device.path().display()));
             None
         }
     }

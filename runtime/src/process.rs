@@ -16,7 +16,6 @@ use std::path::Path;
 use rustix::process::Resource;
 
 use crate::gate::{Failure, FailureKind};
-use crate::{missing, rootfs};
 use crate::op::{OpError, step};
 use crate::plan::ProcessPlan;
 use crate::seccomp::Machine;
@@ -24,6 +23,7 @@ use crate::seccomp::assemble::{self, Filter};
 use crate::sys::process::Instruction;
 use crate::sys::{self, confined};
 use crate::user::{self, User};
+use crate::{missing, rootfs};
 
 /// What a process reads from and writes to.
 #[derive(Debug)]
@@ -69,7 +69,8 @@ pub(crate) fn prepare(
     step("Look the user up in the container's own files");
     let passwd = small_file(root, Path::new("/etc/passwd"))?;
     let group = small_file(root, Path::new("/etc/group"))?;
-    let user = user::resolve(&plan.user, &passwd, &group).map_err(|error| Failure::new(FailureKind::Other, &error))?;
+    let user = user::resolve(&plan.user, &passwd, &group)
+        .map_err(|error| Failure::new(FailureKind::Other, &error))?;
 
     step("Take the streams, and go to the working directory");
     take_streams(streams, &user, root)?;
@@ -109,7 +110,8 @@ fn confine(plan: &ProcessPlan, prepared: &Prepared, life: Life, keep: BorrowedFd
         sys::process::keep_capabilities(true)?;
     }
     sys::process::become_user(user.uid, user.gid, &user.groups)?;
-    let bits = [caps.effective, caps.permitted, caps.inheritable, caps.ambient].map(crate::caps::CapSet::bits);
+    let bits =
+        [caps.effective, caps.permitted, caps.inheritable, caps.ambient].map(crate::caps::CapSet::bits);
     sys::process::set_capabilities(bits[0], bits[1], bits[2], bits[3])?;
     if life == Life::WithParent {
         sys::process::die_with_parent()?;
@@ -225,7 +227,9 @@ fn small_file(root: BorrowedFd<'_>, path: &Path) -> Result<String, Failure> {
     const LIMIT: u64 = 1 << 20;
     let file = match confined::open_file(root, path) {
         Ok(file) => file,
-        Err(error) if matches!(error.errno(), libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return Ok(String::new()),
+        Err(error) if matches!(error.errno(), libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {
+            return Ok(String::new());
+        }
         Err(error) => return Err(error.into()),
     };
     let mut bytes = Vec::new();

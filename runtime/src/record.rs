@@ -198,10 +198,28 @@ mod tests {
             ("unsupervised", record(None), Some(live(Some(5))), probe(true, false, true), running(false)),
             ("ending", record(None), Some(live(Some(5))), probe(false, true, true), running(true)),
             ("ended", record(Some(last(Some(5)))), None, probe(false, false, true), exited.clone()),
-            ("ended, the rest being removed", record(Some(last(Some(5)))), Some(live(Some(5))), probe(false, true, true), exited.clone()),
+            (
+                "ended, the rest being removed",
+                record(Some(last(Some(5)))),
+                Some(live(Some(5))),
+                probe(false, true, true),
+                exited.clone(),
+            ),
             ("monitor killed", record(None), Some(live(Some(5))), probe(false, false, true), lost()),
-            ("monitor killed in the second run", record(Some(last(Some(4)))), Some(live(Some(5))), probe(false, false, true), lost()),
-            ("monitor killed before the program ran", record(None), Some(live(None)), probe(false, false, true), Status::Created),
+            (
+                "monitor killed in the second run",
+                record(Some(last(Some(4)))),
+                Some(live(Some(5))),
+                probe(false, false, true),
+                lost(),
+            ),
+            (
+                "monitor killed before the program ran",
+                record(None),
+                Some(live(None)),
+                probe(false, false, true),
+                Status::Created,
+            ),
             ("running when the power failed", record(None), None, probe(false, false, false), lost()),
         ] {
             assert_eq!(status(&record, live.as_ref(), probe), expected, "{what}");

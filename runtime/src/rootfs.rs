@@ -93,7 +93,8 @@ fn is_early(kind: &str) -> bool {
 }
 
 fn new(kind: &str, options: &[(String, String)], mount: &MountPlan) -> Result<OwnedFd, OpError> {
-    let options: Vec<(&str, &str)> = options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let options: Vec<(&str, &str)> =
+        options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     mount::new_filesystem(kind, &options, mount.attr)
 }
 
@@ -109,7 +110,8 @@ fn place(root: BorrowedFd<'_>, made: &OwnedFd, mount: &MountPlan, target: Target
 /// A bind mount: the target itself, then what the host had mounted below it.
 fn bind(root: BorrowedFd<'_>, tree: Vec<(PathBuf, OwnedFd)>, plan: &MountPlan) -> Result<(), OpError> {
     for (below, made) in tree {
-        let target = if below.as_os_str().is_empty() { plan.target.clone() } else { plan.target.join(&below) };
+        let target =
+            if below.as_os_str().is_empty() { plan.target.clone() } else { plan.target.join(&below) };
         let kind = if sys::fs::is_directory(made.as_fd())? { Target::Directory } else { Target::File };
         if !plan.attr.is_empty() {
             mount::set_attributes(made.as_fd(), plan.attr, true, &target)?;
@@ -136,7 +138,8 @@ fn cgroup(root: BorrowedFd<'_>, plan: &MountPlan, layout: &Layout) -> Result<(),
     let without_read_only = plan.attr - mount::Attr::MOUNT_ATTR_RDONLY;
     let tmpfs = mount::new_filesystem("tmpfs", &[("mode", "755")], without_read_only)?;
     for hierarchy in hierarchies {
-        let name = Path::new(hierarchy.root.file_name().expect("a hierarchy is mounted below /sys/fs/cgroup"));
+        let name =
+            Path::new(hierarchy.root.file_name().expect("a hierarchy is mounted below /sys/fs/cgroup"));
         sys::fs::make_dir_at(tmpfs.as_fd(), name, 0o755)?;
         for controller in hierarchy.controllers.iter().filter(|controller| Path::new(controller) != name) {
             sys::fs::make_link_at(tmpfs.as_fd(), Path::new(controller), name)?;
@@ -144,7 +147,8 @@ fn cgroup(root: BorrowedFd<'_>, plan: &MountPlan, layout: &Layout) -> Result<(),
     }
     place(root, &tmpfs, plan, Target::Directory)?;
     for hierarchy in hierarchies {
-        let options: Vec<(&str, &str)> = hierarchy.controllers.iter().map(|controller| (*controller, "")).collect();
+        let options: Vec<(&str, &str)> =
+            hierarchy.controllers.iter().map(|controller| (*controller, "")).collect();
         let made = mount::new_filesystem("cgroup", &options, plan.attr)?;
         let name = hierarchy.root.file_name().expect("a hierarchy is mounted below /sys/fs/cgroup");
         let point = sys::fs::open_path_at(tmpfs.as_fd(), Path::new(name))?;
@@ -197,7 +201,11 @@ fn hide(plan: &InitPlan, root: BorrowedFd<'_>) -> Result<(), OpError> {
             // One empty directory serves all: the first is mounted, the others are clones of it.
             match &empty {
                 Some(empty) => mount::clone_tree(empty.as_fd(), Path::new(""), false)?,
-                None => mount::new_filesystem("tmpfs", &[("size", "0"), ("nr_inodes", "2"), ("mode", "755")], attr)?,
+                None => mount::new_filesystem(
+                    "tmpfs",
+                    &[("size", "0"), ("nr_inodes", "2"), ("mode", "755")],
+                    attr,
+                )?,
             }
         } else {
             mount::clone_tree(null.as_fd(), Path::new(""), false)?
@@ -217,9 +225,8 @@ fn hide(plan: &InitPlan, root: BorrowedFd<'_>) -> Result<(), OpError> {
     Ok(())
 }
 
-const NO_SPECIAL: mount::Attr = mount::Attr::MOUNT_ATTR_NOSUID
-    .union(mount::Attr::MOUNT_ATTR_NODEV)
-    .union(mount::Attr::MOUNT_ATTR_NOEXEC);
+const NO_SPECIAL: mount::Attr =
+    mount::Attr::MOUNT_ATTR_NOSUID.union(mount::Attr::MOUNT_ATTR_NODEV).union(mount::Attr::MOUNT_ATTR_NOEXEC);
 
 /// The container's /dev/null, and nothing else that may lie there: it is what masked files read as.
 pub(crate) fn own_null(root: BorrowedFd<'_>) -> Result<OwnedFd, OpError> {

@@ -13,7 +13,8 @@ use crate::sys;
 
 /// Whether a container with this map could write to a binary of this owner. PURE.
 pub fn needs_sealed_copy(user_namespace: bool, uid_map: &[IdMap], owner: u32) -> bool {
-    !user_namespace || uid_map.iter().any(|line| owner.checked_sub(line.host).is_some_and(|offset| offset < line.size))
+    !user_namespace
+        || uid_map.iter().any(|line| owner.checked_sub(line.host).is_some_and(|offset| offset < line.size))
 }
 
 /// The owner of the binary that this process runs, and whether it is a sealed copy already.
@@ -63,7 +64,11 @@ mod tests {
             (true, &[line(0, 100_000, 65_536), line(70_000, 1000, 1)][..], 1000, true),
             (true, &[line(0, 0, 1)][..], 0, true),
         ] {
-            assert_eq!(needs_sealed_copy(user_namespace, map, owner), needed, "{user_namespace} {map:?} {owner}");
+            assert_eq!(
+                needs_sealed_copy(user_namespace, map, owner),
+                needed,
+                "{user_namespace} {map:?} {owner}"
+            );
         }
     }
 }

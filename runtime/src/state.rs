@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/containers/ID/   config.json record.json upper/ work/ log…     as long as the container
 //! RUN/containers/ID/    live.json hosts hostname resolv.conf; locked by its monitor    as long as the boot
+//! ROOT/mount-points/    the lowest layer of every container: empty files and directories for mounts
 //! RUN/names/NAME        the ID that has the name; a hint: a name whose container is gone is free
 //! ```
 //!
@@ -110,6 +111,35 @@ impl State {
         Dirs { disk: self.root.join("containers").join(id), run: self.run.join("containers").join(id) }
     }
 
+    /// A layer with the places that every container's mounts go to, for the bottom of the stack: what the image has of them
+    /// covers it, what the image lacks need not be made in every container again.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn mount_points(&self) -> Result<PathBuf, OpError> {
+        let layer = self.root.join("mount-points");
+        if layer.is_dir() {
+            return Ok(layer);
+        }
+        step("Make, once, a layer with the places that every container's mounts go to");
+        let fresh = self.root.join(format!("mount-points.{}", rustix::process::getpid().as_raw_nonzero()));
+        sys::fs::remove_tree(&fresh)?;
+        make_with_parents(&fresh)?;
+        for directory in ["dev", "proc", "sys", "etc"] {
+            sys::fs::make_dir(&fresh.join(directory), 0o755)?;
+        }
+        for file in ["hosts", "hostname", "resolv.conf"] {
+            sys::fs::create_new(&fresh.join("etc").join(file), b"", 0o644)?;
+        }
+        sys::fs::make_public(&fresh)?;
+        match sys::fs::rename(&fresh, &layer) {
+            // Another command was faster: one is as good as the other.
+            Err(_) if layer.is_dir() => sys::fs::remove_tree(&fresh)?,
+            other => other?,
+        }
+        Ok(layer)
+    }
+
     /// Makes the container's directories, takes its name, writes its config and, last, its record.
     ///
     /// # Errors
@@ -168,7 +198,9 @@ impl State {
         // A name may have outlived its container: whoever finds it so, alone, takes it over.
         let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
         match fs::read_to_string(&path) {
-            Ok(holder) if self.exists(&holder) => Err(StateError::NameTaken { name: name.to_owned(), holder }),
+            Ok(holder) if self.exists(&holder) => {
+                Err(StateError::NameTaken { name: name.to_owned(), holder })
+            }
             _ => Ok(sys::fs::write_whole(&path, id.as_bytes(), Durability::Cached)?),
         }
     }
@@ -213,14 +245,14 @@ impl State {
         if let Some(entry) = self.load(word)? {
             return Ok(entry);
         }
-        if let Ok(id) = fs::read_to_string(self.run.join("names").join(word)) {
-            if let Some(entry) = self.load(&id)?.filter(|entry| entry.record.name == word) {
+        if let Ok(id) = fs::read_to_string(self.run.join("names").join(word))
+            && let Some(entry) = self.load(&id)?.filter(|entry| entry.record.name == word) {
                 return Ok(entry);
             }
-        }
         let mut ids = self.ids();
         if !self.run.join("names").is_dir() {
-            let named = |id: &&String| read_record(&self.dirs(id).disk).is_some_and(|record| record.name == word);
+            let named =
+                |id: &&String| read_record(&self.dirs(id).disk).is_some_and(|record| record.name == word);
             if let Some(id) = ids.iter().find(named) {
                 return self.load(id)?.ok_or_else(not_found);
             }
@@ -351,7 +383,8 @@ pub fn is_alive(process: ProcessId) -> bool {
 /// Where there is no such process.
 pub fn identify(pid: rustix::process::Pid) -> Result<ProcessId, OpError> {
     let pid = pid.as_raw_nonzero().get();
-    let gone = || OpError { call: format!("read(\"/proc/{pid}/stat\")"), source: io::ErrorKind::NotFound.into() };
+    let gone =
+        || OpError { call: format!("read(\"/proc/{pid}/stat\")"), source: io::ErrorKind::NotFound.into() };
     let (start_time, _) = start_time(pid).ok_or_else(gone)?;
     Ok(ProcessId { pid, start_time })
 }

@@ -89,7 +89,9 @@ pub fn resolve(request: &UserRequest, passwd: &str, group: &str) -> Result<User,
         None => {
             if let Some(name) = &found.name {
                 groups = lines(group)
-                    .filter(|fields| fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name)))
+                    .filter(|fields| {
+                        fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name))
+                    })
                     .filter_map(|fields| field(&fields, 2))
                     .collect();
             }
@@ -132,7 +134,8 @@ fn split(spec: &str) -> Result<(&str, Option<&str>), UserError> {
     let mut parts = spec.split(':');
     let user = parts.next().unwrap_or_default();
     let group = parts.next();
-    let strange = |part: &str| part.is_empty() || part.contains(char::is_whitespace) || part.starts_with(['-', '+']);
+    let strange =
+        |part: &str| part.is_empty() || part.contains(char::is_whitespace) || part.starts_with(['-', '+']);
     if parts.next().is_some() || strange(user) || group.is_some_and(strange) {
         return Err(malformed());
     }
@@ -150,7 +153,10 @@ fn number(text: &str) -> Result<Option<u32>, UserError> {
 }
 
 fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| line.split(':').collect())
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split(':').collect())
 }
 
 fn field(entry: &[&str], index: usize) -> Option<u32> {

@@ -54,7 +54,7 @@ fn a_program_for_another_machine_is_named_with_its_architecture() {
     let host = Host::new();
     let layer = Tarball::new().file("bin/foreign", 0o755, elf_for(183));
     host.load(&Image::busybox().with(layer), "busybox:latest");
-    host.mini(["run", "--rm", "busybox", "foreign"]).run().error(126, &["/bin/foreign", "aarch64"]);
+    host.mini(["run", "--rm", "busybox", "foreign"]).run().error(126, &["/bin/foreign", "arm64"]);
 }
 
 #[test]
@@ -77,10 +77,8 @@ fn a_directory_that_is_a_file_is_an_error_that_names_it() {
 #[test]
 fn unknown_users_and_groups_are_named() {
     let host = Host::with_busybox();
-    host.mini(["run", "--rm", "-u", "ghost", "busybox", "true"]).run().error(125, &["ghost", "/etc/passwd"]);
-    host.mini(["run", "--rm", "-u", "root:ghosts", "busybox", "true"])
-        .run()
-        .error(125, &["ghosts", "/etc/group"]);
+    host.mini(["run", "--rm", "-u", "ghost", "busybox", "true"]).run().error(125, &["ghost", "passwd"]);
+    host.mini(["run", "--rm", "-u", "root:ghosts", "busybox", "true"]).run().error(125, &["ghosts", "group"]);
 }
 
 #[test]
@@ -93,11 +91,11 @@ fn a_failed_start_leaves_a_container_in_created_unless_rm() {
 }
 
 #[test]
-fn usage_errors_of_run_are_125_and_of_others_1() {
+fn usage_errors_are_125() {
     let host = Host::with_busybox();
     host.mini(["run", "--no-such-option", "busybox"]).run().code(125).stderr_has("--no-such-option");
     host.mini(["run"]).run().code(125);
-    host.mini(["ps", "--no-such-option"]).run().code(1).stderr_has("--no-such-option");
+    host.mini(["ps", "--no-such-option"]).run().code(125).stderr_has("--no-such-option");
     host.mini(["no-such-command"]).run().code(1).stderr_has("no-such-command");
 }
 
@@ -119,8 +117,10 @@ fn what_is_unknown_to_run_is_refused_by_name() {
         ("--tmpfs", "relative/path"),
         ("-v", "/only-one-part:relative"),
     ] {
-        let output = host.mini(["run", "--rm", option, value, "busybox", "true"]).run();
-        assert_eq!(output.status.code(), Some(125), "{option} {value}: {output}");
+        let option =
+            if option.starts_with("--") { format!("{option}={value}") } else { format!("{option}{value}") };
+        let output = host.mini(["run", "--rm", &option, "busybox", "true"]).run();
+        assert_eq!(output.status.code(), Some(125), "{option}: {output}");
         assert!(
             output.err().contains(value.split(':').next_back().unwrap_or(value)),
             "{option} {value}: {output}"

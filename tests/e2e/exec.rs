@@ -5,14 +5,14 @@ use tests::{Container, Host, processes};
 
 /// A container that runs until it is removed.
 fn sleeper(host: &Host) -> Container<'_> {
-    host.start(["--name", "c", "busybox", "sleep", "100000"])
+    host.start(["--name", "box", "busybox", "sleep", "100000"])
 }
 
 #[test]
 fn output_streams_and_exit_code_are_the_commands() {
     let host = Host::with_busybox();
     sleeper(&host);
-    let output = host.mini(["exec", "c", "sh", "-c", "echo out; echo err >&2; exit 7"]).run();
+    let output = host.mini(["exec", "box", "sh", "-c", "echo out; echo err >&2; exit 7"]).run();
     output.code(7).stdout("out\n").stderr("err\n");
 }
 
@@ -28,8 +28,8 @@ fn a_command_ended_by_a_signal_exits_with_128_plus_its_number() {
 fn stdin_is_attached_with_i_alone() {
     let host = Host::with_busybox();
     sleeper(&host);
-    host.mini(["exec", "-i", "c", "cat"]).stdin("typed").run().ok().stdout("typed");
-    host.mini(["exec", "c", "cat"]).stdin("typed").run().ok().stdout("");
+    host.mini(["exec", "-i", "box", "cat"]).stdin("typed").run().ok().stdout("typed");
+    host.mini(["exec", "box", "cat"]).stdin("typed").run().ok().stdout("");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn user_and_directory_are_the_containers_unless_told_otherwise() {
 fn d_returns_at_once_and_the_command_goes_on() {
     let host = Host::with_busybox();
     let container = sleeper(&host);
-    host.mini(["exec", "-d", "c", "sh", "-c", "echo done > /tmp/done; sleep 1000"]).run().ok().stdout("");
+    host.mini(["exec", "-d", "box", "sh", "-c", "echo done > /tmp/done; sleep 1000"]).run().ok().stdout("");
     tests::wait::until("the detached command's file", || {
         (container.exec(["cat", "/tmp/done"]).run().line() == "done").then_some(())
     });
@@ -80,7 +80,7 @@ fn every_namespace_and_every_cgroup_is_the_containers() {
         assert_ne!(init, own, "{kind} is shared with the host");
     }
     container.exec(["cat", "/proc/self/cgroup"]).run().ok();
-    let mut running = host.spawn(["exec", "c", "sh", "-c", "echo up; sleep 1000"]);
+    let mut running = host.spawn(["exec", "box", "sh", "-c", "echo up; sleep 1000"]);
     assert_eq!(running.line(), "up");
     let inner = in_container(&container, running.pid());
     let groups = |pid| processes::proc_file(pid, "cgroup").expect("it runs");
@@ -102,7 +102,7 @@ fn in_container(container: &Container<'_>, client: i32) -> i32 {
 fn the_process_is_the_clients_own_child_and_dies_with_it() {
     let host = Host::with_busybox();
     let container = sleeper(&host);
-    let mut client = host.spawn(["exec", "c", "sh", "-c", "echo up; sleep 1000"]);
+    let mut client = host.spawn(["exec", "box", "sh", "-c", "echo up; sleep 1000"]);
     assert_eq!(client.line(), "up");
     let inner = in_container(&container, client.pid());
     client.signal(Signal::KILL);
@@ -115,7 +115,7 @@ fn signals_to_the_client_reach_the_command() {
     let host = Host::with_busybox();
     sleeper(&host);
     let script = "trap 'echo caught; exit 9' TERM; echo up; while :; do sleep 0.1; done";
-    let mut client = host.spawn(["exec", "c", "sh", "-c", script]);
+    let mut client = host.spawn(["exec", "box", "sh", "-c", script]);
     assert_eq!(client.line(), "up");
     client.signal(Signal::TERM);
     assert_eq!(client.line(), "caught");
@@ -126,9 +126,11 @@ fn signals_to_the_client_reach_the_command() {
 fn it_has_no_more_rights_than_the_container() {
     let host = Host::with_busybox();
     let container = host.start(["--cap-drop", "CHOWN", "--cap-add", "SYS_TIME", "busybox", "sleep", "1000"]);
-    let fields = "grep -E '^(Cap|Seccomp:|NoNewPrivs|Sig(Blk|Ign))' /proc";
-    let init = container.sh(&format!("{fields}/1/status")).ok().text();
-    let own = container.sh(&format!("{fields}/self/status")).ok().text();
+    let fields = |file: &str| {
+        let grep = ["grep", "-E", "^(Cap|Seccomp:|NoNewPrivs|Sig(Blk|Ign))", file];
+        container.exec(grep).run().ok().text()
+    };
+    let (init, own) = (fields("/proc/1/status"), fields("/proc/self/status"));
     assert_eq!(own, init);
     assert!(init.contains("CapInh:\t0000000000000000") && init.contains("Seccomp:\t2"), "{init}");
 }
@@ -136,8 +138,8 @@ fn it_has_no_more_rights_than_the_container() {
 #[test]
 fn a_container_that_does_not_run_is_an_error() {
     let host = Host::with_busybox();
-    host.mini(["run", "--name", "c", "busybox", "true"]).run().ok();
-    host.mini(["exec", "c", "true"]).run().error(1, &["c", "not running"]);
+    host.mini(["run", "--name", "box", "busybox", "true"]).run().ok();
+    host.mini(["exec", "box", "true"]).run().error(1, &["box", "not running"]);
 }
 
 #[test]
@@ -153,7 +155,7 @@ fn a_privileged_container_is_entered_too() {
 fn many_at_the_same_time() {
     let host = Host::with_busybox();
     sleeper(&host);
-    let running: Vec<_> = (0..12).map(|n| (n, host.spawn(["exec", "c", "echo", &n.to_string()]))).collect();
+    let running: Vec<_> = (0..12).map(|n| (n, host.spawn(["exec", "box", "echo", &n.to_string()]))).collect();
     for (n, running) in running {
         running.wait().ok().stdout(&format!("{n}\n"));
     }
@@ -163,8 +165,8 @@ fn many_at_the_same_time() {
 fn the_command_ends_when_the_container_ends() {
     let host = Host::with_busybox();
     sleeper(&host);
-    let mut client = host.spawn(["exec", "c", "sh", "-c", "echo up; sleep 1000"]);
+    let mut client = host.spawn(["exec", "box", "sh", "-c", "echo up; sleep 1000"]);
     assert_eq!(client.line(), "up");
-    host.mini(["kill", "c"]).run().ok();
+    host.mini(["kill", "box"]).run().ok();
     client.wait().code(137);
 }

@@ -6,10 +6,10 @@ use tests::step::{Step, Stepper, Verdict};
 #[track_caller]
 fn kill(role: &str) {
     let host = Host::with_busybox();
-    let container = host.start(["--name", "c", "busybox", "sleep", "100000"]);
+    let container = host.start(["--name", "box", "busybox", "sleep", "100000"]);
     let before = container.commands();
     let exec = |judge: &mut dyn FnMut(&Step) -> Verdict| {
-        Stepper::run(host.mini(["exec", "c", "sleep", "0.01"]), judge, |_| true)
+        Stepper::run(host.mini(["exec", "box", "sleep", "0.01"]), judge, |_| true)
     };
     let whole = exec(&mut |_| Verdict::GoOn);
     assert!(whole.output.status.success(), "undisturbed: {}", whole.output);
@@ -24,7 +24,7 @@ fn kill(role: &str) {
             (container.commands() == before).then_some(())
         });
         assert_eq!(container.field("/State/Running"), true, "{role} killed before {:?}", stepped.killed);
-        host.mini(["exec", "c", "echo", "works"]).run().ok().stdout("works\n");
+        host.mini(["exec", "box", "echo", "works"]).run().ok().stdout("works\n");
     }
     host.mini(["system", "check"]).run().ok();
 }

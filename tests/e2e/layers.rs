@@ -27,8 +27,8 @@ fn whiteouts_delete_files_directories_and_what_is_in_them() {
         .directory("tree/deep", 0o755)
         .file("tree/deep/file", 0o644, "x")
         .file("file", 0o644, "x");
-    let upper = Tarball::new().whiteout("d/gone").whiteout("tree").whiteout("file").whiteout("never/was");
-    says([lower, upper], "ls d; ls -d tree file never 2>/dev/null; true", "kept\n");
+    let upper = Tarball::new().whiteout("d/gone").whiteout("tree").whiteout("file").whiteout("never-was");
+    says([lower, upper], "ls d; ls -d tree file never-was 2>/dev/null; true", "kept\n");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn hard_links_are_one_file_also_across_layers() {
     let upper = Tarball::new().hardlink("c", "a").hardlink("deep/d", "/b");
     says(
         [lower, upper],
-        "stat -c %h a; cat b c deep/d; stat -c %a c; stat -c %i a b | uniq | wc -l",
+        "stat -c %h a; cat b c deep/d; stat -c %a c; stat -c %i a c | uniq | wc -l",
         "2\ncontentcontentcontent640\n1\n",
     );
 }
@@ -206,7 +206,11 @@ fn paths_may_go_through_links_of_the_same_layer() {
         .file("lib/file", 0o644, "through")
         .symlink("abs", "/usr")
         .file("abs/share/doc", 0o644, "absolute");
-    says([layer], "cat usr/lib/file usr/share/doc; readlink lib abs", "throughabsoluteusr/lib\n/usr\n");
+    says(
+        [layer],
+        "cat usr/lib/file usr/share/doc; readlink lib; readlink abs",
+        "throughabsoluteusr/lib\n/usr\n",
+    );
 }
 
 #[test]

@@ -95,13 +95,13 @@ fn an_ambiguous_prefix_is_refused() {
 #[test]
 fn stop_asks_first_and_the_answer_is_recorded() {
     let host = Host::with_busybox();
-    let container = host.start(["--name", "c", "busybox", "sh", "-c", POLITE]);
+    let container = host.start(["--name", "box", "busybox", "sh", "-c", POLITE]);
     ready(&container);
-    host.mini(["stop", "c"]).run().ok().stdout("c\n");
+    host.mini(["stop", "box"]).run().ok().stdout("box\n");
     let state = container.field("/State");
     assert_eq!((&state["Status"], &state["ExitCode"]), (&"exited".into(), &5.into()));
     assert!(container.logs().text().contains("leaving"));
-    host.mini(["stop", "c"]).run().ok().stdout("c\n");
+    host.mini(["stop", "box"]).run().ok().stdout("box\n");
 }
 
 /// Waits until the container's command is in its loop.
@@ -136,9 +136,9 @@ fn stop_sends_the_signal_the_image_asks_for() {
 #[test]
 fn stop_of_a_container_with_rm_removes_it() {
     let host = Host::with_busybox();
-    let container = host.start(["--rm", "--name", "c", "busybox", "sh", "-c", POLITE]);
+    let container = host.start(["--rm", "--name", "box", "busybox", "sh", "-c", POLITE]);
     ready(&container);
-    host.mini(["stop", "c"]).run().ok();
+    host.mini(["stop", "box"]).run().ok();
     tests::wait::until("the removal", || host.mini(["ps", "-aq"]).run().ok().line().is_empty().then_some(()));
 }
 
@@ -146,26 +146,26 @@ fn stop_of_a_container_with_rm_removes_it() {
 fn kill_sends_any_signal_and_kills_by_default() {
     let host = Host::with_busybox();
     let script = "trap 'echo got it' USR1; echo ready; while :; do sleep 0.05; done";
-    let container = host.start(["--name", "c", "busybox", "sh", "-c", script]);
+    let container = host.start(["--name", "box", "busybox", "sh", "-c", script]);
     ready(&container);
     for name in ["USR1", "SIGUSR1", "10"] {
-        host.mini(["kill", "-s", name, "c"]).run().ok().stdout("c\n");
+        host.mini(["kill", "-s", name, "box"]).run().ok().stdout("box\n");
     }
     tests::wait::until("the trap", || container.logs().text().contains("got it").then_some(()));
-    host.mini(["kill", "c"]).run().ok().stdout("c\n");
+    host.mini(["kill", "box"]).run().ok().stdout("box\n");
     // kill waits for the end that it brought about.
     assert_eq!(container.field("/State/ExitCode"), 137);
-    host.mini(["kill", "c"]).run().error(1, &["c", "not running"]);
-    host.mini(["kill", "-s", "NONSENSE", "c"]).run().error(1, &["NONSENSE"]);
+    host.mini(["kill", "box"]).run().error(1, &["box", "not running"]);
+    host.mini(["kill", "-s", "NONSENSE", "box"]).run().error(1, &["NONSENSE"]);
 }
 
 #[test]
 fn rm_refuses_what_runs_unless_forced() {
     let host = Host::with_busybox();
-    let container = host.start(["--name", "c", "busybox", "sleep", "1000"]);
-    host.mini(["rm", "c"]).run().error(1, &["c", "running"]).hints("-f");
+    let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
+    host.mini(["rm", "box"]).run().error(1, &["box", "running"]).hints("-f");
     let pid = container.pid();
-    host.mini(["rm", "-f", "c"]).run().ok().stdout("c\n");
+    host.mini(["rm", "-f", "box"]).run().ok().stdout("box\n");
     processes::wait_for_end(pid);
     host.mini(["ps", "-aq"]).run().ok().stdout("");
 }
@@ -215,13 +215,13 @@ fn a_client_that_is_killed_does_no_harm_to_its_container() {
     let host = Host::with_busybox();
     let script = "echo ready; read x < /fifo; exit 8";
     let script = format!("mkfifo /fifo; {script}");
-    let mut client = host.spawn(["run", "--name", "c", "busybox", "sh", "-c", &script]);
+    let mut client = host.spawn(["run", "--name", "box", "busybox", "sh", "-c", &script]);
     assert_eq!(client.line(), "ready");
     client.signal(Signal::KILL);
     client.wait();
-    host.mini(["exec", "c", "sh", "-c", "echo go > /fifo"]).run().ok();
+    host.mini(["exec", "box", "sh", "-c", "echo go > /fifo"]).run().ok();
     let ended = tests::wait::until("the end", || {
-        let state = host.mini(["inspect", "c"]).run().ok().json()[0]["State"].take();
+        let state = host.mini(["inspect", "box"]).run().ok().json()[0]["State"].take();
         (state["Running"] == false).then_some(state)
     });
     assert_eq!(ended["ExitCode"], 8, "{ended}");

@@ -26,8 +26,8 @@ fn each_stream_comes_back_on_its_own() {
 #[test]
 fn a_container_in_the_foreground_is_logged_too() {
     let host = Host::with_busybox();
-    host.mini(["run", "--name", "c", "busybox", "echo", "kept"]).run().ok().stdout("kept\n");
-    host.mini(["logs", "c"]).run().ok().stdout("kept\n");
+    host.mini(["run", "--name", "box", "busybox", "echo", "kept"]).run().ok().stdout("kept\n");
+    host.mini(["logs", "box"]).run().ok().stdout("kept\n");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn who_shares_a_namespace_is_named() {
 #[test]
 fn the_owning_user_namespace_and_the_processes_are_shown() {
     let host = Host::with_busybox();
-    let container = host.start(["--name", "c", "busybox", "sh", "-c", "sleep 1000 & sleep 1000 & wait"]);
+    let container = host.start(["--name", "box", "busybox", "sh", "-c", "sleep 1000 & sleep 1000 & wait"]);
     tests::wait::until("three processes", || (container.commands().len() == 3).then_some(()));
     let lines = host.mini(["ns"]).run().ok().lines();
     let user = processes::namespace(container.pid(), "user").expect("it runs").to_string();

@@ -100,7 +100,7 @@ fn a_relative_root_is_taken_from_where_the_command_was_typed() {
         host.mini(["--root", "rel/root", "--run-root", "rel/run"]).args(args).directory(host.work())
     };
     here(&["load"]).stdin(archive).run().ok();
-    here(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).run().ok();
+    here(&["run", "-d", "--name", "box", "busybox", "sleep", "1000"]).run().ok();
     let absolute = host.work().join("rel");
     let ids = host.mini([
         Path::new("--root"),
@@ -113,7 +113,7 @@ fn a_relative_root_is_taken_from_where_the_command_was_typed() {
         1,
         "the monitor, which left the directory, uses it too"
     );
-    here(&["rm", "-f", "c"]).run().ok();
+    here(&["rm", "-f", "box"]).run().ok();
     fs::remove_dir_all(absolute).expect("remove it");
 }
 
@@ -166,10 +166,10 @@ fn record(host: &Host, container: &Container<'_>) -> PathBuf {
 #[test]
 fn a_record_of_a_later_version_is_refused_and_left_alone() {
     let host = Host::with_busybox();
-    host.mini(["run", "--name", "c", "busybox", "true"]).run().ok();
+    host.mini(["run", "--name", "box", "busybox", "true"]).run().ok();
     let container = Container::new(
         &host,
-        host.mini(["inspect", "c"]).run().ok().json()[0]["Id"].as_str().expect("an id").into(),
+        host.mini(["inspect", "box"]).run().ok().json()[0]["Id"].as_str().expect("an id").into(),
     );
     let path = record(&host, &container);
     let before = fs::read_to_string(&path).expect("read");
@@ -180,7 +180,7 @@ fn a_record_of_a_later_version_is_refused_and_left_alone() {
     host.mini(["ps", "-a"]).run().stderr_has("999");
     assert_eq!(fs::read_to_string(&path).expect("it was left alone"), later.to_string());
     fs::write(&path, before).expect("write");
-    host.mini(["rm", "c"]).run().ok();
+    host.mini(["rm", "box"]).run().ok();
 }
 
 #[test]
@@ -237,8 +237,11 @@ fn a_read_only_root_runs_what_is_there_or_says_why_not() {
     let server = net::serve(std::net::Ipv4Addr::LOCALHOST, 0, "");
     let root = host.root();
     host.tool("mount", ["-o", "remount,ro", root.to_str().expect("text")]);
-    let output = host.mini(["run", "--name", "c", "busybox", "true"]).run();
-    assert!(output.status.code() == Some(125) && output.err().contains("read-only"), "{output}");
+    let output = host.mini(["run", "--name", "box", "busybox", "true"]).run();
+    assert!(
+        output.status.code() == Some(125) && output.err().to_lowercase().contains("read-only"),
+        "{output}"
+    );
     host.mini(["images"]).run().ok().stdout_has("busybox");
     host.tool("mount", ["-o", "remount,rw", root.to_str().expect("text")]);
     drop(server);

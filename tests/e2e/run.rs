@@ -35,9 +35,9 @@ fn the_exit_code_is_the_commands() {
 fn a_command_ended_by_signal_n_exits_with_128_plus_n() {
     let host = Host::with_busybox();
     let mut client =
-        host.spawn(["run", "--rm", "--name", "c", "busybox", "sh", "-c", "echo ready; sleep 1000"]);
+        host.spawn(["run", "--rm", "--name", "box", "busybox", "sh", "-c", "echo ready; sleep 1000"]);
     assert_eq!(client.line(), "ready");
-    host.mini(["kill", "c"]).run().ok();
+    host.mini(["kill", "box"]).run().ok();
     client.wait().code(137);
 }
 
@@ -164,9 +164,9 @@ fn entrypoint_and_command_combine_as_docker_does() {
 fn d_prints_the_id_and_returns_while_the_container_runs() {
     let host = Host::with_busybox();
     // `run` waits for the end of both streams: a supervisor that kept them open would hang here, as `x=$(mini run -d …)`.
-    let container = host.start(["--name", "c", "busybox", "sleep", "1000"]);
+    let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
     assert_eq!(container.field("/State/Status"), "running");
-    assert_eq!(container.field("/Name"), "/c");
+    assert_eq!(container.field("/Name"), "/box");
     let through_a_shell = format!("x=$({} run -d busybox sleep 1000); echo ${{#x}}", host.binary().display());
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &through_a_shell]).env_clear().envs(host.environment());
@@ -187,11 +187,11 @@ fn rm_removes_the_container_and_its_name_is_free_at_once() {
 #[test]
 fn without_rm_the_container_stays_with_its_exit_code() {
     let host = Host::with_busybox();
-    host.mini(["run", "--name", "c", "busybox", "sh", "-c", "exit 3"]).run().code(3);
-    let state = host.mini(["inspect", "c"]).run().ok().json()[0]["State"].take();
+    host.mini(["run", "--name", "box", "busybox", "sh", "-c", "exit 3"]).run().code(3);
+    let state = host.mini(["inspect", "box"]).run().ok().json()[0]["State"].take();
     assert_eq!((&state["Status"], &state["ExitCode"]), (&json!("exited"), &json!(3)));
     host.mini(["ps", "-a"]).run().ok().stdout_has("Exited (3)");
-    host.mini(["rm", "c"]).run().ok().stdout("c\n");
+    host.mini(["rm", "box"]).run().ok().stdout("box\n");
 }
 
 #[test]

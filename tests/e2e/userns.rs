@@ -150,7 +150,7 @@ fn more_such_ids_than_the_kernel_maps_are_refused_naming_one() {
     });
     host.load(&Image::busybox().with(layer), "busybox:latest");
     let output = host.mini(["run", "--rm", "busybox", "true"]).run();
-    output.error(125, &["file-", "340"]);
+    output.error(125, &["file-", "339"]);
 }
 
 #[test]

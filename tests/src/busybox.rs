@@ -24,8 +24,7 @@ impl Image {
 fn make() -> Image {
     let binary =
         fs::read(BINARY).unwrap_or_else(|error| panic!("{BINARY}: {error} (apt-get install busybox-static)"));
-    let dynamic = binary.windows(7).any(|bytes| bytes == b"ld-linu" || bytes == b"/ld-mus");
-    assert!(!dynamic, "{BINARY} is not static (apt-get install busybox-static)");
+    assert!(!has_interpreter(&binary), "{BINARY} is not static (apt-get install busybox-static)");
     let mut command = Command::new(BINARY);
     command.arg("--list");
     let applets = Mini::new(command).run().ok().lines();
@@ -49,4 +48,24 @@ fn make() -> Image {
         )
         .file("etc/group", 0o644, "root:x:0:\nusers:x:100:\nnogroup:x:65534:\n");
     Image::of([layer]).set("Cmd", json!(["sh"]))
+}
+
+/// Whether a 64-bit ELF file has a program header of type PT_INTERP (elf(5)): it then needs a loader and libraries.
+fn has_interpreter(elf: &[u8]) -> bool {
+    let number = |at: usize, bytes: usize| {
+        elf[at..at + bytes].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).any(|n| number(table + n * size, 4) == 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_program_is_told_from_a_static_one() {
+        assert!(has_interpreter(&fs::read("/usr/bin/env").expect("coreutils are installed")));
+        assert!(!has_interpreter(&fs::read(BINARY).expect("busybox-static is installed")));
+    }
 }

@@ -106,24 +106,24 @@ pub fn members(cgroup: &Path) -> Vec<i32> {
 
 /// Ends every process below the test's parent and removes all its cgroups.
 pub fn remove(parent: &str) {
-    for top in directories_of(parent) {
-        let mut all = vec![top.clone()];
-        all.extend(below(&top));
-        for cgroup in all.iter().rev() {
-            // A frozen task of version 1 takes no signal.
-            let _ = fs::write(cgroup.join("freezer.state"), "THAWED");
-            let _ = fs::write(cgroup.join("cgroup.freeze"), "0");
-            for pid in members(cgroup) {
-                if let Some(pidfd) = processes::open(pid) {
-                    processes::signal(&pidfd, Signal::KILL);
-                }
-            }
-            // A cgroup is busy until its last task has been reaped.
-            wait::until("an empty cgroup to remove", || match fs::remove_dir(cgroup) {
-                Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => None,
-                _ => Some(()),
-            });
+    let tops = directories_of(parent);
+    let all: Vec<PathBuf> = tops.iter().flat_map(|top| [vec![top.clone()], below(top)].concat()).collect();
+    for cgroup in &all {
+        // A frozen task of version 1 takes no signal; each file exists in one kind of hierarchy.
+        let _ = fs::write(cgroup.join("freezer.state"), "THAWED");
+        let _ = fs::write(cgroup.join("cgroup.freeze"), "0");
+    }
+    for pid in all.iter().flat_map(|cgroup| members(cgroup)) {
+        if let Some(pidfd) = processes::open(pid) {
+            processes::signal(&pidfd, Signal::KILL);
         }
+    }
+    for cgroup in all.iter().rev() {
+        // Busy until its last task has been reaped.
+        wait::until("an empty cgroup to remove", || match fs::remove_dir(cgroup) {
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => None,
+            _ => Some(()),
+        });
     }
 }
 

@@ -40,7 +40,12 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = probe() {
             return value;
         }
-        assert!(Instant::now() < deadline, "{caller}: still waiting for {what} after {PATIENCE:?}");
-        ready(&[], Instant::now() + Duration::from_millis(2));
+        assert!(pause(deadline), "{caller}: still waiting for {what} after {PATIENCE:?}");
     }
+}
+
+/// A moment between two looks at what sends no event. False at the deadline.
+pub fn pause(deadline: Instant) -> bool {
+    ready(&[], Instant::now() + Duration::from_millis(2));
+    Instant::now() < deadline
 }

@@ -20,7 +20,9 @@ use crate::relay::relay;
 
 /// Run a program in a running container
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini exec -it web sh\n  mini exec -u www-data web id\n\nSee also: mini run, mini logs")]
+#[command(
+    after_help = "Examples:\n  mini exec -it web sh\n  mini exec -u www-data web id\n\nSee also: mini run, mini logs"
+)]
 pub(crate) struct ExecArgs {
     /// Keep standard input open
     #[arg(short, long, conflicts_with = "detach")]
@@ -114,7 +116,10 @@ fn plan(args: &ExecArgs, spec: &Spec) -> Result<ProcessPlan> {
         process.set_user(with);
     }
     if let Some(directory) = &args.workdir {
-        ensure!(directory.starts_with('/'), "the working directory {directory:?} is invalid: it must be an absolute path");
+        ensure!(
+            directory.starts_with('/'),
+            "the working directory {directory:?} is invalid: it must be an absolute path"
+        );
         process.set_cwd(directory.into());
     }
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());

@@ -21,7 +21,10 @@ pub(crate) struct ImagesArgs {
 /// Newest first, a row a name, as docker lists them.
 pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
     let wanted = args.name.as_deref().map(str::parse::<image::Reference>).transpose()?;
-    let tagged = args.name.as_deref().is_some_and(|name| name.rsplit('/').next().is_some_and(|last| last.contains(':')));
+    let tagged = args
+        .name
+        .as_deref()
+        .is_some_and(|name| name.rsplit('/').next().is_some_and(|last| last.contains(':')));
     let mut images = context.store()?.list()?;
     images.sort_by_key(|image| std::cmp::Reverse(created(image)));
     let mut rows = Vec::new();
@@ -87,7 +90,13 @@ pub(crate) fn size(bytes: u64) -> String {
         value /= 1000.0;
         unit = next;
     }
-    let digits = if value >= 100.0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let digits = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
     let text = format!("{value:.digits$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text}{unit}")
@@ -99,9 +108,15 @@ mod tests {
 
     #[test]
     fn sizes_are_dockers() {
-        for (bytes, expected) in
-            [(0, "0B"), (999, "999B"), (1000, "1kB"), (4_261_574, "4.26MB"), (77_900_000, "77.9MB"), (1_130_000_000, "1.13GB"), (100_000, "100kB")]
-        {
+        for (bytes, expected) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1kB"),
+            (4_261_574, "4.26MB"),
+            (77_900_000, "77.9MB"),
+            (1_130_000_000, "1.13GB"),
+            (100_000, "100kB"),
+        ] {
             assert_eq!(size(bytes), expected);
         }
     }

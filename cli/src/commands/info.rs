@@ -20,11 +20,15 @@ pub(crate) fn info(context: &Context, _: &InfoArgs) -> Result<ExitCode> {
     let uname = rustix::system::uname();
     let cgroups = match Layout::detect() {
         Ok(Layout::V1(hierarchies)) => {
-            let controllers: Vec<&str> = hierarchies.iter().flat_map(|h| h.controllers.iter().copied()).collect();
+            let controllers: Vec<&str> =
+                hierarchies.iter().flat_map(|h| h.controllers.iter().copied()).collect();
             format!("1 ({})", controllers.join(" "))
         }
         Ok(Layout::V2(root)) => {
-            format!("2 ({})", std::fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default().trim())
+            format!(
+                "2 ({})",
+                std::fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default().trim()
+            )
         }
         Err(error) => format!("none: {error}"),
     };

@@ -16,7 +16,9 @@ use crate::settings::{LiveSettings, Settings};
 
 /// Print what is known of containers and images, as JSON
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini inspect web\n  mini inspect busybox\n\nSee also: mini ps, mini images")]
+#[command(
+    after_help = "Examples:\n  mini inspect web\n  mini inspect busybox\n\nSee also: mini ps, mini images"
+)]
 pub(crate) struct InspectArgs {
     /// Containers or images
     #[arg(required = true)]
@@ -42,7 +44,7 @@ fn look(context: &Context, name: &str) -> Result<Value> {
         Ok(entry) => container(&entry),
         Err(FindError::NotFound(_)) => match context.store()?.resolve(name) {
             Ok(found) => Ok(image(&found)),
-            Err(image::ResolveError::NotFound { .. }) => bail!("no such object: {name}"),
+            Err(image::ResolveError::NotFound(_)) => bail!("no such object: {name}"),
             Err(error) => Err(error.into()),
         },
         Err(error) => Err(error.into()),
@@ -99,7 +101,9 @@ fn state(entry: &Entry) -> Value {
         Status::Running { .. } => ("running", 0, true),
         Status::Exited { code, .. } => ("exited", *code, false),
     };
-    let time = |nanoseconds: Option<u64>| nanoseconds.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), clock::rfc3339_nano);
+    let time = |nanoseconds: Option<u64>| {
+        nanoseconds.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), clock::rfc3339_nano)
+    };
     let live = entry.live.as_ref();
     let last = record.last.as_ref();
     let started = live.and_then(|live| live.started).or_else(|| last.and_then(|last| last.started));
@@ -138,16 +142,16 @@ fn host_config(entry: &Entry, settings: &Settings, spec: &Spec) -> Value {
         "CapDrop": settings.cap_drop,
         "UsernsMode": if settings.user_namespace { "private" } else { "host" },
         "Privileged": settings.privileged,
-        "ReadonlyRootfs": spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
+        "ReadonlyRootfs": spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
         "Tmpfs": settings.tmpfs.iter().map(|text| {
             let (target, options) = text.split_once(':').unwrap_or((text, ""));
             (target.to_owned(), json!(options))
         }).collect::<Map<_, _>>(),
-        "Memory": memory.and_then(|memory| memory.limit()).unwrap_or(0),
-        "MemorySwap": memory.and_then(|memory| memory.swap()).unwrap_or(0),
+        "Memory": memory.and_then(oci_spec::runtime::LinuxMemory::limit).unwrap_or(0),
+        "MemorySwap": memory.and_then(oci_spec::runtime::LinuxMemory::swap).unwrap_or(0),
         "NanoCpus": cpu.and_then(|cpu| Some(nano(cpu.quota()?, cpu.period()?))).unwrap_or(0) as i64,
-        "CpuShares": cpu.and_then(|cpu| cpu.shares()).unwrap_or(0),
-        "PidsLimit": resources.pids().as_ref().map(|pids| pids.limit()),
+        "CpuShares": cpu.and_then(oci_spec::runtime::LinuxCpu::shares).unwrap_or(0),
+        "PidsLimit": resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit),
         "CgroupParent": spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.parent().map(std::path::Path::to_owned)),
         "LogConfig": { "Type": "json-file", "Config": { "max-size": "10m", "max-file": "3" } },
         "MaskedPaths": spec.linux().as_ref().and_then(|linux| linux.masked_paths().clone()),
@@ -169,9 +173,13 @@ fn ports(settings: &Settings) -> Map<String, Value> {
 }
 
 fn network_settings(entry: &Entry, settings: &Settings) -> Value {
-    let live: LiveSettings =
-        entry.live.as_ref().and_then(|live| serde_json::from_value(live.settings.clone()).ok()).unwrap_or_default();
-    let endpoint = live.network.filter(|_| matches!(entry.status, Status::Running { .. })).map(|attach| attach.endpoint);
+    let live: LiveSettings = entry
+        .live
+        .as_ref()
+        .and_then(|live| serde_json::from_value(live.settings.clone()).ok())
+        .unwrap_or_default();
+    let endpoint =
+        live.network.filter(|_| matches!(entry.status, Status::Running { .. })).map(|attach| attach.endpoint);
     let running = endpoint.is_some();
     let address = endpoint.as_ref().map(|endpoint| endpoint.address.to_string()).unwrap_or_default();
     let gateway = endpoint.as_ref().map(|endpoint| endpoint.gateway.to_string()).unwrap_or_default();
@@ -199,7 +207,8 @@ fn mounts(spec: &Spec, entry: &Entry) -> Vec<Value> {
         .map(|mount| {
             let options = mount.options().clone().unwrap_or_default();
             let read_only = options.iter().any(|option| option == "ro");
-            let propagation = options.iter().find(|option| option.trim_start_matches('r').starts_with(['p', 's']));
+            let propagation =
+                options.iter().find(|option| option.trim_start_matches('r').starts_with(['p', 's']));
             json!({
                 "Type": "bind",
                 "Source": mount.source(),

@@ -1,21 +1,67 @@
 //! `mini load`: take images out of an archive.
 
-use anyhow::Result;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use image::{LoadOptions, Loaded};
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::explain::Form;
+use crate::output::{self, progress::Progress};
 
 /// Load images from an archive
+///
+/// docker's own form and OCI image layouts, plain, gzip or zstd.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  docker save busybox | mini load\n  mini load -i image.tar.gz\n\nSee also: mini images, mini pull"
+)]
 pub(crate) struct LoadArgs {
     /// The archive; standard input where none is given
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) input: Option<std::path::PathBuf>,
+    input: Option<PathBuf>,
     /// Print only what was loaded
     #[arg(short, long)]
-    pub(crate) quiet: bool,
+    quiet: bool,
+    /// Tell every kernel operation, in order
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Form>,
 }
 
-pub(crate) fn load(_context: &Context, _args: &LoadArgs) -> Result<ExitCode> {
-    anyhow::bail!("later")
+/// Loads, and says what.
+pub(crate) fn load(context: &Context, args: &LoadArgs) -> Result<ExitCode> {
+    let story = context.listen(args.explain)?;
+    let input = match &args.input {
+        Some(path) => File::open(path).with_context(|| format!("cannot open {}", path.display()))?,
+        None if std::io::stdin().is_terminal() => bail!("give an archive with -i, or on standard input"),
+        None => File::from(std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned()?),
+    };
+    let progress = Progress::new(args.quiet);
+    let store = context.store()?;
+    let loaded = image::load(&store, input, &LoadOptions::default(), &|event| progress.show(event))?;
+    for one in &loaded {
+        say(one)?;
+    }
+    story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
+    Ok(ExitCode::Success)
+}
+
+/// docker's words.
+fn say(loaded: &Loaded) -> Result<()> {
+    for renamed in &loaded.renamed {
+        output::say(&format!(
+            "The image {} already exists, renaming the old one with ID {} to empty string",
+            renamed.name.familiar(),
+            renamed.from
+        ));
+    }
+    match loaded.names.as_slice() {
+        [] => output::print_line(&format!("Loaded image ID: {}", loaded.id)),
+        names => names
+            .iter()
+            .try_for_each(|name| output::print_line(&format!("Loaded image: {}", name.familiar()))),
+    }
 }

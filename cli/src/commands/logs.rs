@@ -20,7 +20,9 @@ use crate::launch;
 
 /// Print what a container has written
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini logs --tail 20 web\n  mini logs -f web\n\nSee also: mini ps, mini inspect")]
+#[command(
+    after_help = "Examples:\n  mini logs --tail 20 web\n  mini logs -f web\n\nSee also: mini ps, mini inspect"
+)]
 pub(crate) struct LogsArgs {
     /// Go on as long as the container runs
     #[arg(short, long)]
@@ -92,7 +94,9 @@ struct Watch {
 impl Watch {
     fn new(directory: &Path) -> Result<Watch> {
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVE
+        let flags = inotify::WatchFlags::MODIFY
+            | inotify::WatchFlags::CREATE
+            | inotify::WatchFlags::MOVE
             | inotify::WatchFlags::DELETE_SELF;
         inotify::add_watch(&inotify, directory, flags)
             .with_context(|| format!("cannot follow the log in {}", directory.display()))?;
@@ -124,7 +128,8 @@ impl LogReader {
 
     /// All rotated files, oldest first.
     fn older(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = (1..).map(|number| rotated(&self.path, number)).take_while(|path| path.exists()).collect();
+        let mut files: Vec<PathBuf> =
+            (1..).map(|number| rotated(&self.path, number)).take_while(|path| path.exists()).collect();
         files.reverse();
         files
     }
@@ -168,7 +173,9 @@ impl LogReader {
                 match File::open(&self.path) {
                     Ok(file) => self.current = Some((file, 0)),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-                    Err(error) => return Err(error).with_context(|| format!("cannot read {}", self.path.display())),
+                    Err(error) => {
+                        return Err(error).with_context(|| format!("cannot read {}", self.path.display()));
+                    }
                 }
             }
             let Some((file, offset)) = &mut self.current else { return Ok(()) };
@@ -177,7 +184,9 @@ impl LogReader {
             file.read_to_end(&mut text)?;
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             *offset += whole as u64;
-            text[..whole].split_inclusive(|byte| *byte == b'\n').for_each(|line| take(line[..line.len() - 1].to_vec()));
+            text[..whole]
+                .split_inclusive(|byte| *byte == b'\n')
+                .for_each(|line| take(line[..line.len() - 1].to_vec()));
             // The same file still? Else it was rotated: what was written to it before that has just been read.
             let now = std::fs::metadata(&self.path).map(|metadata| metadata.ino()).ok();
             if now == Some(file.metadata()?.ino()) {

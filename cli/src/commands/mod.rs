@@ -33,10 +33,24 @@ use crate::output;
 #[command(name = "mini", version, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
     /// Where images and containers are kept
-    #[arg(long, global = true, env = "MINI_ROOT", value_name = "DIR", default_value = "/var/lib/mini", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "MINI_ROOT",
+        value_name = "DIR",
+        default_value = "/var/lib/mini",
+        hide_env_values = true
+    )]
     root: PathBuf,
     /// Where it is written down what runs; gone after a reboot
-    #[arg(long, global = true, env = "MINI_RUN_ROOT", value_name = "DIR", default_value = "/run/mini", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "MINI_RUN_ROOT",
+        value_name = "DIR",
+        default_value = "/run/mini",
+        hide_env_values = true
+    )]
     run_root: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -68,6 +82,8 @@ pub(crate) fn main() -> ExitCode {
         runtime::sys::terminal::restore();
         output::panic(&panic.to_string());
     }));
+    // What mini makes has the mode it says, whatever the caller's shell thinks of others.
+    runtime::sys::process::set_umask(0o022);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -76,7 +92,7 @@ pub(crate) fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::Mini } else { ExitCode::Success };
         }
     };
-    match dispatch(cli) {
+    match dispatch(&cli) {
         Ok(code) => code,
         Err((error, code)) => {
             output::error(&error);
@@ -85,7 +101,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
+fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
     // `run` and `exec` pass a program's code on, so their own failures need one that no program has by habit.
     let own_code = match cli.command {
         Command::Run(_) | Command::Exec(_) => ExitCode::Mini,
@@ -149,7 +165,10 @@ pub(crate) fn running(entry: &runtime::state::Entry) -> Result<runtime::record::
 }
 
 /// A container's init, held, and surely the one that was written down.
-pub(crate) fn open_init(entry: &runtime::state::Entry, init: runtime::record::ProcessId) -> Result<std::os::fd::OwnedFd> {
+pub(crate) fn open_init(
+    entry: &runtime::state::Entry,
+    init: runtime::record::ProcessId,
+) -> Result<std::os::fd::OwnedFd> {
     let gone = || anyhow::anyhow!("container {} has ended", entry.record.name);
     let pid = rustix::process::Pid::from_raw(init.pid).ok_or_else(gone)?;
     let held = runtime::sys::pidfd::open(pid).map_err(|_| gone())?;
@@ -173,7 +192,8 @@ pub(crate) fn is_live(state: &runtime::state::State, beginning: &str) -> bool {
 /// What poll(2) answered.
 pub(crate) fn wait_for_monitor(entry: &runtime::state::Entry) -> Result<bool> {
     let Some(live) = &entry.live else { return Ok(false) };
-    let held = rustix::process::Pid::from_raw(live.monitor.pid).and_then(|pid| runtime::sys::pidfd::open(pid).ok());
+    let held =
+        rustix::process::Pid::from_raw(live.monitor.pid).and_then(|pid| runtime::sys::pidfd::open(pid).ok());
     let Some(held) = held.filter(|_| runtime::state::is_alive(live.monitor)) else { return Ok(true) };
     let mut polled = [rustix::event::PollFd::new(&held, rustix::event::PollFlags::IN)];
     while rustix::event::poll(&mut polled, None) == Err(rustix::io::Errno::INTR) {}

@@ -12,7 +12,9 @@ use crate::settings::Settings;
 
 /// List containers
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini ps -a\n  mini rm $(mini ps -aq)\n\nSee also: mini run, mini inspect, mini logs")]
+#[command(
+    after_help = "Examples:\n  mini ps -a\n  mini rm $(mini ps -aq)\n\nSee also: mini run, mini inspect, mini logs"
+)]
 pub(crate) struct PsArgs {
     /// Also those that do not run
     #[arg(short, long)]
@@ -93,7 +95,11 @@ mod tests {
     #[test]
     fn statuses_are_dockers_words() {
         let minute = 60_000_000_000;
-        let exited = |finished, reason: Option<&str>| Status::Exited { code: 137, finished, reason: reason.map(Into::into) };
+        let exited = |finished, reason: Option<&str>| Status::Exited {
+            code: 137,
+            finished,
+            reason: reason.map(Into::into),
+        };
         for (given, expected) in [
             (Status::Created, "Created"),
             (Status::Running { since: 8 * minute, supervised: true }, "Up 2 minutes"),

@@ -1,21 +1,60 @@
 //! `mini pull`: fetch an image from its registry.
 
-use anyhow::{Context as _, Result};
-use image::{Image, Pin, Store};
+use anyhow::{Context as _, Result, bail};
+use image::{Image, Pin, PullOptions, PullStatus, Pulled, Reference, ResolveError, Store};
+use runtime::op::{enter_process, step};
+use runtime::sys;
+use runtime::sys::pidfd;
 
 use super::run::PullPolicy;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::explain::{Form, Story};
+use crate::output::{self, progress::Progress};
 
 /// Fetch an image from its registry
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini pull busybox\n  mini pull -q localhost:5000/app:1\n\nSee also: mini images, mini run"
+)]
 pub(crate) struct PullArgs {
+    /// Print only the image's name
+    #[arg(short, long)]
+    quiet: bool,
+    /// Tell every kernel operation, in order; one event a layer
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Form>,
     /// The image
-    pub(crate) image: String,
+    image: String,
 }
 
-pub(crate) fn pull(_context: &Context, _args: &PullArgs) -> Result<ExitCode> {
-    anyhow::bail!("later")
+/// Pulls, and says what came of it, in docker's words.
+pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
+    let story = context.listen(args.explain)?;
+    let reference: Reference = args.image.parse()?;
+    let reference = reference.with_default_tag();
+    let store = context.store()?;
+    if !args.quiet {
+        output::print_line(&format!(
+            "{}: Pulling from {}",
+            reference.digest().map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string()),
+            reference.repository()
+        ))?;
+    }
+    let pulled = fetch(&store, &reference, args.quiet)?;
+    if !args.quiet {
+        output::print_line(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, &reference)))?;
+    }
+    output::print_line(&reference.to_string())?;
+    story.into_iter().for_each(Story::tell_what_is_there);
+    Ok(ExitCode::Success)
+}
+
+fn status(pulled: &Pulled, reference: &Reference) -> String {
+    match pulled.status {
+        PullStatus::Downloaded => format!("Status: Downloaded newer image for {}", reference.familiar()),
+        PullStatus::UpToDate => format!("Status: Image is up to date for {}", reference.familiar()),
+    }
 }
 
 /// The image, pulled where the policy says so, and kept from removal until the pin is dropped.
@@ -23,13 +62,72 @@ pub(crate) fn pull(_context: &Context, _args: &PullArgs) -> Result<ExitCode> {
 /// # Errors
 /// Where it is not here and cannot be fetched.
 pub(crate) fn ensure(
-    _context: &Context,
     store: &Store,
     name: &str,
-    _policy: PullPolicy,
-    _quiet: bool,
-    _dry_run: bool,
+    policy: PullPolicy,
+    quiet: bool,
+    dry_run: bool,
 ) -> Result<(Image, Pin)> {
     let pin = store.pin().context("cannot hold the image store")?;
+    let missing = match store.resolve(name) {
+        Ok(image) if policy != PullPolicy::Always || dry_run => return Ok((image, pin)),
+        Ok(_) => false,
+        Err(ResolveError::NotFound(_)) if policy != PullPolicy::Never && !dry_run => true,
+        Err(error) => return Err(error.into()),
+    };
+    drop(pin);
+    let reference: Reference = name.parse()?;
+    let reference = reference.with_default_tag();
+    if missing && !quiet {
+        output::say(&format!("Unable to find image '{}' locally", reference.familiar()));
+    }
+    fetch_apart(store, &reference, quiet)?;
+    let pin = store.pin().context("cannot hold the image store")?;
     Ok((store.resolve(name)?, pin))
+}
+
+/// Pulls in a process that ends: a client that forks its monitor has no threads, no TLS state and little memory.
+fn fetch_apart(store: &Store, reference: &Reference, quiet: bool) -> Result<()> {
+    step("Pull in a process of its own, so that the one that forks the monitor stays small");
+    sys::process::assert_single_threaded()?;
+    let Some(child) = sys::ns::fork()? else {
+        enter_process("pull");
+        let code = match fetch(store, reference, quiet) {
+            Ok(pulled) => {
+                if !quiet {
+                    output::say(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, reference)));
+                }
+                ExitCode::Success
+            }
+            Err(error) => {
+                output::error(&error);
+                ExitCode::Mini
+            }
+        };
+        sys::process::exit(code.number());
+    };
+    let child = pidfd::open(child)?;
+    match pidfd::wait(std::os::fd::AsFd::as_fd(&child))? {
+        pidfd::Ending::Exited(0) => Ok(()),
+        pidfd::Ending::Exited(_) => Err(crate::error::Told.into()),
+        pidfd::Ending::Signaled(signal) => bail!("the pull was killed by signal {signal}"),
+    }
+}
+
+fn fetch(store: &Store, reference: &Reference, quiet: bool) -> Result<Pulled> {
+    let progress = Progress::new(quiet);
+    let options = PullOptions {
+        docker_config: docker_config(),
+        offline: std::env::var_os("MINI_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0"),
+        ..PullOptions::default()
+    };
+    Ok(image::pull(store, reference, &options, &|event| progress.show(event))?)
+}
+
+/// docker's config.json: the user's credentials.
+fn docker_config() -> Option<Vec<u8>> {
+    let directory = std::env::var_os("DOCKER_CONFIG")
+        .map(std::path::PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".docker")))?;
+    std::fs::read(directory.join("config.json")).ok()
 }

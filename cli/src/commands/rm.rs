@@ -15,7 +15,9 @@ use crate::settings::Settings;
 
 /// Remove containers
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini rm web\n  mini rm -f $(mini ps -aq)\n\nSee also: mini stop, mini ps")]
+#[command(
+    after_help = "Examples:\n  mini rm web\n  mini rm -f $(mini ps -aq)\n\nSee also: mini stop, mini ps"
+)]
 pub(crate) struct RmArgs {
     /// End running ones first
     #[arg(short, long)]
@@ -40,7 +42,9 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
                 failures.add(&error.into());
                 continue;
             }
-            found => found.map_err(anyhow::Error::from).and_then(|entry| remove(context, &state, &entry, args.force)),
+            found => found
+                .map_err(anyhow::Error::from)
+                .and_then(|entry| remove(context, &state, &entry, args.force)),
         };
         match removed {
             Ok(()) => output::print_line(word)?,
@@ -58,10 +62,8 @@ fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Resul
         }
         stop::end_now(state, entry)?;
     }
-    let _lock = match lock(state, entry, force)? {
-        Some(lock) => lock,
-        None => return Ok(()), // it had --rm, and is gone
-    };
+    // Without a lock to take, it had --rm and is gone.
+    let Some(_lock) = lock(state, entry, force)? else { return Ok(()) };
     step("Remove what the container left: control groups, ports, files, name");
     clear(context, entry)?;
     Ok(state.remove(&entry.record.id, &entry.record.name)?)

@@ -23,12 +23,18 @@ use crate::plan::{Leases, NetworkMode, Place, Request, RunPlan, spec};
 use crate::settings::Settings;
 use crate::supervise::Charge;
 
+/// What overlay stacks below the writable layer (OVL_MAX_STACK, fs/overlayfs/params.h).
+const MOST_LAYERS: usize = 500;
+
 /// Make a container of an image and run a program in it
 ///
 /// The image is pulled where it is not here yet. The container gets namespaces of its own, the user namespace among them: its
 /// root is nobody on the host.
 #[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true, after_help = "Examples:\n  mini run -it --rm busybox\n  mini run -d --name web -p 8080:80 nginx\n  mini run --rm --explain busybox true\n\nSee also: mini exec, mini ps, mini logs, mini stop")]
+#[command(
+    disable_help_flag = true,
+    after_help = "Examples:\n  mini run -it --rm busybox\n  mini run -d --name web -p 8080:80 nginx\n  mini run --rm --explain busybox true\n\nSee also: mini exec, mini ps, mini logs, mini stop"
+)]
 pub(crate) struct RunArgs {
     /// Keep standard input open
     #[arg(short, long)]
@@ -144,8 +150,10 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let story = context.listen(args.explain)?;
     announce(&request);
     let store = context.store()?;
-    let (image, pin) = super::pull::ensure(context, &store, &request.image, args.pull, args.quiet, args.dry_run)?;
-    let facts = HostFacts::detect(request.nano_cpus.is_some(), request.privileged && !request.user_namespace)?;
+    let (image, pin) =
+        super::pull::ensure(&store, &request.image, args.pull, args.quiet, args.dry_run)?;
+    let facts =
+        HostFacts::detect(request.nano_cpus.is_some(), request.privileged && !request.user_namespace)?;
     if args.dry_run {
         let plan = foresee(context, &request, &image, &facts)?;
         output::print_json(&plan)?;
@@ -186,7 +194,13 @@ fn announce(request: &Request) {
 }
 
 /// Takes what is shared out, plans, and writes the container down. Everything taken is given back where this fails.
-fn prepare(context: &Context, args: &RunArgs, request: &Request, image: &Image, facts: HostFacts) -> Result<(Charge, String)> {
+fn prepare(
+    context: &Context,
+    args: &RunArgs,
+    request: &Request,
+    image: &Image,
+    facts: HostFacts,
+) -> Result<(Charge, String)> {
     let id = new_id()?;
     let state = context.state();
     let dirs = state.dirs(&id);
@@ -210,13 +224,17 @@ fn prepare(context: &Context, args: &RunArgs, request: &Request, image: &Image, 
         (ports, lease) = (Some(reserved), Some(leased));
     }
     make_sources(request)?;
+    let mut layers = image.layers.clone();
+    if layers.len() < MOST_LAYERS {
+        layers.push(state.mount_points()?);
+    }
     let environment = |name: &str| std::env::var(name).ok();
     let parent = Path::new(&context.config.cgroup.parent);
     for attempt in 0..16 {
         let name = request.name.clone().unwrap_or_else(|| names::generate(&id, attempt));
         let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: parent };
         let plan =
-            crate::plan::plan(request, &image.config, &image.layers, &facts, &place, &leases, &environment)?;
+            crate::plan::plan(request, &image.config, &layers, &facts, &place, &leases, &environment)?;
         let record = record(request, args, image, &facts, &plan)?;
         let config = serde_json::to_vec(&plan.spec).context("cannot write the OCI spec as JSON")?;
         let claim = match state.create(&record, &config) {
@@ -292,7 +310,13 @@ fn high_ids(image: &Image) -> Vec<(u32, &str)> {
     image.high_ids.iter().map(|high| (high.id, high.path.as_str())).collect()
 }
 
-fn record(request: &Request, args: &RunArgs, image: &Image, facts: &HostFacts, plan: &RunPlan) -> Result<Record> {
+fn record(
+    request: &Request,
+    args: &RunArgs,
+    image: &Image,
+    facts: &HostFacts,
+    plan: &RunPlan,
+) -> Result<Record> {
     let (entrypoint, cmd) = spec::command(request, &image.config)?;
     let config = image.config.config().as_ref();
     let settings = Settings {
@@ -332,8 +356,9 @@ fn make_sources(request: &Request) -> Result<()> {
     for volume in &request.volumes {
         if !volume.source.exists() {
             step("Make the directory that is to be shown in the container, as docker does");
-            sys::fs::make_dirs_public(&volume.source)
-                .with_context(|| format!("the source of the volume {} cannot be made", volume.source.display()))?;
+            sys::fs::make_dirs_public(&volume.source).with_context(|| {
+                format!("the source of the volume {} cannot be made", volume.source.display())
+            })?;
         }
     }
     Ok(())
@@ -342,7 +367,8 @@ fn make_sources(request: &Request) -> Result<()> {
 /// 256 random bits.
 fn new_id() -> Result<String> {
     let mut bytes = [0u8; 32];
-    let length = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).context("getrandom(32)")?;
+    let length = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .context("getrandom(32)")?;
     ensure!(length == bytes.len(), "getrandom(32) gave {length} bytes");
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -47,7 +47,9 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
     let mut ending: Vec<(&String, Ending)> = Vec::new();
     for word in &args.containers {
         let begun = state.find(word).map_err(anyhow::Error::from).and_then(|entry| match entry.status {
-            Status::Running { .. } => Ending::begin(&entry, signal.unwrap_or(stop_signal(&entry.record))).map(Some),
+            Status::Running { .. } => {
+                Ending::begin(&entry, signal.unwrap_or(stop_signal(&entry.record))).map(Some)
+            }
             _ => Ok(None),
         });
         match begun {
@@ -56,7 +58,8 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
             Err(error) => failures.add(&error),
         }
     }
-    let deadline = u64::try_from(args.time).ok().map(|seconds| clock::now() + seconds.saturating_mul(1_000_000_000));
+    let deadline =
+        u64::try_from(args.time).ok().map(|seconds| clock::now() + seconds.saturating_mul(1_000_000_000));
     for (word, one) in ending {
         match one.wait(deadline) {
             Ok(()) => output::print_line(word)?,

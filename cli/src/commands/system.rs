@@ -1,11 +1,20 @@
-//! `mini system`: check what is written down against what is there.
+//! `mini system`: what is written down against what is there.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
+use runtime::cgroup::Layout;
+use runtime::op::step;
+use runtime::record::Status;
+use runtime::state::{Entry, State};
+use runtime::sys;
+
+use super::rm;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::output;
 
-/// Look after mini's own files
+/// Look after what mini keeps
 #[derive(Debug, clap::Args)]
 pub(crate) struct SystemArgs {
     #[command(subcommand)]
@@ -14,15 +23,173 @@ pub(crate) struct SystemArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum SystemCommand {
-    /// Find what no container needs and what is damaged
-    Check {
-        /// Remove and mend it
-        #[arg(long)]
-        repair: bool,
-    },
+    Check(CheckArgs),
 }
 
-pub(crate) fn system(_context: &Context, args: &SystemArgs) -> Result<ExitCode> {
-    let SystemCommand::Check { repair: _ } = &args.command;
-    anyhow::bail!("later")
+/// Find what no container and no image needs, and what is damaged
+///
+/// Ends with 1 where something was found and not mended.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini system check\n  mini system check --repair")]
+struct CheckArgs {
+    /// Remove what nobody needs, and mend what can be mended
+    #[arg(long)]
+    repair: bool,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug)]
+struct Found {
+    what: String,
+    repaired: bool,
+}
+
+/// Carries the subcommand out.
+pub(crate) fn system(context: &Context, args: &SystemArgs) -> Result<ExitCode> {
+    let SystemCommand::Check(args) = &args.command;
+    let mut found = Vec::new();
+    containers(context, args.repair, &mut found)?;
+    groups(context, args.repair, &mut found)?;
+    leases(context, args.repair, &mut found)?;
+    networks(context, args.repair, &mut found)?;
+    images(context, args.repair, &mut found)?;
+    for Found { what, repaired } in &found {
+        output::print_line(&format!("{what}{}", if *repaired { " (repaired)" } else { "" }))?;
+    }
+    Ok(if found.iter().all(|found| found.repaired) { ExitCode::Success } else { ExitCode::Failure })
+}
+
+/// Directories without a record, containers whose monitor could not remove them, names without a container.
+fn containers(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    step("Look for what is left of containers");
+    let state = context.state();
+    for id in state.ids() {
+        match state.load(&id)? {
+            None => abandoned(&state, &id, repair, found)?,
+            Some(entry) => lost(context, &state, &entry, repair, found)?,
+        }
+    }
+    for name in state.stale_names() {
+        if repair {
+            sys::fs::remove_file(&name)?;
+        }
+        found.push(Found { what: format!("{}: the name of no container", name.display()), repaired: repair });
+    }
+    Ok(())
+}
+
+/// A directory that somebody is filling right now is locked; one that nobody fills was left half made.
+fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    let dirs = state.dirs(id);
+    let Ok(_lock) = state.lock(id) else { return Ok(()) };
+    if state.load(id)?.is_some() {
+        return Ok(()); // made meanwhile
+    }
+    let was_there = [&dirs.disk, &dirs.run].into_iter().find(|path| path.exists()).cloned().unwrap_or_default();
+    if repair {
+        state.remove(id, "")?;
+    } else if !dirs.disk.exists() && is_empty(&dirs.run) {
+        // Only our own lock has made it.
+        sys::fs::remove_dir(&dirs.run)?;
+        return Ok(());
+    }
+    found.push(Found { what: format!("{}: left by a command that was killed", was_there.display()), repaired: repair });
+    Ok(())
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// A container that ended without a monitor to clean up behind it.
+fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    if matches!(entry.status, Status::Running { .. }) || entry.live.is_none() && !entry.record.auto_remove {
+        return Ok(());
+    }
+    let id = &entry.record.id;
+    let Ok(lock) = state.lock(id) else { return Ok(()) };
+    if repair {
+        rm::clear(context, entry)?;
+        if entry.record.auto_remove {
+            state.remove(id, &entry.record.name)?;
+        } else {
+            sys::fs::remove_file(&entry.dirs.run.join("live.json"))?;
+        }
+    }
+    drop(lock);
+    let what = match entry.record.auto_remove {
+        true => format!("container {}: it had --rm, and nobody removed it", entry.record.name),
+        false => format!("container {}: it ended, and nobody cleaned up behind it", entry.record.name),
+    };
+    found.push(Found { what, repaired: repair });
+    Ok(())
+}
+
+/// Control groups of containers that do not run.
+fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    step("Look for control groups of containers that are gone");
+    let layout = Layout::detect()?;
+    let state = context.state();
+    let parent = Path::new(&context.config.cgroup.parent);
+    let mut seen = Vec::new();
+    for directory in layout.directories(parent) {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let Ok(id) = entry.file_name().into_string() else { continue };
+            if is_id(&id) && !seen.contains(&id) && is_nobodys(context, &state, &id)? {
+                seen.push(id);
+            }
+        }
+    }
+    for id in seen {
+        if repair {
+            layout.remove(&parent.join(&id)).with_context(|| format!("the control groups of {id}"))?;
+        }
+        found.push(Found { what: format!("control groups {}: of no running container", parent.join(&id).display()), repaired: repair });
+    }
+    Ok(())
+}
+
+/// Another root's container is not ours to judge: its group has processes, or goes with it.
+fn is_nobodys(context: &Context, state: &State, id: &str) -> Result<bool> {
+    let path = PathBuf::from(&context.config.cgroup.parent).join(id);
+    let empty = Layout::detect()?.processes(&path).is_empty();
+    let locked = state.dirs(id).run.is_dir() && state.lock(id).is_err();
+    Ok(empty && !locked)
+}
+
+fn is_id(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Id ranges whose holders are gone.
+fn leases(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    step("Look for id ranges that nobody holds");
+    for entry in std::fs::read_dir(context.dirs.ids()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if let Ok(Some(_lock)) = sys::fs::try_lock(&path) {
+            if repair {
+                sys::fs::remove_file(&path)?;
+            }
+            found.push(Found { what: format!("{}: a lease that nobody holds", path.display()), repaired: repair });
+        }
+    }
+    Ok(())
+}
+
+fn networks(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    let state = context.state();
+    let live = |beginning: &str| super::is_live(&state, beginning);
+    let findings = network::check(&context.network(), &live, repair).context("cannot check the network")?;
+    found.extend(findings.iter().map(|finding| Found { what: finding.to_string(), repaired: finding.repaired }));
+    Ok(())
+}
+
+fn images(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    let store = context.store()?;
+    let uses = super::rmi::users(context)?;
+    for finding in store.check(repair, &|id| uses(id)).context("cannot check the image store")? {
+        let what = format!("{}: {}", store.root().join(&finding.path).display(), finding.problem);
+        found.push(Found { what, repaired: finding.is_repaired });
+    }
+    Ok(())
 }

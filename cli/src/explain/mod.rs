@@ -69,19 +69,12 @@ pub(crate) fn begin(form: Option<Form>) -> Result<Option<Story>> {
     };
     let pid = own_pid();
     let told = Mutex::new(Told { role: "client", pid, inside: false });
-    let narrator = Narrator { begin: Instant::now(), form, pipe: write, stepper, pid: AtomicI32::new(pid), told };
+    let narrator =
+        Narrator { begin: Instant::now(), form, pipe: write, stepper, pid: AtomicI32::new(pid), told };
     if NARRATOR.set(narrator).is_ok() {
         tracing::subscriber::set_global_default(Listener).expect("nobody else listens in this process");
     }
     Ok(read.zip(form).map(|(pipe, form)| Story { pipe, form, rest: Vec::new() }))
-}
-
-/// Descriptors that a copy of this process must keep, so that it can tell.
-pub(crate) fn descriptors() -> Vec<BorrowedFd<'static>> {
-    let narrator = NARRATOR.get();
-    let pipe = narrator.and_then(|narrator| narrator.pipe.as_ref()).map(AsFd::as_fd);
-    let stepper = narrator.and_then(|narrator| narrator.stepper.as_ref()).map(Stepper::descriptor);
-    pipe.into_iter().chain(stepper).collect()
 }
 
 impl Story {
@@ -186,7 +179,8 @@ impl Narrator {
                     print(&line, form);
                 } else if let Some(pipe) = &self.pipe {
                     // A client that has gone hears nothing; the container goes on.
-                    let _unheard = runtime::sys::fs::write_all(pipe.as_fd(), format!("{}\n", line.json()).as_bytes());
+                    let _unheard =
+                        runtime::sys::fs::write_all(pipe.as_fd(), format!("{}\n", line.json()).as_bytes());
                 }
             }
         }

@@ -1,5 +1,4 @@
 //! What mini says: data on stdout, everything else on stderr.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where mini prints")]
 
 pub(crate) mod progress;
 pub(crate) mod table;
@@ -29,8 +28,11 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&text)
 }
 
-/// An error, whole.
+/// An error, whole; unless the user knows it already.
 pub(crate) fn error(error: &anyhow::Error) {
+    if error.downcast_ref::<crate::error::Told>().is_some() {
+        return;
+    }
     say(&crate::error::text(error));
 }
 

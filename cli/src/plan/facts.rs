@@ -99,11 +99,16 @@ fn host_devices() -> Vec<HostDevice> {
             let (Ok(kind), path) = (entry.file_type(), entry.path()) else { continue };
             let name = entry.file_name();
             if kind.is_dir() {
-                if !["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"].iter().any(|skip| name == *skip) {
+                if !["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"]
+                    .iter()
+                    .any(|skip| name == *skip)
+                {
                     directories.push(path);
                 }
             } else if (kind.is_char_device() || kind.is_block_device())
-                && !["console", "null", "zero", "full", "random", "urandom", "tty"].iter().any(|own| name == *own)
+                && !["console", "ptmx", "null", "zero", "full", "random", "urandom", "tty"]
+                    .iter()
+                    .any(|own| name == *own)
             {
                 let Ok(metadata) = entry.metadata() else { continue };
                 let device = metadata.rdev();

@@ -32,7 +32,12 @@ impl IdLease {
     ///
     /// # Errors
     /// Where all ranges are taken, or a file cannot be made.
-    pub(crate) fn take(config: &IdsConfig, directory: &Path, container: &str, extra: bool) -> Result<IdLease> {
+    pub(crate) fn take(
+        config: &IdsConfig,
+        directory: &Path,
+        container: &str,
+        extra: bool,
+    ) -> Result<IdLease> {
         step("Lease a range of ids that no user and no other container has");
         let taken = taken_by_host();
         let slots = config.count / RANGE;
@@ -61,7 +66,11 @@ impl IdLease {
     /// What the kernel answered; the ranges are free all the same.
     pub(crate) fn release(self) -> Result<(), OpError> {
         // Removed while still locked: who finds it locked must not find it gone.
-        self.files.iter().fold(Ok(()), |first, (path, _)| first.and(sys::fs::remove_file(path)))
+        let mut first = Ok(());
+        for (path, _) in &self.files {
+            first = first.and(sys::fs::remove_file(path));
+        }
+        first
     }
 }
 

@@ -133,7 +133,11 @@ pub(crate) fn plan(
         layers: layers.to_vec(),
         network: NetworkPlan { mode: request.network, attach },
         stdio: StdioPlan { interactive: request.interactive, terminal: request.terminal },
-        lifecycle: LifecyclePlan { detached: request.detached, auto_remove: request.auto_remove, stop_signal },
+        lifecycle: LifecyclePlan {
+            detached: request.detached,
+            auto_remove: request.auto_remove,
+            stop_signal,
+        },
         files: vec![
             ("hostname".to_owned(), format!("{hostname}\n")),
             ("hosts".to_owned(), network::hosts_file(&hostname, address, &[])),

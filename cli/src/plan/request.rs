@@ -82,7 +82,9 @@ impl Request {
         let available = if user_namespace { CapSet::ALL } else { own };
         let mut ports = Vec::new();
         for text in &args.publish {
-            ports.extend(network::parse_publish(text).with_context(|| format!("invalid port mapping {text:?}"))?);
+            ports.extend(
+                network::parse_publish(text).with_context(|| format!("invalid port mapping {text:?}"))?,
+            );
         }
         if let Some(user) = &args.user {
             runtime::user::check(user)?;
@@ -94,7 +96,10 @@ impl Request {
         }
         if let Some(hostname) = &args.hostname {
             check_hostname(hostname)?;
-            ensure!(network != NetworkMode::Host, "--hostname cannot be set with --network host: the name is the host's");
+            ensure!(
+                network != NetworkMode::Host,
+                "--hostname cannot be set with --network host: the name is the host's"
+            );
         }
         let shares = args.cpu_shares.filter(|shares| *shares != 0);
         ensure!(shares.is_none_or(|shares| (2..=262_144).contains(&shares)), "--cpu-shares: 2 to 262144");
@@ -120,7 +125,13 @@ impl Request {
             capabilities: caps::grant(&args.cap_add, &args.cap_drop, args.privileged, available)?,
             read_only: args.read_only,
             memory,
-            nano_cpus: args.cpus.as_deref().map(values::cpus).transpose().context("--cpus")?.filter(|cpus| *cpus > 0),
+            nano_cpus: args
+                .cpus
+                .as_deref()
+                .map(values::cpus)
+                .transpose()
+                .context("--cpus")?
+                .filter(|cpus| *cpus > 0),
             cpu_shares: shares,
             pids: match args.pids_limit {
                 None => Some(DEFAULT_PIDS),
@@ -150,7 +161,11 @@ fn network_mode(text: &str) -> Result<NetworkMode> {
     }
 }
 
-fn user_namespace(args: &RunArgs, network: NetworkMode, strict: bool) -> Result<(bool, Option<&'static str>)> {
+fn user_namespace(
+    args: &RunArgs,
+    network: NetworkMode,
+    strict: bool,
+) -> Result<(bool, Option<&'static str>)> {
     match args.userns.as_deref() {
         Some("host") => return Ok((false, None)),
         Some("private") => return Ok((true, None)),
@@ -179,7 +194,10 @@ fn user_namespace(args: &RunArgs, network: NetworkMode, strict: bool) -> Result<
 pub(crate) fn env(text: &str) -> Result<EnvRequest> {
     let (key, value) = text.split_once('=').map_or((text, None), |(key, value)| (key, Some(value)));
     ensure!(!key.is_empty(), "invalid environment variable: {text:?}");
-    ensure!(!key.contains(char::is_whitespace), "invalid environment variable: {text:?} has white space in its name");
+    ensure!(
+        !key.contains(char::is_whitespace),
+        "invalid environment variable: {text:?} has white space in its name"
+    );
     Ok(match value {
         Some(value) => EnvRequest::Set(key.to_owned(), value.to_owned()),
         None => EnvRequest::Copy(key.to_owned()),

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCapabilities, LinuxCpuBuilder, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup,
-    LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxIdMapping, LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxNamespace,
-    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, Mount,
-    MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Linux, LinuxBuilder, LinuxCapabilities, LinuxCpuBuilder, LinuxDevice, LinuxDeviceBuilder,
+    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxIdMapping, LinuxIdMappingBuilder,
+    LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
+    LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder, UserBuilder,
 };
 use runtime::plan::IdMap;
 use runtime::seccomp::Machine;
@@ -94,7 +95,7 @@ pub(crate) fn command(request: &Request, image: &ImageConfiguration) -> Result<(
     let of_image = |list: Option<&Option<Vec<String>>>| list.and_then(Clone::clone).unwrap_or_default();
     let (entrypoint, default) = match &request.entrypoint {
         Some(entrypoint) => (entrypoint.clone(), Vec::new()),
-        None => (of_image(config.map(|c| c.entrypoint())), of_image(config.map(|c| c.cmd()))),
+        None => (of_image(config.map(oci_spec::image::Config::entrypoint)), of_image(config.map(oci_spec::image::Config::cmd))),
     };
     let command = if request.args.is_empty() { default } else { request.args.clone() };
     ensure!(!entrypoint.is_empty() || !command.is_empty(), "no command specified, and the image has none");
@@ -109,24 +110,39 @@ fn process(
 ) -> Result<Process> {
     let config = image.config().as_ref();
     let (entrypoint, command) = command(request, image)?;
-    let user = request.user.clone().or_else(|| config.and_then(|c| c.user().clone())).filter(|user| !user.is_empty());
+    let user = request
+        .user
+        .clone()
+        .or_else(|| config.and_then(|c| c.user().clone()))
+        .filter(|user| !user.is_empty());
     let cwd = request
         .workdir
         .clone()
-        .or_else(|| config.and_then(|c| c.working_dir().clone()).filter(|dir| !dir.is_empty()).map(PathBuf::from))
+        .or_else(|| {
+            config.and_then(|c| c.working_dir().clone()).filter(|dir| !dir.is_empty()).map(PathBuf::from)
+        })
         .unwrap_or_else(|| "/".into());
     // An image may say "app": docker takes it from the root.
     let cwd = Path::new("/").join(cwd);
     let hostname = request.hostname.as_deref().unwrap_or(&identity.id[..12]);
-    Ok(ProcessBuilder::default()
+    let mut process = ProcessBuilder::default()
         .terminal(request.terminal)
-        .user(UserBuilder::default().uid(0u32).gid(0u32).username(user.unwrap_or_else(|| "0".to_owned())).build()?)
+        .user(
+            UserBuilder::default()
+                .uid(0u32)
+                .gid(0u32)
+                .username(user.unwrap_or_else(|| "0".to_owned()))
+                .build()?,
+        )
         .args([entrypoint, command].concat())
         .env(env(request, image, hostname, environment))
         .cwd(cwd)
         .capabilities(LinuxCapabilities::from(request.capabilities))
         .no_new_privileges(false)
-        .build()?)
+        .build()?;
+    // The builder has defaults of its own.
+    process.set_rlimits(None);
+    Ok(process)
 }
 
 /// docker's order: PATH, HOSTNAME, TERM, then the image's, then the user's; a later one takes the place of an earlier.
@@ -142,10 +158,12 @@ pub(crate) fn env(
     }
     let of_image = image.config().as_ref().and_then(|config| config.env().clone()).unwrap_or_default();
     let key = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
-    let set = |all: &mut Vec<String>, variable: String| match all.iter_mut().find(|old| key(old) == key(&variable)) {
-        Some(old) => *old = variable,
-        None => all.push(variable),
-    };
+    let set =
+        |all: &mut Vec<String>, variable: String| match all.iter_mut().find(|old| key(old) == key(&variable))
+        {
+            Some(old) => *old = variable,
+            None => all.push(variable),
+        };
     of_image.into_iter().for_each(|variable| set(&mut all, variable));
     for wanted in &request.env {
         match wanted {
@@ -168,16 +186,26 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
             .options(options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>())
             .build()
     };
-    let new = |target: &str, kind: &str, options: &[&str]| mount(Path::new(target), kind, Path::new(kind), options);
+    let new =
+        |target: &str, kind: &str, options: &[&str]| mount(Path::new(target), kind, Path::new(kind), options);
     let writable = if request.privileged { "rw" } else { "ro" };
     let foreign_network = request.network == NetworkMode::Host && request.user_namespace;
     let mut all = vec![
         new("/proc", "proc", &["nosuid", "noexec", "nodev"])?,
         new("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
-        new("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"])?,
+        new(
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        )?,
         if foreign_network {
             // A sysfs of one's own needs a network namespace of one's own user namespace.
-            mount(Path::new("/sys"), "bind", Path::new("/sys"), &["rbind", "nosuid", "noexec", "nodev", "ro"])?
+            mount(
+                Path::new("/sys"),
+                "bind",
+                Path::new("/sys"),
+                &["rbind", "nosuid", "noexec", "nodev", "ro"],
+            )?
         } else {
             new("/sys", "sysfs", &["nosuid", "noexec", "nodev", writable])?
         },
@@ -239,7 +267,8 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
     let mut sysctl = std::collections::HashMap::new();
     if request.network != NetworkMode::Host {
         namespaces.push(namespace(LinuxNamespaceType::Network)?);
-        let highest = identity.map.iter().map(|line| line.container + (line.size - 1)).max().unwrap_or(i32::MAX as u32);
+        let highest =
+            identity.map.iter().map(|line| line.container + (line.size - 1)).max().unwrap_or(i32::MAX as u32);
         sysctl.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         // Under a user namespace only ids that it maps are taken; one line of the map is contiguous from 0.
         let highest = if request.user_namespace { highest.min(65_535) } else { highest };
@@ -259,7 +288,11 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
             .map
             .iter()
             .map(|line| {
-                LinuxIdMappingBuilder::default().container_id(line.container).host_id(line.host).size(line.size).build()
+                LinuxIdMappingBuilder::default()
+                    .container_id(line.container)
+                    .host_id(line.host)
+                    .size(line.size)
+                    .build()
             })
             .collect::<Result<_, _>>()?;
         linux.set_uid_mappings(Some(lines.clone())).set_gid_mappings(Some(lines));
@@ -303,7 +336,9 @@ fn resources(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
     if let Some(bytes) = request.memory {
         let limit = i64::try_from(bytes)?;
         // docker's default: as much swap again.
-        resources.set_memory(Some(LinuxMemoryBuilder::default().limit(limit).swap(limit.saturating_mul(2)).build()?));
+        resources.set_memory(Some(
+            LinuxMemoryBuilder::default().limit(limit).swap(limit.saturating_mul(2)).build()?,
+        ));
     }
     if request.nano_cpus.is_some() || request.cpu_shares.is_some() {
         let mut cpu = LinuxCpuBuilder::default().build()?;
@@ -342,14 +377,14 @@ fn device_rules(request: &Request) -> Result<Vec<LinuxDeviceCgroup>> {
         rule(false, A, None, None, "rwm")?,
         rule(true, C, None, None, "m")?,
         rule(true, B, None, None, "m")?,
-        rule(true, C, Some(1), Some(3), "rwm")?,   // null
-        rule(true, C, Some(1), Some(5), "rwm")?,   // zero
-        rule(true, C, Some(1), Some(7), "rwm")?,   // full
-        rule(true, C, Some(1), Some(8), "rwm")?,   // random
-        rule(true, C, Some(1), Some(9), "rwm")?,   // urandom
-        rule(true, C, Some(5), Some(0), "rwm")?,   // tty
-        rule(true, C, Some(5), Some(1), "rwm")?,   // console
-        rule(true, C, Some(5), Some(2), "rwm")?,   // ptmx
-        rule(true, C, Some(136), None, "rwm")?,    // pts
+        rule(true, C, Some(1), Some(3), "rwm")?, // null
+        rule(true, C, Some(1), Some(5), "rwm")?, // zero
+        rule(true, C, Some(1), Some(7), "rwm")?, // full
+        rule(true, C, Some(1), Some(8), "rwm")?, // random
+        rule(true, C, Some(1), Some(9), "rwm")?, // urandom
+        rule(true, C, Some(5), Some(0), "rwm")?, // tty
+        rule(true, C, Some(5), Some(1), "rwm")?, // console
+        rule(true, C, Some(5), Some(2), "rwm")?, // ptmx
+        rule(true, C, Some(136), None, "rwm")?,  // pts
     ])
 }

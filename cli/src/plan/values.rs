@@ -58,7 +58,9 @@ pub(crate) fn volume(text: &str, cwd: &Path) -> Result<Volume> {
         [source, target] => (*source, *target, ""),
         [source, target, options] => (*source, *target, *options),
         [target] if target.starts_with('/') => {
-            bail!("anonymous volumes are not supported yet: give a directory of the host, as in -v /data:{target}")
+            bail!(
+                "anonymous volumes are not supported yet: give a directory of the host, as in -v /data:{target}"
+            )
         }
         _ => bail!("invalid volume {text:?}: SOURCE:TARGET[:OPTIONS] is wanted"),
     };
@@ -77,7 +79,9 @@ pub(crate) fn volume(text: &str, cwd: &Path) -> Result<Volume> {
             "ro" => volume.read_only = true,
             // SELinux labels and docker desktop's consistency hints: nothing to do here.
             "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
-            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => option.clone_into(&mut volume.propagation),
+            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
+                option.clone_into(&mut volume.propagation);
+            }
             _ => bail!("invalid option {option:?} in volume {text:?}"),
         }
     }
@@ -92,9 +96,12 @@ pub(crate) fn tmpfs(text: &str) -> Result<(PathBuf, Vec<String>)> {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         match key {
             "exec" | "suid" | "dev" => all.retain(|default| default.as_str() != format!("no{key}")),
-            "rw" | "ro" | "noexec" | "nosuid" | "nodev" | "noatime" | "nodiratime" | "relatime" | "strictatime" => {}
+            "rw" | "ro" | "noexec" | "nosuid" | "nodev" | "noatime" | "nodiratime" | "relatime"
+            | "strictatime" => {}
             "size" => drop(bytes(value).with_context(|| format!("tmpfs {text:?}"))?),
-            "mode" => ensure!(u32::from_str_radix(value, 8).is_ok(), "invalid mode {value:?} in tmpfs {text:?}"),
+            "mode" => {
+                ensure!(u32::from_str_radix(value, 8).is_ok(), "invalid mode {value:?} in tmpfs {text:?}");
+            }
             "uid" | "gid" | "nr_inodes" | "nr_blocks" => {
                 ensure!(value.parse::<u64>().is_ok(), "invalid {key} {value:?} in tmpfs {text:?}");
             }
@@ -164,7 +171,11 @@ pub(crate) fn signal(text: &str) -> Result<i32> {
         "IOT" => return Ok(libc::SIGABRT),
         _ => {}
     }
-    format!("SIG{name}").parse::<nix::sys::signal::Signal>().map(|signal| signal as i32).ok().with_context(unknown)
+    format!("SIG{name}")
+        .parse::<nix::sys::signal::Signal>()
+        .map(|signal| signal as i32)
+        .ok()
+        .with_context(unknown)
 }
 
 #[cfg(test)]
@@ -242,15 +253,29 @@ mod tests {
 
     #[test]
     fn a_tmpfs_has_dockers_defaults() {
-        let words = |text| tmpfs(text).map(|(_, options)| options.join(",")).map_err(|error| error.to_string());
+        let words =
+            |text| tmpfs(text).map(|(_, options)| options.join(",")).map_err(|error| error.to_string());
         assert_eq!(words("/t").unwrap(), "noexec,nosuid,nodev");
         assert_eq!(words("/t:exec,size=64m,mode=1770").unwrap(), "nosuid,nodev,size=64m,mode=1770");
-        assert!(words("/t:size=x").is_err() && words("/t:mode=9").is_err() && words("/t:foo").is_err() && words("t").is_err());
+        assert!(
+            words("/t:size=x").is_err()
+                && words("/t:mode=9").is_err()
+                && words("/t:foo").is_err()
+                && words("t").is_err()
+        );
     }
 
     #[test]
     fn names_and_signals_are_checked() {
-        for (text, good) in [("ab", true), ("a.b-c_1", true), ("a", false), ("-ab", false), ("a b", false), ("", false), ("é1", false)] {
+        for (text, good) in [
+            ("ab", true),
+            ("a.b-c_1", true),
+            ("a", false),
+            ("-ab", false),
+            ("a b", false),
+            ("", false),
+            ("é1", false),
+        ] {
             assert_eq!(name(text).is_ok(), good, "{text}");
         }
         for (text, expected) in [

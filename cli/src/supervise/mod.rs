@@ -136,7 +136,8 @@ fn last_run(charge: &Charge, started: u64, ending: Ending) -> LastRun {
     let killed = matches!(ending, Ending::Signaled(libc::SIGKILL)) || ending.code() == 137;
     let oom_killed = (killed || limit.is_some()) && charge.layout.oom_kills(path) > 0;
     let reason = oom_killed.then(|| {
-        let peak = charge.layout.memory_peak(path).map_or_else(String::new, |bytes| format!(", peak {bytes} bytes"));
+        let peak =
+            charge.layout.memory_peak(path).map_or_else(String::new, |bytes| format!(", peak {bytes} bytes"));
         let group = charge.layout.directory("memory", path).unwrap_or_default();
         match limit {
             Some(limit) => format!("out of memory: limit {limit} bytes{peak} in {}", group.display()),

@@ -132,7 +132,9 @@ impl<'a> Pump<'a> {
         let mut awaited: Vec<(BorrowedFd<'_>, PollFlags, Event)> = Vec::with_capacity(8);
         if !self.client.is_busy() {
             for (descriptor, stream) in [(&self.output, Stream::Output), (&self.error, Stream::Error)] {
-                awaited.extend(descriptor.as_ref().map(|fd| (fd.as_fd(), PollFlags::IN, Event::Readable(stream))));
+                awaited.extend(
+                    descriptor.as_ref().map(|fd| (fd.as_fd(), PollFlags::IN, Event::Readable(stream))),
+                );
             }
         }
         if let (Some(input), false) = (&self.input, self.waiting.is_empty()) {
@@ -147,8 +149,10 @@ impl<'a> Pump<'a> {
         awaited.extend(signals.map(|signals| (signals, PollFlags::IN, Event::Told)));
         awaited.push((self.pidfd.as_fd(), PollFlags::IN, Event::Ended));
 
-        let mut polled: Vec<PollFd<'_>> =
-            awaited.iter().map(|(descriptor, flags, _)| PollFd::from_borrowed_fd(*descriptor, *flags)).collect();
+        let mut polled: Vec<PollFd<'_>> = awaited
+            .iter()
+            .map(|(descriptor, flags, _)| PollFd::from_borrowed_fd(*descriptor, *flags))
+            .collect();
         let left = match self.kill_at {
             Some(at) => Some(at.saturating_sub(clock::now())),
             None => (!self.rested).then_some(REST_AFTER),

@@ -18,7 +18,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::entry::{Node, Time};
+use super::entry::{Node, Time, Xattr};
 
 /// An open directory of the tree.
 #[derive(Debug)]
@@ -28,12 +28,12 @@ pub(crate) struct Dir(OwnedFd);
 #[derive(Debug)]
 pub(crate) enum Found {
     Missing,
-    Directory(Stat),
+    Directory,
     Symlink(Vec<u8>),
     /// Character device 0:0, overlay's whiteout.
     Whiteout,
     /// A regular file or a special one.
-    Other(Stat),
+    Other,
 }
 
 const DIRECTORY: OFlags =
@@ -98,10 +98,10 @@ impl Dir {
             Err(error) => return Err(error),
         };
         Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Found::Directory(stat),
+            FileType::Directory => Found::Directory,
             FileType::Symlink => Found::Symlink(self.read_link(name)?),
             FileType::CharacterDevice if stat.st_rdev == 0 => Found::Whiteout,
-            _ => Found::Other(stat),
+            _ => Found::Other,
         })
     }
 
@@ -219,13 +219,63 @@ impl Dir {
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(error),
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                    directories.push(name)
+                    directories.push(name);
                 }
                 Ok(stat) => match self.remove(&name) {
                     Ok(()) => removed(&stat),
                     Err(Errno::NOENT) => {}
                     Err(error) => return Err(error),
                 },
+            }
+        }
+        Ok(directories)
+    }
+
+    /// How many objects the tree has, itself included, and how many bytes are in its regular files; each object counts once, however many
+    /// names it has.
+    pub(crate) fn count(&self) -> Result<(u64, u64), Errno> {
+        let (mut objects, mut bytes) = (1, 0);
+        let mut linked = std::collections::HashSet::new();
+        let mut directory = self.open(b".")?;
+        let mut path = vec![directory.count_files(&mut objects, &mut bytes, &mut linked)?];
+        while let Some(subdirectories) = path.last_mut() {
+            match subdirectories.pop() {
+                Some(below) => {
+                    directory = directory.open(&below)?;
+                    path.push(directory.count_files(&mut objects, &mut bytes, &mut linked)?);
+                }
+                None => {
+                    path.pop();
+                    if !path.is_empty() {
+                        directory = directory.parent()?;
+                    }
+                }
+            }
+        }
+        Ok((objects, bytes))
+    }
+
+    /// Counts what is here; returns the names of the directories among it.
+    fn count_files(
+        &self,
+        objects: &mut u64,
+        bytes: &mut u64,
+        linked: &mut std::collections::HashSet<u64>,
+    ) -> Result<Vec<Vec<u8>>, Errno> {
+        let mut directories = Vec::new();
+        for (name, _) in self.list()? {
+            let stat = self.stat_of(&name)?;
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            if kind != FileType::Directory && stat.st_nlink > 1 && !linked.insert(stat.st_ino) {
+                continue;
+            }
+            *objects += 1;
+            match kind {
+                FileType::Directory => directories.push(name),
+                FileType::RegularFile => {
+                    *bytes += u64::try_from(stat.st_size).expect("no file has a negative size");
+                }
+                _ => {}
             }
         }
         Ok(directories)
@@ -276,7 +326,7 @@ pub(crate) fn set_xattr(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<()
 }
 
 /// The extended attributes of an open file or directory.
-pub(crate) fn xattrs(file: impl AsFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(crate) fn xattrs(file: impl AsFd) -> Result<Vec<Xattr>, Errno> {
     // xattr(7): a list has at most 64 KiB, and so has a value.
     const MAX: usize = 64 * 1024;
     let mut buffer = vec![0; MAX];

@@ -46,6 +46,9 @@ pub(super) struct Record {
     pub(super) bytes: u64,
 }
 
+/// A directory and its path without links.
+pub(super) type Located = (Vec<u8>, Rc<Dir>);
+
 /// See [`Record::inheritable`].
 #[derive(Default)]
 pub(super) struct Inheritable {
@@ -79,13 +82,13 @@ impl Directories {
 
     /// The directory that holds `path`'s last component, and that directory's path without links. Missing ones are made, with
     /// `time`; whatever stands in the way of a directory is replaced by one.
-    pub(super) fn parent_of(&mut self, path: &[u8], time: Time) -> Result<(Vec<u8>, Rc<Dir>), UnpackError> {
+    pub(super) fn parent_of(&mut self, path: &[u8], time: Time) -> Result<Located, UnpackError> {
         let (parent, _) = split(path);
         self.directory(parent, time)
     }
 
     /// The directory at `path`, made if need be, and its path without links.
-    pub(super) fn directory(&mut self, path: &[u8], time: Time) -> Result<(Vec<u8>, Rc<Dir>), UnpackError> {
+    pub(super) fn directory(&mut self, path: &[u8], time: Time) -> Result<Located, UnpackError> {
         if let Some(dir) = self.try_open(path)? {
             return Ok((path.to_vec(), dir));
         }
@@ -95,7 +98,7 @@ impl Directories {
     }
 
     /// The directory at `path` if the tree has it; nothing is made.
-    pub(super) fn existing(&mut self, path: &[u8]) -> Result<Option<(Vec<u8>, Rc<Dir>)>, UnpackError> {
+    pub(super) fn existing(&mut self, path: &[u8]) -> Result<Option<Located>, UnpackError> {
         if let Some(dir) = self.try_open(path)? {
             return Ok(Some((path.to_vec(), dir)));
         }
@@ -158,7 +161,7 @@ impl Directories {
         let found = at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))?;
         match found {
             Found::Missing => return Ok(()),
-            Found::Directory(_) => {
+            Found::Directory => {
                 self.open.retain(|open| !is_at_or_below(&open.path, &path));
                 at.remove_tree(name, &mut removed).map_err(UnpackError::kernel(Call::Remove, &path))?;
                 self.record.forget_below(&path);
@@ -238,7 +241,7 @@ impl Directories {
             let found =
                 dir.look(&component).map_err(UnpackError::kernel(Call::Stat, &join(&at, &component)))?;
             match (found, make) {
-                (Found::Directory(_), _) => at = join(&at, &component),
+                (Found::Directory, _) => at = join(&at, &component),
                 (Found::Symlink(target), _) => {
                     links += 1;
                     if links > LINKS_MAX {
@@ -250,7 +253,7 @@ impl Directories {
                     todo.extend(components(&target).rev().map(<[u8]>::to_vec));
                 }
                 (_, None) => return Ok(None),
-                (Found::Missing | Found::Whiteout | Found::Other(_), Some(time)) => {
+                (Found::Missing | Found::Whiteout | Found::Other, Some(time)) => {
                     at = self.make(&at, &component, time)?;
                     self.note(&at)?;
                     self.record.implicit.insert(PathText(at.clone()));

@@ -49,6 +49,9 @@ pub(crate) enum Node {
     Fifo,
 }
 
+/// An extended attribute: name and value.
+pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
+
 /// Seconds and nanoseconds since 1970, the nanoseconds counting forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Time {
@@ -67,7 +70,7 @@ pub(crate) struct Attributes {
     pub(crate) gid: u32,
     pub(crate) mtime: Time,
     /// Those that a container may have; see [`xattr`].
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Vec<Xattr>,
 }
 
 /// Why a member is refused. Every message is preceded by the member's name.
@@ -137,7 +140,7 @@ pub enum EntryError {
 }
 
 /// The longest name of a member, in bytes: PATH_MAX.
-pub const NAME_MAX: usize = 4096;
+const NAME_MAX: usize = 4096;
 const COMPONENT_MAX: usize = 255;
 const TARGET_MAX: usize = 4095;
 

@@ -12,7 +12,7 @@ use rustix::fs::{FileType, Stat};
 
 use super::confined::{self, Dir};
 use super::dirs::open_deep;
-use super::entry::{Node, split};
+use super::entry::{Node, Xattr, split};
 use super::record::{LayerRecord, PathText, RECORD_VERSION, escape};
 use super::unpack::{Call, UnpackError};
 use super::view::{Seen, View};
@@ -247,7 +247,7 @@ fn copy_open_attributes(
 }
 
 /// The attributes that belong to the file, and not to overlay or to the host's security module.
-fn visible_xattrs(file: impl std::os::fd::AsFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, rustix::io::Errno> {
+fn visible_xattrs(file: impl std::os::fd::AsFd) -> Result<Vec<Xattr>, rustix::io::Errno> {
     let mut xattrs = confined::xattrs(file)?;
     xattrs.retain(|(name, value)| matches!(super::entry::xattr(name, value), Ok(Some(_))));
     xattrs.sort_unstable();

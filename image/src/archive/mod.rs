@@ -17,6 +17,6 @@ pub use extra::ExtraError;
 pub use number::NumberError;
 pub use pax::PaxError;
 pub use record::{HighId, IdKind};
-pub use sparse::{Segment, SparseError};
+pub use sparse::SparseError;
 pub use tar::{TarError, TarErrorKind};
 pub use unpack::{Call, UnpackError};

@@ -34,7 +34,7 @@ fn octal(field: &[u8]) -> Option<i64> {
     let begin = field.iter().position(|byte| !is_padding(byte)).unwrap_or(field.len());
     let text = &field[begin..];
     let digits = text.iter().position(is_padding).unwrap_or(text.len());
-    if !text[digits..].iter().all(|byte| is_padding(byte)) {
+    if !text[digits..].iter().all(is_padding) {
         return None;
     }
     text[..digits].iter().try_fold(0_i64, |value, byte| match byte {

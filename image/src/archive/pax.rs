@@ -101,10 +101,10 @@ impl Pax {
             }
             b"GNU.sparse.map" => self.sparse.map = Some(value.to_vec()),
             b"GNU.sparse.offset" if self.sparse.pairs.len().is_multiple_of(2) => {
-                self.sparse.pairs.push(number()?)
+                self.sparse.pairs.push(number()?);
             }
             b"GNU.sparse.numbytes" if !self.sparse.pairs.len().is_multiple_of(2) => {
-                self.sparse.pairs.push(number()?)
+                self.sparse.pairs.push(number()?);
             }
             b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => return Err(PaxError::Twice(lossy(key))),
             _ => {

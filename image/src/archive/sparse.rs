@@ -7,20 +7,20 @@ use super::number::{NumberError, decimal};
 
 /// A run of bytes that the archive carries, and where in the file it belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// Offset in the file, in bytes.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Length in bytes.
-    pub length: u64,
+    pub(crate) length: u64,
 }
 
 /// The layout of a sparse file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SparseMap {
+pub(crate) struct SparseMap {
     /// What the archive carries, in ascending order, without overlap.
-    pub segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// The file's size, holes included.
-    pub real_size: u64,
+    pub(crate) real_size: u64,
 }
 
 /// Why a sparse file is refused.
@@ -64,7 +64,7 @@ pub enum SparseError {
 }
 
 /// How many segments a sparse file may have: 16 MiB of map in memory.
-pub const SEGMENTS_MAX: usize = 1 << 20;
+pub(super) const SEGMENTS_MAX: usize = 1 << 20;
 
 impl SparseMap {
     /// Checks `pairs` of offset and length against the file's size and the number of data bytes in the archive.

@@ -254,7 +254,7 @@ impl Unpacker {
             let name = split(&entry.path).1;
             let path = join(&parent, name);
             match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
-                Found::Directory(_) => (path, false),
+                Found::Directory => (path, false),
                 _ => (self.directories.make(&parent, name, attributes.mtime)?, true),
             }
         };
@@ -379,13 +379,13 @@ impl Unpacker {
                     source: EntryError::LinkToItself,
                 });
             }
-            Some((target_path, _, Found::Directory(_))) => {
+            Some((target_path, _, Found::Directory)) => {
                 return Err(UnpackError::LinkToDirectory {
                     path: escape(&path),
                     target: escape(&target_path),
                 });
             }
-            Some((target_path, dir, Found::Symlink(_) | Found::Other(_))) => (target_path, dir),
+            Some((target_path, dir, Found::Symlink(_) | Found::Other)) => (target_path, dir),
             Some((target_path, _, Found::Missing | Found::Whiteout)) => {
                 return self.link_to_lower(&parent, name, &target_path);
             }
@@ -431,11 +431,11 @@ impl Unpacker {
                     self.directories.record.whiteouts.insert(parent);
                 }
             }
-            Found::Directory(_) => {
+            Found::Directory => {
                 let dir = self.directories.open_resolved(&path)?;
                 self.directories.mark_opaque(&path, &dir)?;
             }
-            Found::Symlink(_) | Found::Whiteout | Found::Other(_) => {}
+            Found::Symlink(_) | Found::Whiteout | Found::Other => {}
         }
         Ok(())
     }

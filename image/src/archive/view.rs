@@ -98,7 +98,7 @@ fn look(level: &[Rc<Dir>], name: &[u8]) -> Result<Seen, Errno> {
         match directory.look(name)? {
             Found::Missing => {}
             Found::Whiteout => break,
-            Found::Directory(_) => {
+            Found::Directory => {
                 let below = directory.open(name)?;
                 let is_last = is_opaque(&below)?;
                 merged.push(Rc::new(below));

@@ -51,7 +51,7 @@ impl fmt::Display for Compression {
 /// Bytes without their compression.
 pub(crate) enum Inflate<R: BufRead> {
     Plain(io::Chain<io::Cursor<Vec<u8>>, R>),
-    Gzip(MultiGzDecoder<io::Chain<io::Cursor<Vec<u8>>, R>>),
+    Gzip(Box<MultiGzDecoder<io::Chain<io::Cursor<Vec<u8>>, R>>>),
     Zstd(zstd::Decoder<'static, io::Chain<io::Cursor<Vec<u8>>, R>>),
 }
 
@@ -75,7 +75,7 @@ impl<R: BufRead> Inflate<R> {
         let input = io::Cursor::new(beginning).chain(input);
         Ok(match compression {
             Compression::Plain => Self::Plain(input),
-            Compression::Gzip => Self::Gzip(MultiGzDecoder::new(input)),
+            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(input))),
             Compression::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(input).map_err(Err)?;
                 decoder.window_log_max(window_log).map_err(Err)?;

@@ -27,8 +27,8 @@ pub(crate) enum Task {
 pub(crate) struct Work {
     ingest: Ingest,
     unpack: bool,
-    /// The store has the blob's bytes, but nobody has vouched for them.
-    pub(crate) has_blob: bool,
+    /// The store has the blob, and an image on disk vouches for it.
+    has_blob: bool,
 }
 
 /// A layer's blob, once it is in the store.
@@ -67,7 +67,7 @@ impl Session<'_> {
             },
         };
         let has_blob = match expected.blob {
-            Some((blob, size)) => self.blob_size(blob)? == Some(size),
+            Some((blob, size)) => self.is_settled(blob) && self.blob_size(blob)? == Some(size),
             None => false,
         };
         Ok(Task::Work(Work { ingest, unpack, has_blob }))

@@ -139,7 +139,7 @@ mod tests {
     fn neither_end_waits_for_one_that_is_gone() {
         let (mut writer, reader) = pipe();
         drop(reader);
-        let mut input = std::io::repeat(0);
+        let mut input = io::repeat(0);
         let sent = (0..100).map(|_| writer.copy_from(&mut input).unwrap()).find_map(Result::err);
         assert_eq!(sent, Some(ReaderIsGone));
         let (writer, mut reader) = pipe();

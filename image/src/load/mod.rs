@@ -143,7 +143,7 @@ pub enum LoadError {
         layer: Digest,
         /// What is wrong with it.
         #[source]
-        source: IngestError,
+        source: Box<IngestError>,
     },
     /// The layers do not make an image.
     #[error(transparent)]
@@ -280,7 +280,7 @@ fn ingest_one(
     let pieces = spool.pieces(layer.extent)?;
     let blob = session
         .work(work, pieces, expected, unpack, &options.limits, &AtomicU64::new(0))
-        .map_err(|source| LoadError::Layer { layer: layer.diff_id, source })?;
+        .map_err(|source| LoadError::Layer { layer: layer.diff_id, source: Box::new(source) })?;
     tell(LayerState::Done);
     Ok(blob)
 }

@@ -6,7 +6,7 @@ use super::spool::{Extent, Spool};
 use super::{LoadError, LoadOptions};
 use crate::digest::Digest;
 use crate::layer::inflate::Compression;
-use crate::manifest::{Config, Descriptor, IndexItem, Manifest};
+use crate::manifest::{Descriptor, IndexItem, Manifest, diff_ids};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
@@ -70,7 +70,7 @@ fn docker_image(spool: &Spool, item: DockerItem, options: &LoadOptions) -> Resul
     let config =
         spool.read(&item.config, options.limits.config_bytes)?.ok_or_else(|| missing(&item.config))?;
     let layer_names = item.layers.unwrap_or_default();
-    let diff_ids = Config::parse(&config, layer_names.len())?.diff_ids;
+    let diff_ids = diff_ids(&config, layer_names.len())?;
     let mut layers = Vec::new();
     for (name, diff_id) in layer_names.iter().zip(&diff_ids) {
         let extent = spool.find(name).ok_or_else(|| missing(name))?;
@@ -107,7 +107,7 @@ fn oci_images(
             Manifest::Index(_) => oci_images(spool, &bytes, named, depth + 1, options, images)?,
             Manifest::Image(manifest) => {
                 let config = blob(spool, manifest.config, options.limits.config_bytes)?;
-                let diff_ids = Config::parse(&config, manifest.layers.len())?.diff_ids;
+                let diff_ids = diff_ids(&config, manifest.layers.len())?;
                 let mut layers = Vec::new();
                 for (layer, diff_id) in manifest.layers.iter().zip(&diff_ids) {
                     let extent = extent_of(spool, *layer)?;

@@ -15,11 +15,14 @@
 //! ever half made. Every lock is a `flock`, so a killed process holds none.
 
 pub(crate) mod chain;
+mod check;
 pub(crate) mod commit;
 pub(crate) mod disk;
 mod garbage;
 pub(crate) mod image;
 pub(crate) mod index;
+mod removal;
+mod remove;
 mod resolve;
 pub(crate) mod session;
 
@@ -32,6 +35,9 @@ use disk::{Hold, Lock, Place};
 use image::{IMAGE_VERSION, Image, ImageRecord};
 use index::Index;
 
+pub use check::{Fault, Finding, Problem};
+pub use removal::{Conflict, Removed, Use};
+pub use remove::RemoveError;
 pub use resolve::ResolveError;
 
 /// The images of one machine, or of one `--root`.
@@ -222,6 +228,7 @@ impl Store {
     fn initialise(&self) -> Result<(), StoreError> {
         step("Lay out an empty image store");
         let _lock = self.lock(Hold::Exclusive)?;
+        drop(self.activity()?);
         for directory in ["blobs", BLOBS, LAYERS, CHAINS, IMAGES, INGEST] {
             self.place.make_dir(directory, 0o700)?;
         }

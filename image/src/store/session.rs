@@ -7,6 +7,7 @@
 //! A layer that no image on disk refers to is believed only if it was unpacked since the machine booted: its pages are then in the
 //! kernel's cache, whereas after a power loss a file may be empty. Everything is flushed before an image refers to it.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use super::disk::{Hold, Lock, Place};
@@ -182,6 +183,11 @@ impl Session<'_> {
         self.store.place().file_size(&name).map_err(|source| StoreError::Read { path: path(), source })
     }
 
+    /// A blob of the store, to be read.
+    pub(crate) fn open_blob(&self, digest: Digest) -> Result<Option<File>, StoreError> {
+        Ok(self.store.place().open_file(&format!("{BLOBS}/{}", digest.hex()))?)
+    }
+
     /// Whether an image on disk refers to the blob, so that its bytes need not be verified again.
     pub(crate) fn is_settled(&self, blob: Digest) -> bool {
         self.settled.blobs.contains(&blob)
@@ -195,15 +201,16 @@ impl Session<'_> {
         digest: Digest,
         mut record: LayerRecord,
     ) -> Result<(), StoreError> {
+        let Ingest { place, name, _lock } = ingest;
         record.boot.clone_from(&self.boot);
         let json = serde_json::to_vec(&record).expect("strings and numbers become JSON");
-        ingest.place.write_unsynced("layer.json", &json)?;
-        let _lock = self.store.lock(Hold::Shared)?;
+        place.write_unsynced("layer.json", &json)?;
+        let _store = self.store.lock(Hold::Shared)?;
         let shelf_place = self.store.place().enter(shelf.directory())?;
         let ingests = self.store.place().enter(INGEST)?;
-        if !ingests.rename(&ingest.name, &shelf_place, &digest.hex())? {
+        if !ingests.rename(&name, &shelf_place, &digest.hex())? {
             // The same content, made by somebody who did not ask.
-            ingests.remove_all(&ingest.name)?;
+            ingests.remove_all(&name)?;
         }
         Ok(())
     }

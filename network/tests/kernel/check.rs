@@ -2,7 +2,7 @@
 
 use network::{RemoveError, What, check, remove_all};
 
-use crate::host::{Container, Host, same, sh};
+use crate::host::{Container, Host, sh};
 
 fn found(host: &Host, live: bool, repair: bool) -> Vec<String> {
     let found = check(&host.config, &|_| live, repair).unwrap();
@@ -14,6 +14,7 @@ fn nothing_is_found_where_all_is_well() {
     let host = Host::new();
     assert!(found(&host, false, true).is_empty(), "where nothing was ever made");
     assert_eq!(sh("ip -br link show type bridge; nft list ruleset"), "", "nothing is made either");
+    assert!(!host.config.state.exists());
     let container = host.start("a", &["8080:80"]);
     assert!(found(&host, false, true).is_empty(), "a held lease is all the life it asks for");
     container.stop(&host);
@@ -31,7 +32,11 @@ fn what_a_killed_monitor_left_is_found_and_removed() {
         "port 127.0.0.1:8081 leads to 10.87.0.2:81, where no container is",
     ];
     assert_eq!(found(&host, false, false), left);
-    let repaired: Vec<_> = left.iter().zip([": given back", ": removed", ": removed"]).map(|(left, done)| format!("{left}{done}")).collect();
+    let repaired: Vec<_> = left
+        .iter()
+        .zip([": given back", ": removed", ": removed"])
+        .map(|(left, done)| format!("{left}{done}"))
+        .collect();
     assert_eq!(found(&host, false, true), repaired);
     assert!(found(&host, false, false).is_empty());
 }
@@ -56,7 +61,17 @@ fn a_veth_that_nobody_knows_is_asked_for_by_the_ids_beginning() {
     let host = Host::new();
     let container = host.start("3f2a9c81d04b", &[]);
     sh(&format!("rm {}/netns-*/mini0/leases/*", host.config.state.display()));
-    let asked = |answer| check(&host.config, &|id: &str| { assert_eq!(id, "3f2a9c81d0"); answer }, false).unwrap();
+    let asked = |answer| {
+        check(
+            &host.config,
+            &|id: &str| {
+                assert_eq!(id, "3f2a9c81d0");
+                answer
+            },
+            false,
+        )
+        .unwrap()
+    };
     assert!(asked(true).is_empty());
     let what = What::StaleVeth { name: "mini-3f2a9c81d0".into(), container: "3f2a9c81d0".into() };
     assert_eq!(asked(false).into_iter().map(|finding| finding.what).collect::<Vec<_>>(), [what]);
@@ -115,7 +130,7 @@ fn a_removal_puts_the_host_back_as_it_was() {
         drop(b);
         check(&host.config, &|_| false, true).unwrap();
         remove_all(&host.config).unwrap();
-        same(&host.everything(), &before, settings);
+        host.is_as_before(&before, settings);
         remove_all(&host.config).unwrap();
         drop(outside);
     }
@@ -129,11 +144,15 @@ fn forwarding_stays_while_another_bridge_needs_it() {
     let before = host.everything();
     network::lease(&host.config, "a", &[]).unwrap().release().unwrap();
     network::lease(&second, "b", &[]).unwrap().release().unwrap();
-    assert_eq!(sh("ip -br -4 addr show mini1 | grep -o '10[0-9./]*'"), "10.86.0.1/16\n", "a subnet of its own");
+    assert_eq!(
+        sh("ip -br -4 addr show mini1 | grep -o '10[0-9./]*'"),
+        "10.86.0.1/16\n",
+        "a subnet of its own"
+    );
     remove_all(&host.config).unwrap();
     assert_eq!(sh("cat /proc/sys/net/ipv4/ip_forward; nft list tables"), "1\ntable ip mini1\n");
     remove_all(&second).unwrap();
-    same(&host.everything(), &before, "both removed");
+    host.is_as_before(&before, "both removed");
 }
 
 #[test]

@@ -23,7 +23,9 @@ fn send_loopback_away(netns: &Netns, by: Ipv4Addr) {
 fn knock(from: &Netns, ip: Ipv4Addr, port: u16) -> OwnedFd {
     from.run(|| {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let client = socket_with(rustix::net::AddressFamily::INET, SocketType::STREAM, flags, Some(ipproto::TCP)).unwrap();
+        let client =
+            socket_with(rustix::net::AddressFamily::INET, SocketType::STREAM, flags, Some(ipproto::TCP))
+                .unwrap();
         assert_eq!(connect(&client, &SocketAddrV4::new(ip, port)), Err(rustix::io::Errno::INPROGRESS));
         client
     })
@@ -98,9 +100,14 @@ fn a_port_published_on_127_0_0_1_is_closed_to_the_outside() {
     let server = container.netns.listen(container.address(), 80);
     send_loopback_away(&outside.netns, HOST);
     assert!(!is_let_in(&outside.netns, LOCALHOST, 8081, 8080, &server));
-    assert!(!is_let_in(&outside.netns, LOCALHOST, 8080, 8080, &server), "nor by a port published on every address");
-    sh("nft flush chain ip mini0 prerouting; nft add rule ip mini0 prerouting dnat ip to ip daddr . tcp dport map @ports_at; \
-        nft add rule ip mini0 prerouting dnat ip to tcp dport map @ports");
+    assert!(
+        !is_let_in(&outside.netns, LOCALHOST, 8080, 8080, &server),
+        "nor by a port published on every address"
+    );
+    sh(
+        "nft flush chain ip mini0 prerouting; nft add rule ip mini0 prerouting dnat ip to ip daddr . tcp dport map @ports_at; \
+        nft add rule ip mini0 prerouting dnat ip to tcp dport map @ports",
+    );
     assert!(is_let_in(&outside.netns, LOCALHOST, 8081, 8080, &server), "without the rule it is open");
 }
 
@@ -113,7 +120,10 @@ fn a_port_that_is_not_published_is_closed_to_the_outside() {
     outside.netns.sh(&format!("ip route add 10.87.0.0/16 via {HOST}"));
     assert!(!is_let_in(&outside.netns, container.address(), 80, 8080, &server));
     sh("nft flush chain ip mini0 forward");
-    assert!(is_let_in(&outside.netns, container.address(), 80, 8080, &server), "without the rule a route is enough");
+    assert!(
+        is_let_in(&outside.netns, container.address(), 80, 8080, &server),
+        "without the rule a route is enough"
+    );
 }
 
 /// CVE-2020-13401 and its kin: a container with NET_RAW tells the others, and the host, that it is their router.
@@ -136,16 +146,24 @@ fn a_container_is_nobodys_ipv6_router() {
         });
     }
     let routes = advertise();
-    assert!(routes[0].contains("dev mini0") && routes[1].contains("dev eth0"), "with IPv6 they believe it: {routes:?}");
+    assert!(
+        routes[0].contains("dev mini0") && routes[1].contains("dev eth0"),
+        "with IPv6 they believe it: {routes:?}"
+    );
 }
 
 /// An ICMPv6 router advertisement (RFC 4861, 4.2) to all nodes, from the link-local address fe80::1, lifetime half an hour.
 fn send_router_advertisement(address: Ipv4Addr) {
     let [a, b, c, d] = address.octets();
     let ethernet = [0x33, 0x33, 0, 0, 0, 1, 0x02, 0x42, a, b, c, d, 0x86, 0xdd];
-    let ip = [&[0x60, 0, 0, 0, 0, 16, 58, 255, 0xfe, 0x80][..], &[0; 13], &[1, 0xff, 0x02], &[0; 13], &[1]].concat();
+    let ip = [&[0x60, 0, 0, 0, 0, 16, 58, 255, 0xfe, 0x80][..], &[0; 13], &[1, 0xff, 0x02], &[0; 13], &[1]]
+        .concat();
     let mut icmp = [134_u8, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
-    let sum: u32 = [&ip[8..], &[0, 0, 0, 16, 0, 0, 0, 58], &icmp].concat().chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(two[1])).sum();
+    let sum: u32 = [&ip[8..], &[0, 0, 0, 16, 0, 0, 0, 58], &icmp]
+        .concat()
+        .chunks(2)
+        .map(|two| u32::from(two[0]) << 8 | u32::from(two[1]))
+        .sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
     icmp[2..4].copy_from_slice(&checksum.to_be_bytes());
@@ -155,7 +173,8 @@ fn send_router_advertisement(address: Ipv4Addr) {
 /// Sends a whole Ethernet frame by eth0 (packet(7)).
 #[expect(unsafe_code, reason = "no crate here sends frames")]
 fn send_frame(frame: &[u8]) {
-    let card = socket_with(rustix::net::AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None).unwrap();
+    let card =
+        socket_with(rustix::net::AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None).unwrap();
     // SAFETY: all zeros is a value of this plain struct.
     let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     to.sll_family = libc::AF_PACKET as u16;
@@ -163,6 +182,8 @@ fn send_frame(frame: &[u8]) {
     to.sll_halen = 6;
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: frame and address are borrowed for the call and as long as said.
-    let sent = unsafe { libc::sendto(card.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, (&raw const to).cast(), length) };
+    let sent = unsafe {
+        libc::sendto(card.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, (&raw const to).cast(), length)
+    };
     assert_eq!(usize::try_from(sent), Ok(frame.len()), "{}", std::io::Error::last_os_error());
 }

@@ -2,7 +2,10 @@
 //!
 //! The thread that runs the test moves into the host's namespace. Sockets are opened by threads that visit a namespace; they
 //! stay there while the test uses them from anywhere.
-#![expect(clippy::disallowed_methods, reason = "namespaces are made and looked at with the system's tools, not with the code under test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "namespaces are made and looked at with the system's tools, not with the code under test"
+)]
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use network::{AttachPlan, Lease, NetworkConfig, PortRequest, Reserved, attach, lease, parse_publish, reserve};
+use network::{
+    AttachPlan, Lease, NetworkConfig, PortRequest, Reserved, attach, lease, parse_publish, reserve,
+};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with, sockopt};
 
@@ -39,7 +44,8 @@ impl Netns {
             setns(&self.0, CloneFlags::CLONE_NEWNET).unwrap();
             act()
         };
-        thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        thread::scope(|scope| scope.spawn(inside).join())
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Listens in this namespace.
@@ -57,17 +63,25 @@ impl Netns {
     /// Connects from a port of the client's choice.
     pub(crate) fn connect_from(&self, own_port: u16, ip: Ipv4Addr, port: u16) -> OwnedFd {
         self.run(|| {
-            let client = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP)).unwrap();
+            let client = socket_with(
+                AddressFamily::INET,
+                SocketType::STREAM,
+                SocketFlags::CLOEXEC,
+                Some(ipproto::TCP),
+            )
+            .unwrap();
             sockopt::set_socket_timeout(&client, sockopt::Timeout::Send, Some(DEADLINE)).unwrap();
             bind(&client, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, own_port)).unwrap();
-            connect(&client, &SocketAddrV4::new(ip, port)).unwrap_or_else(|error| panic!("connect {ip}:{port}: {error}"));
+            connect(&client, &SocketAddrV4::new(ip, port))
+                .unwrap_or_else(|error| panic!("connect {ip}:{port}: {error}"));
             client
         })
     }
 
     /// Connects, sends a byte there and back, and says whom the server saw.
     pub(crate) fn talk(&self, ip: Ipv4Addr, port: u16, server: &TcpListener) -> Ipv4Addr {
-        let mut client = self.connect(ip, port).unwrap_or_else(|error| panic!("connect {ip}:{port}: {error}"));
+        let mut client =
+            self.connect(ip, port).unwrap_or_else(|error| panic!("connect {ip}:{port}: {error}"));
         let (mut accepted, peer) = server.accept().unwrap();
         let mut byte = [0];
         client.write_all(b"?").unwrap();
@@ -156,7 +170,9 @@ impl Host {
     pub(crate) fn outside(&self) -> Outside {
         let (keeper, netns) = Keeper::new(&["--net"]);
         let pid = keeper.0.id();
-        sh(&format!("ip link add out0 type veth peer name eth0 netns {pid}; echo 1 > /proc/sys/net/ipv6/conf/out0/disable_ipv6; ip addr add {HOST}/24 dev out0; ip link set out0 up"));
+        sh(&format!(
+            "ip link add out0 type veth peer name eth0 netns {pid}; echo 1 > /proc/sys/net/ipv6/conf/out0/disable_ipv6; ip addr add {HOST}/24 dev out0; ip link set out0 up"
+        ));
         netns.sh(&format!("ip link set lo up; ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up"));
         until(|| sh("ip link show out0").contains("state UP"), "the cable's carrier");
         Outside { netns, _keeper: keeper }
@@ -169,7 +185,8 @@ impl Host {
 
     /// The same, with something happening between lease and attach.
     pub(crate) fn start_with(&self, id: &str, publish: &[&str], between: impl FnOnce()) -> Container {
-        let requests: Vec<PortRequest> = publish.iter().flat_map(|text| parse_publish(text).unwrap()).collect();
+        let requests: Vec<PortRequest> =
+            publish.iter().flat_map(|text| parse_publish(text).unwrap()).collect();
         let ports = reserve(&self.config, &requests).unwrap();
         let lease = lease(&self.config, id, &ports.mappings).unwrap();
         let plan = AttachPlan::new(id, &lease.endpoint, &ports.mappings);
@@ -182,13 +199,20 @@ impl Host {
 
     /// All that the host's network consists of, as text.
     pub(crate) fn everything(&self) -> String {
-        // A namespace dies a little after its last process, and its links with it.
-        until(|| !sh("ip link").contains("link-netnsid unknown"), "a dying namespace's links to go");
         let state = self.state.path().display();
         sh(&format!(
             "ip -details link | grep -v altname; ip addr; ip -4 route show table all; ip -6 route show table all; nft list ruleset; \
              cd /proc/sys/net/ipv4; grep -r . ip_forward conf | sort; find {state}"
         ))
+    }
+}
+
+impl Host {
+    /// Asserts that the host is as it was before the first container.
+    pub(crate) fn is_as_before(&self, before: &str, what: impl std::fmt::Display) {
+        // A namespace dies a little after its last process, and its links with it.
+        until(|| !sh("ip link").contains("mini-"), "the links of dying namespaces to go");
+        same(&self.everything(), before, what);
     }
 }
 
@@ -236,11 +260,6 @@ impl Container {
         &self.attached.as_ref().unwrap().plan
     }
 
-    /// The host's port that a `-p` became.
-    pub(crate) fn host_port(&self, index: usize) -> u16 {
-        self.plan().ports[index].host_port
-    }
-
     /// Ends as a container does: its processes first, then what the monitor takes back.
     pub(crate) fn stop(mut self, host: &Host) {
         let Attached { plan, lease, ports } = self.attached.take().unwrap();
@@ -273,11 +292,14 @@ fn until(done: impl Fn() -> bool, what: &str) {
 
 /// Asserts that two texts are the same; if not, only the lines that differ are shown.
 pub(crate) fn same(now: &str, before: &str, what: impl std::fmt::Display) {
-    let only = |a: &str, b: &str| a.lines().filter(|line| !b.lines().any(|other| other == *line)).map(str::to_owned).collect::<Vec<_>>();
+    let only = |a: &str, b: &str| {
+        a.lines().filter(|line| !b.lines().any(|other| other == *line)).map(str::to_owned).collect::<Vec<_>>()
+    };
     assert!(now == before, "{what}: too much {:#?}, missing {:#?}", only(now, before), only(before, now));
 }
 
 /// Runs a test on two hosts: one whose bridges pass frames through netfilter (docker switches that on), and one whose do not.
+#[expect(clippy::print_stderr, reason = "a test that cannot run in full says so")]
 pub(crate) fn both_ways_of_bridging(test: impl Fn(&Host)) {
     const SWITCH: &str = "net/bridge/bridge-nf-call-iptables";
     for value in ["0", "1"] {

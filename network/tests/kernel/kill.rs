@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use network::{Finding, check, remove_all};
 
-use crate::host::{Host, same, sh};
+use crate::host::{Host, sh};
 use crate::narration::Listener;
 
 /// The panic's payload: thrown without the panic hook, it prints nothing.
@@ -50,7 +50,7 @@ fn nothing_is_left(host: &Host, before: &str, n: usize) {
     let found: Vec<Finding> = check(&host.config, &|_| false, false).unwrap();
     assert!(found.is_empty(), "{n}: {found:?}");
     remove_all(&host.config).unwrap();
-    same(&host.everything(), before, n);
+    host.is_as_before(before, n);
 }
 
 /// A whole life, first of its host: bridge, forwarding and table are made in it.
@@ -58,7 +58,8 @@ fn every_kill(then: impl Fn(&Host, &str, usize)) {
     for n in 0.. {
         let host = Host::new();
         let before = host.everything();
-        let finished = killed_at(&host, n, || host.start("killed", &["8080:80", "127.0.0.1:8081:81"]).stop(&host));
+        let finished =
+            killed_at(&host, n, || host.start("killed", &["8080:80", "127.0.0.1:8081:81"]).stop(&host));
         then(&host, &before, n);
         if finished {
             assert!(n > 40, "{n} operations are not a life");

@@ -44,7 +44,11 @@ fn starts_at_the_same_time_make_one_bridge_and_get_different_addresses() {
             let threads: Vec<_> = (0..8)
                 .map(|thread| {
                     let config = &host.config;
-                    scope.spawn(move || (0..count).map(|n| lease(config, &format!("{thread}-{n}"), &[]).unwrap()).collect::<Vec<_>>())
+                    scope.spawn(move || {
+                        (0..count)
+                            .map(|n| lease(config, &format!("{thread}-{n}"), &[]).unwrap())
+                            .collect::<Vec<_>>()
+                    })
                 })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
@@ -96,15 +100,23 @@ fn two_roots_share_a_namespaces_addresses_and_two_namespaces_share_nothing() {
 #[test]
 fn a_new_bridge_avoids_the_hosts_routes() {
     let host = Host::new();
-    sh("ip link add card type veth peer name other; ip addr add 10.87.4.1/24 dev card; ip link set card up; \
-        ip link set other up; ip route add 10.86.0.0/24 via 10.87.4.2");
+    sh(
+        "ip link add card type veth peer name other; ip addr add 10.87.4.1/24 dev card; ip link set card up; \
+        ip link set other up; ip route add 10.86.0.0/24 via 10.87.4.2",
+    );
     assert_eq!(foresee(&host.config).unwrap().gateway, Ipv4Addr::new(10, 85, 0, 1));
     assert_eq!(sh("ip -br link show type bridge"), "", "looking makes nothing");
     assert_eq!(lease(&host.config, "a", &[]).unwrap().endpoint.gateway, Ipv4Addr::new(10, 85, 0, 1));
     let again = lease(&host.config, "b", &[]).unwrap().endpoint;
     assert_eq!(again.gateway, Ipv4Addr::new(10, 85, 0, 1), "from now on the bridge's address is the truth");
-    sh("ip route add 10.84.0.0/14 via 10.87.4.2 2>/dev/null; ip link del mini0; ip route add 10.80.0.0/13 via 10.87.4.2");
-    assert_eq!(lease(&host.config, "c", &[]).unwrap().endpoint.gateway, Ipv4Addr::new(10, 79, 0, 1), "a bridge made anew");
+    sh(
+        "ip route add 10.84.0.0/14 via 10.87.4.2 2>/dev/null; ip link del mini0; ip route add 10.80.0.0/13 via 10.87.4.2",
+    );
+    assert_eq!(
+        lease(&host.config, "c", &[]).unwrap().endpoint.gateway,
+        Ipv4Addr::new(10, 79, 0, 1),
+        "a bridge made anew"
+    );
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Visit for Told {
 /// What a start has changed, without what the kernel chooses by itself: numbers, random hardware addresses, and states that
 /// follow a little later.
 fn result(container: &Netns) -> String {
-    let script = "ip -br -4 addr | sed -E 's/@if[0-9]+//; s/ (UP|DOWN|UNKNOWN) / /'; ip -4 route | sed 's/ linkdown//'; \
+    let script = "ip -br -4 addr | sed -E 's/@if[0-9]+//; s/ (UP|DOWN|UNKNOWN) / /; s/ +/ /g'; ip -4 route | sed 's/ linkdown//'; \
         ip -br link | grep -o '02:42[^ ]*'; cat /proc/sys/net/ipv6/conf/*0/disable_ipv6";
     let host = "nft list ruleset; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/mini0/route_localnet; \
         bridge -details link | grep -o -e ' master .* state' -e 'hairpin [onf]*'";
@@ -82,7 +82,15 @@ fn the_shell_lines_do_what_the_calls_do() {
     let container = Container::namespaces();
     for told in by_calls.1 {
         // Questions, locks and the files of leases leave nothing behind that a network consists of.
-        let acts = ["ip link add", "ip link set", "ip addr add", "nft -f", "nft add", "nsenter", "echo 1 > /proc/sys"];
+        let acts = [
+            "ip link add",
+            "ip link set",
+            "ip addr add",
+            "nft -f",
+            "nft add",
+            "nsenter",
+            "echo 1 > /proc/sys",
+        ];
         if acts.iter().any(|act| told.shell.starts_with(act)) {
             sh(&told.shell.replace("NETNS", &container.netns_path()));
         }

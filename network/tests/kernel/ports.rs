@@ -125,7 +125,9 @@ fn a_client_that_comes_again_is_led_to_the_container_of_today() {
     let server = old.netns.listen(old.address(), 80);
     let client = outside.netns.connect_from(40000, HOST, 8080);
     let accepted = server.accept().unwrap();
-    outside.netns.sh("nft add table ip t; nft add chain ip t o '{ type filter hook output priority 0; policy drop; }'");
+    outside.netns.sh(
+        "nft add table ip t; nft add chain ip t o '{ type filter hook output priority 0; policy drop; }'",
+    );
     drop((client, accepted, server));
     drop(outside);
     old.stop(&host);
@@ -138,4 +140,23 @@ fn a_client_that_comes_again_is_led_to_the_container_of_today() {
     let (_, peer) = server.accept().unwrap();
     assert_eq!(peer, std::net::SocketAddr::from((OUTSIDE, 40000)));
     drop(client);
+}
+
+#[test]
+fn the_end_of_a_container_cuts_no_other_ones_connections() {
+    let host = Host::new();
+    let outside = host.outside();
+    let (ending, staying) = (host.start("a", &["8080:80"]), host.start("b", &["8081:80"]));
+    let servers = [&ending, &staying].map(|container| container.netns.listen(container.address(), 80));
+    let connect = |port| outside.netns.connect(HOST, port).unwrap();
+    let _cut = (connect(8080), servers[0].accept().unwrap());
+    let mut client = connect(8081);
+    let mut accepted = servers[1].accept().unwrap().0;
+    ending.stop(&host);
+    let mut byte = [0];
+    client.write_all(b"?").unwrap();
+    accepted.read_exact(&mut byte).unwrap();
+    accepted.write_all(b"!").unwrap();
+    client.read_exact(&mut byte).unwrap();
+    assert_eq!(byte, *b"!");
 }

@@ -11,7 +11,11 @@ fn containers_reach_each_other_and_the_host_reaches_them() {
     both_ways_of_bridging(|host| {
         let (a, b) = (host.start("a", &[]), host.start("b", &[]));
         let server = b.netns.listen(b.address(), 80);
-        assert_eq!(a.netns.talk(b.address(), 80, &server), a.address(), "nothing is translated between neighbours");
+        assert_eq!(
+            a.netns.talk(b.address(), 80, &server),
+            a.address(),
+            "nothing is translated between neighbours"
+        );
         assert_eq!(host.netns.talk(b.address(), 80, &server), b.gateway());
         let server = host.netns.listen(a.gateway(), 80);
         assert_eq!(a.netns.talk(a.gateway(), 80, &server), a.address());
@@ -39,7 +43,11 @@ fn a_published_port_is_reached_from_everywhere() {
         let server = container.netns.listen(container.address(), 80);
         assert_eq!(outside.netns.talk(HOST, 8080, &server), OUTSIDE, "the container sees who really came");
         for own in [LOCALHOST, Ipv4Addr::new(127, 3, 2, 1)] {
-            assert_eq!(host.netns.talk(own, 8080, &server), container.gateway(), "{own} would be the container's own");
+            assert_eq!(
+                host.netns.talk(own, 8080, &server),
+                container.gateway(),
+                "{own} would be the container's own"
+            );
         }
         assert_eq!(host.netns.talk(HOST, 8080, &server), HOST);
         assert_eq!(host.netns.talk(container.gateway(), 8080, &server), container.gateway());
@@ -54,7 +62,8 @@ fn a_published_port_is_reached_from_everywhere() {
 fn a_port_published_on_one_address_is_reached_there() {
     both_ways_of_bridging(|host| {
         let outside = host.outside();
-        let (container, other) = (host.start("a", &["192.0.2.1:8080:80", "127.0.0.1:8081:80"]), host.start("b", &[]));
+        let (container, other) =
+            (host.start("a", &["192.0.2.1:8080:80", "127.0.0.1:8081:80"]), host.start("b", &[]));
         let server = container.netns.listen(Ipv4Addr::UNSPECIFIED, 80);
         assert_eq!(outside.netns.talk(HOST, 8080, &server), OUTSIDE);
         assert_eq!(host.netns.talk(HOST, 8080, &server), HOST);

@@ -27,7 +27,8 @@ fn the_messages_mean_what_the_text_says() {
     // nft parses our text, and prints it as it prints what our messages made.
     sh(&format!("nft delete table ip mini0; nft -f - <<'END'\n{text}END"));
     assert_eq!(table_without_elements(), by_messages);
-    let without_empty_lines = |text: &str| text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let without_empty_lines =
+        |text: &str| text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(without_empty_lines(text), without_empty_lines(&by_messages), "to the letter");
     drop(container);
 }
@@ -84,7 +85,9 @@ fn another_versions_table_is_replaced_and_its_ports_stay() {
     let host = Host::new();
     let container = host.start("a", &["8080:80"]);
     let before = sh("nft list ruleset");
-    sh("nft -f - <<'END'\ntable ip mini0\ndelete table ip mini0\ntable ip mini0 {\n\tcomment \"mini 0 0\"\n\tchain old { }\n}\nEND");
+    sh(
+        "nft -f - <<'END'\ntable ip mini0\ndelete table ip mini0\ntable ip mini0 {\n\tcomment \"mini 0 0\"\n\tchain old { }\n}\nEND",
+    );
     let next = host.start("b", &[]);
     assert_eq!(sh("nft list ruleset"), before);
     let server = container.netns.listen(container.address(), 80);
@@ -106,7 +109,9 @@ fn a_port_left_by_a_killed_monitor_is_the_next_ones() {
 #[test]
 fn the_other_tables_of_the_host_are_left_alone() {
     let host = Host::new();
-    sh("nft add table inet filter; nft add chain inet filter input '{ type filter hook input priority 0; }'; nft add table ip mini");
+    sh(
+        "nft add table inet filter; nft add chain inet filter input '{ type filter hook input priority 0; }'; nft add table ip mini",
+    );
     let before = sh("nft list ruleset");
     host.start("a", &["8080:80"]).stop(&host);
     network::remove_all(&host.config).unwrap();

@@ -44,12 +44,12 @@ impl Limits {
         let memory = resources.memory().as_ref();
         let cpu = resources.cpu().as_ref();
         Limits {
-            memory: memory.and_then(|m| m.limit()).and_then(|bytes| u64::try_from(bytes).ok()),
-            memory_swap: memory.and_then(|m| m.swap()),
-            cpu_quota: cpu.and_then(|c| c.quota()),
-            cpu_period: cpu.and_then(|c| c.period()),
-            cpu_shares: cpu.and_then(|c| c.shares()),
-            pids: resources.pids().as_ref().map(|pids| pids.limit()).filter(|limit| *limit > 0),
+            memory: memory.and_then(oci_spec::runtime::LinuxMemory::limit).and_then(|bytes| u64::try_from(bytes).ok()),
+            memory_swap: memory.and_then(oci_spec::runtime::LinuxMemory::swap),
+            cpu_quota: cpu.and_then(oci_spec::runtime::LinuxCpu::quota),
+            cpu_period: cpu.and_then(oci_spec::runtime::LinuxCpu::period),
+            cpu_shares: cpu.and_then(oci_spec::runtime::LinuxCpu::shares),
+            pids: resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit).filter(|limit| *limit > 0),
         }
     }
 }
@@ -301,5 +301,8 @@ fn remove_directory(directory: &Path) -> Result<(), OpError> {
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }

@@ -44,7 +44,10 @@ pub(super) fn detect(root: &Path) -> Vec<Hierarchy> {
     found
 }
 
-pub(super) fn create(hierarchies: &[Hierarchy], plan: &CgroupPlan) -> Result<Vec<(PathBuf, OwnedFd)>, CgroupError> {
+pub(super) fn create(
+    hierarchies: &[Hierarchy],
+    plan: &CgroupPlan,
+) -> Result<Vec<(PathBuf, OwnedFd)>, CgroupError> {
     for (limit, controller) in needed(&plan.limits) {
         if !hierarchies.iter().any(|hierarchy| hierarchy.controllers.contains(&controller)) {
             return Err(CgroupError::NoController { limit, controller });
@@ -154,11 +157,10 @@ fn values(limits: &Limits, controllers: &[&str]) -> Vec<(&'static str, String, &
             values.push(("cpu.shares", shares.to_string(), "--cpu-shares"));
         }
     }
-    if controllers.contains(&"pids") {
-        if let Some(pids) = limits.pids {
+    if controllers.contains(&"pids")
+        && let Some(pids) = limits.pids {
             values.push(("pids.max", pids.to_string(), "--pids-limit"));
         }
-    }
     values
 }
 
@@ -166,7 +168,9 @@ fn write_limit(file: &Path, value: &str, limit: &'static str) -> Result<(), Cgro
     match sys::fs::write_control(file, value) {
         // Kernels without swap accounting have no memsw files; without swap there is nothing to account.
         Err(error) if error.errno() == libc::ENOENT && limit == "--memory-swap" => Ok(()),
-        Err(error) if error.errno() == libc::ENOENT => Err(CgroupError::NoFile { limit, file: file.to_owned() }),
+        Err(error) if error.errno() == libc::ENOENT => {
+            Err(CgroupError::NoFile { limit, file: file.to_owned() })
+        }
         other => Ok(other?),
     }
 }

@@ -17,7 +17,9 @@ pub(super) fn create(root: &Path, plan: &CgroupPlan) -> Result<OwnedFd, CgroupEr
                 match sys::fs::write_control(&file, &value) {
                     // Kernels without swap have no memory.swap.max: there is nothing to limit.
                     Err(error) if error.errno() == libc::ENOENT && limit == "--memory-swap" => {}
-                    Err(error) if error.errno() == libc::ENOENT => return Err(CgroupError::NoFile { limit, file }),
+                    Err(error) if error.errno() == libc::ENOENT => {
+                        return Err(CgroupError::NoFile { limit, file });
+                    }
                     other => other?,
                 }
             }
@@ -64,12 +66,18 @@ fn values(limits: &Limits) -> Vec<(&'static str, String, &'static str, &'static 
     }
     if let (Some(memory), Some(both)) = (limits.memory, limits.memory_swap) {
         // v1 limits memory and swap together, v2 swap alone.
-        let swap = u64::try_from(both).map_or_else(|_| "max".to_owned(), |both| both.saturating_sub(memory).to_string());
+        let swap = u64::try_from(both)
+            .map_or_else(|_| "max".to_owned(), |both| both.saturating_sub(memory).to_string());
         values.push(("memory.swap.max", swap, "--memory-swap", "memory"));
     }
     if let Some(quota) = limits.cpu_quota {
         let quota = if quota < 0 { "max".to_owned() } else { quota.to_string() };
-        values.push(("cpu.max", format!("{quota} {}", limits.cpu_period.unwrap_or(100_000)), "--cpus", "cpu"));
+        values.push((
+            "cpu.max",
+            format!("{quota} {}", limits.cpu_period.unwrap_or(100_000)),
+            "--cpus",
+            "cpu",
+        ));
     }
     if let Some(shares) = limits.cpu_shares {
         values.push(("cpu.weight", weight(shares).to_string(), "--cpu-shares", "cpu"));
@@ -99,13 +107,22 @@ mod tests {
             cpu_shares: Some(1024),
             pids: Some(7),
         };
-        let written: Vec<_> = values(&limits).into_iter().map(|(file, value, ..)| format!("{file}={value}")).collect();
+        let written: Vec<_> =
+            values(&limits).into_iter().map(|(file, value, ..)| format!("{file}={value}")).collect();
         assert_eq!(
             written,
-            ["memory.max=67108864", "memory.swap.max=67108864", "cpu.max=30000 100000", "cpu.weight=39", "pids.max=7"]
+            [
+                "memory.max=67108864",
+                "memory.swap.max=67108864",
+                "cpu.max=30000 100000",
+                "cpu.weight=39",
+                "pids.max=7"
+            ]
         );
         let unlimited = Limits { memory: Some(1), memory_swap: Some(-1), ..Limits::default() };
-        assert!(values(&unlimited).iter().any(|(file, value, ..)| *file == "memory.swap.max" && value == "max"));
+        assert!(
+            values(&unlimited).iter().any(|(file, value, ..)| *file == "memory.swap.max" && value == "max")
+        );
     }
 
     #[test]

@@ -66,7 +66,11 @@ impl Log {
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = LONGEST_LINE - unfinished.len();
-            let end = rest.iter().take(room).position(|byte| *byte == b'\n').map_or(room.min(rest.len()), |at| at + 1);
+            let end = rest
+                .iter()
+                .take(room)
+                .position(|byte| *byte == b'\n')
+                .map_or(room.min(rest.len()), |at| at + 1);
             let (part, later) = rest.split_at(end);
             unfinished.extend_from_slice(part);
             rest = later;
@@ -219,6 +223,9 @@ mod tests {
         // Another monitor goes on where the first ended.
         let mut log = Log::new(path.clone(), Bounds { file: 200, files: 3 });
         log.take(Stream::Output, b"20\n", &now).unwrap();
-        assert_eq!((numbers(&rotated(&path, 1)), numbers(&path)), (vec!["18".into(), "19".into()], vec!["20".into()]));
+        assert_eq!(
+            (numbers(&rotated(&path, 1)), numbers(&path)),
+            (vec!["18".into(), "19".into()], vec!["20".into()])
+        );
     }
 }

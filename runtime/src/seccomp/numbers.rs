@@ -82,7 +82,7 @@ const X32_FROM_512: [u32; 36] = [
 const NOT_IN_X32: [u32; 11] = [134, 156, 174, 177, 178, 180, 205, 211, 214, 215, 236];
 
 /// The operations of socketcall(2), from 1 on (linux/net.h).
-const SOCKETCALLS: [&str; 20] = [
+pub(super) const SOCKETCALLS: [&str; 20] = [
     "socket",
     "bind",
     "connect",
@@ -106,7 +106,7 @@ const SOCKETCALLS: [&str; 20] = [
 ];
 
 /// The operations of ipc(2) (linux/ipc.h).
-const IPC_CALLS: [(&str, u8); 12] = [
+pub(super) const IPC_CALLS: [(&str, u8); 12] = [
     ("semop", 1),
     ("semget", 2),
     ("semctl", 3),

@@ -182,3 +182,42 @@ fn exceptions(leaves: &[(u32, Target)]) -> usize {
     let interrupts = |pair: &&[(u32, Target)]| pair[0].0 + 1 == pair[1].0 && pair[1].1 == range;
     leaves[1..].chunks_exact(2).take(EXCEPTIONS).take_while(interrupts).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::verdict_on_number;
+    use super::*;
+
+    #[test]
+    fn a_branch_finds_both_targets_at_every_distance() {
+        for filler in 240..270 {
+            for yes_is_further in [true, false] {
+                let mut program = Backward::default();
+                let mut targets = [1, 2].map(|verdict| program.load(0, Target::Return(verdict)));
+                if !yes_is_further {
+                    targets.swap(0, 1);
+                }
+                (0..filler).fold(Target::Return(3), |next, _| program.load(0, next));
+                let branch = program.branch(Test::Equal, 7, targets[0], targets[1]);
+                let entry = program.load(0, branch);
+                let program = program.finish(entry);
+                let expected = if yes_is_further { [1, 2] } else { [2, 1] };
+                let verdicts = [7, 8].map(|number| verdict_on_number(&program, number));
+                assert_eq!(verdicts, expected, "{filler} instructions between");
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_number_within_a_range_costs_one_test() {
+        let (allow, deny) = (Target::Return(1), Target::Return(0));
+        let leaves = [(0, allow), (5, deny), (6, allow), (9, deny), (10, allow), (20, deny)];
+        let mut program = Backward::default();
+        let entry = program.switch(0, &leaves);
+        let program = program.finish(entry);
+        let verdicts: Vec<u32> = (0..25).map(|number| verdict_on_number(&program, number)).collect();
+        let expected: Vec<u32> = (0..25).map(|number| u32::from(!matches!(number, 5 | 9 | 20..))).collect();
+        assert_eq!(verdicts, expected);
+        assert_eq!(program.len(), 6, "load, one comparison, two tests, two returns");
+    }
+}

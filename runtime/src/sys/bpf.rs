@@ -42,6 +42,11 @@ pub fn attach_devices(cgroup: BorrowedFd<'_>, program: &[BpfInstruction], path: 
 /// `attributes` is a zero-padded `union bpf_attr` (linux/bpf.h), little-endian pairs of u32 in each u64.
 fn bpf(command: libc::c_int, attributes: &[u64; 16]) -> io::Result<i32> {
     // SAFETY: the pointers inside `attributes` refer to memory that the callers keep alive over the call.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes)) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(result).expect("a descriptor fits an int")) }
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes)) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(i32::try_from(result).expect("a descriptor fits an int"))
+    }
 }

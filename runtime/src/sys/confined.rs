@@ -80,7 +80,8 @@ pub fn mount_point(root: BorrowedFd<'_>, path: &Path, target: Target, links: Lin
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => make(root, path, target, links)?,
                 other => other?,
             };
-            let directory = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) == FileType::Directory;
+            let directory =
+                FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) == FileType::Directory;
             match (target, directory) {
                 (Target::Directory, false) => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
                 (Target::File, true) => Err(io::Error::from_raw_os_error(libc::EISDIR)),
@@ -139,20 +140,16 @@ fn exists_already(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
 /// # Errors
 /// What openat2(2) answered; `EXDEV` where the file is not procfs's.
 pub fn write_proc(proc: BorrowedFd<'_>, path: &Path, value: &str) -> Result<()> {
-    op!(
-        ("write(PROC/{}, {value:?})", path.display()),
-        ("echo '{value}' >/proc/{}", path.display()),
-        || {
-            const PROC_SUPER_MAGIC: i64 = 0x9fa0; // linux/magic.h
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-            let file = rustix::fs::openat2(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-            if rustix::fs::fstatfs(&file)?.f_type != PROC_SUPER_MAGIC {
-                return Err(io::Error::from_raw_os_error(libc::EXDEV));
-            }
-            rustix::io::write(&file, value.as_bytes())?;
-            Ok(())
+    op!(("write(PROC/{}, {value:?})", path.display()), ("echo '{value}' >/proc/{}", path.display()), || {
+        const PROC_SUPER_MAGIC: i64 = 0x9fa0; // linux/magic.h
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let file = rustix::fs::openat2(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+        if rustix::fs::fstatfs(&file)?.f_type != PROC_SUPER_MAGIC {
+            return Err(io::Error::from_raw_os_error(libc::EXDEV));
         }
-    )
+        rustix::io::write(&file, value.as_bytes())?;
+        Ok(())
+    })
 }
 
 /// Whether the file that `fd` refers to is the character device `major`:`minor`.

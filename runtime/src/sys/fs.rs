@@ -15,11 +15,11 @@ use super::{Result, op};
 /// # Errors
 /// What mkdir(2) answered.
 pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
-    op!(
-        ("mkdir({path:?}, {mode:#o})"),
-        ("mkdir -m {mode:o} {}", path.display()),
-        || rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(mode))
-    )
+    op!(("mkdir({path:?}, {mode:#o})"), ("mkdir -m {mode:o} {}", path.display()), || rustix::fs::mkdirat(
+        CWD,
+        path,
+        Mode::from_raw_mode(mode)
+    ))
 }
 
 /// Makes a directory below an open one.
@@ -27,11 +27,9 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// What mkdirat(2) answered.
 pub fn make_dir_at(dir: BorrowedFd<'_>, name: &Path, mode: u32) -> Result<()> {
-    op!(
-        ("mkdirat(DIR, {name:?}, {mode:#o})"),
-        ("mkdir -m {mode:o} {}", name.display()),
-        || rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode))
-    )
+    op!(("mkdirat(DIR, {name:?}, {mode:#o})"), ("mkdir -m {mode:o} {}", name.display()), || {
+        rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode))
+    })
 }
 
 /// Makes a directory and those above it, where missing; they are private to root (0700).
@@ -60,8 +58,18 @@ pub fn make_dirs(path: &Path) -> Result<()> {
 /// What mkdir(2) answered.
 pub fn make_dirs_public(path: &Path) -> Result<()> {
     op!(("mkdir({path:?}, 0o755), and those above it"), ("mkdir -p {}", path.display()), || {
-        std::fs::DirBuilder::new().recursive(true).create(path)?;
+        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o755).create(path)?;
         Ok::<_, io::Error>(())
+    })
+}
+
+/// Lets everybody enter a directory that was made private (0755).
+///
+/// # Errors
+/// What chmod(2) answered.
+pub fn make_public(path: &Path) -> Result<()> {
+    op!(("chmod({path:?}, 0o755)"), ("chmod 755 {}", path.display()), || {
+        rustix::fs::chmodat(CWD, path, Mode::from_raw_mode(0o755), AtFlags::empty())
     })
 }
 
@@ -182,11 +190,11 @@ pub fn write_control(path: &Path, value: &str) -> Result<()> {
 /// # Errors
 /// What write(2) answered.
 pub fn write_open_control(file: BorrowedFd<'_>, value: &str, path: &Path) -> Result<()> {
-    op!(
-        ("write({path:?}, {value:?})"),
-        ("echo '{value}' >{}", path.display()),
-        || rustix::io::write(file, value.as_bytes()).map(drop)
+    op!(("write({path:?}, {value:?})"), ("echo '{value}' >{}", path.display()), || rustix::io::write(
+        file,
+        value.as_bytes()
     )
+    .map(drop))
 }
 
 /// How sure a written file is when the call returns.
@@ -333,7 +341,8 @@ fn remove_entry(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
 /// What open(2) or flock(2) answered.
 pub fn try_lock(path: &Path) -> Result<Option<OwnedFd>> {
     op!(("flock({path:?}, LOCK_EX|LOCK_NB)"), ("flock --nonblock {} …", path.display()), || {
-        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+        let file =
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -364,7 +373,14 @@ pub fn lock_file(path: &Path, exclusive: bool) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// What mknodat(2) answered.
-pub fn make_device_at(dir: BorrowedFd<'_>, name: &Path, kind: char, major: u32, minor: u32, mode: u32) -> Result<()> {
+pub fn make_device_at(
+    dir: BorrowedFd<'_>,
+    name: &Path,
+    kind: char,
+    major: u32,
+    minor: u32,
+    mode: u32,
+) -> Result<()> {
     let file_type = if kind == 'b' { FileType::BlockDevice } else { FileType::CharacterDevice };
     op!(
         ("mknodat(DEV, {name:?}, {kind} {major}:{minor}, {mode:#o})"),
@@ -384,11 +400,9 @@ pub fn make_device_at(dir: BorrowedFd<'_>, name: &Path, kind: char, major: u32, 
 /// # Errors
 /// What symlinkat(2) answered.
 pub fn make_link_at(dir: BorrowedFd<'_>, name: &Path, target: &Path) -> Result<()> {
-    op!(
-        ("symlinkat({target:?}, DEV, {name:?})"),
-        ("ln -s {} {}", target.display(), name.display()),
-        || rustix::fs::symlinkat(target, dir, name)
-    )
+    op!(("symlinkat({target:?}, DEV, {name:?})"), ("ln -s {} {}", target.display(), name.display()), || {
+        rustix::fs::symlinkat(target, dir, name)
+    })
 }
 
 /// Makes an empty file below an open directory.

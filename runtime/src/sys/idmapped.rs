@@ -40,7 +40,8 @@ pub(super) fn mount_setattr(
         propagation: u64,
         userns_fd: u64,
     }
-    let userns_fd = userns.map_or(0, |fd| u64::try_from(fd.as_raw_fd()).expect("an open descriptor is not negative"));
+    let userns_fd =
+        userns.map_or(0, |fd| u64::try_from(fd.as_raw_fd()).expect("an open descriptor is not negative"));
     let attr = MountAttr { attr_set, attr_clr: 0, propagation, userns_fd };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a NUL-terminated string, `attr` a mount_attr of the size given; the kernel reads both.

@@ -13,18 +13,25 @@ use super::{Result, op};
 /// # Errors
 /// What memfd_create(2), sendfile(2) or fcntl(2) answered.
 pub fn sealed_copy_of_self() -> Result<OwnedFd> {
-    op!(("memfd_create(\"mini\"), sendfile(\"/proc/self/exe\"), fcntl(F_ADD_SEALS)"), ("cp /proc/self/exe …"), || {
-        let own = rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        // MFD_EXEC is needed from Linux 6.3 on where the sysctl vm.memfd_noexec is set; older kernels refuse it.
-        let copy = match rustix::fs::memfd_create("mini", flags | MemfdFlags::EXEC) {
-            Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create("mini", flags)?,
-            other => other?,
-        };
-        while rustix::fs::sendfile(&copy, &own, None, 1 << 30)? > 0 {}
-        rustix::fs::fcntl_add_seals(&copy, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
-        Ok::<_, io::Error>(copy)
-    })
+    op!(
+        ("memfd_create(\"mini\"), sendfile(\"/proc/self/exe\"), fcntl(F_ADD_SEALS)"),
+        ("cp /proc/self/exe …"),
+        || {
+            let own = rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+            // MFD_EXEC is needed from Linux 6.3 on where the sysctl vm.memfd_noexec is set; older kernels refuse it.
+            let copy = match rustix::fs::memfd_create("mini", flags | MemfdFlags::EXEC) {
+                Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create("mini", flags)?,
+                other => other?,
+            };
+            while rustix::fs::sendfile(&copy, &own, None, 1 << 30)? > 0 {}
+            rustix::fs::fcntl_add_seals(
+                &copy,
+                SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+            )?;
+            Ok::<_, io::Error>(copy)
+        }
+    )
 }
 
 /// Overwrites this process's arguments and environment with `title`: neither `ps` nor /proc/PID/environ shows `-e PASSWORD=…`.

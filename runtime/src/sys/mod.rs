@@ -3,7 +3,10 @@
 //!
 //! Callers read as the story of a container; the flags, the C structures and the `unsafe` stay in these files.
 //! Functions return descriptors and values, so results flow as in any straight-line code.
-#![expect(clippy::disallowed_methods, reason = "this is the door through which the disallowed calls are made")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the door through which the disallowed calls are made"
+)]
 
 pub mod bpf;
 pub mod confined;

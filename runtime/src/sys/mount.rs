@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
 };
 
 use super::{Result, op};
@@ -28,6 +29,7 @@ pub fn new_filesystem(kind: &str, options: &[(&str, &str)], attr: Attr) -> Resul
         ("mount -t {kind} -o {}{} {kind} TARGET", Options(options), AttributeWords(attr)),
         || {
             let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+            rustix::mount::fsconfig_set_string(&context, "source", kind)?;
             for (key, value) in options {
                 let set = if value.is_empty() {
                     rustix::mount::fsconfig_set_flag(&context, *key)
@@ -86,6 +88,7 @@ pub fn overlay(
         ),
         || {
             let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            rustix::mount::fsconfig_set_string(&context, "source", "overlay")?;
             let set = |key: &str, layer: &Layer<'_>| match form {
                 LayerForm::Descriptor => rustix::mount::fsconfig_set_fd(&context, key, layer.fd),
                 LayerForm::String => {
@@ -100,7 +103,8 @@ pub fn overlay(
             set("upperdir", &upper).map_err(|errno| explained(&context, errno))?;
             set("workdir", &work).map_err(|errno| explained(&context, errno))?;
             if volatile {
-                rustix::mount::fsconfig_set_flag(&context, "volatile").map_err(|errno| explained(&context, errno))?;
+                rustix::mount::fsconfig_set_flag(&context, "volatile")
+                    .map_err(|errno| explained(&context, errno))?;
             }
             rustix::mount::fsconfig_create(&context).map_err(|errno| explained(&context, errno))?;
             Ok::<_, io::Error>(rustix::mount::fsmount(
@@ -138,11 +142,9 @@ pub fn clone_tree(dir: BorrowedFd<'_>, path: &Path, recursive: bool) -> Result<O
 /// What move_mount(2) answered.
 pub fn place(mount: BorrowedFd<'_>, target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    op!(
-        ("move_mount(MOUNT, {:?})", path),
-        ("mount --move MOUNT {}", path.display()),
-        || rustix::mount::move_mount(mount, "", target, "", flags)
-    )
+    op!(("move_mount(MOUNT, {:?})", path), ("mount --move MOUNT {}", path.display()), || {
+        rustix::mount::move_mount(mount, "", target, "", flags)
+    })
 }
 
 /// Places a detached mount on top of `/` itself: no mount point, so no path of the host is searched.
@@ -150,11 +152,13 @@ pub fn place(mount: BorrowedFd<'_>, target: BorrowedFd<'_>, path: &Path) -> Resu
 /// # Errors
 /// What move_mount(2) answered.
 pub fn place_on_root(mount: BorrowedFd<'_>) -> Result<()> {
-    op!(
-        ("move_mount(MOUNT, \"/\")"),
-        ("mount --move MOUNT /"),
-        || rustix::mount::move_mount(mount, "", rustix::fs::CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-    )
+    op!(("move_mount(MOUNT, \"/\")"), ("mount --move MOUNT /"), || rustix::mount::move_mount(
+        mount,
+        "",
+        rustix::fs::CWD,
+        "/",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
+    ))
 }
 
 /// Changes nothing of the host any more: every mount of this namespace becomes private.
@@ -162,11 +166,10 @@ pub fn place_on_root(mount: BorrowedFd<'_>) -> Result<()> {
 /// # Errors
 /// What mount(2) answered.
 pub fn make_private() -> Result<()> {
-    op!(
-        ("mount(\"/\", MS_REC|MS_PRIVATE)"),
-        ("mount --make-rprivate /"),
-        || rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-    )
+    op!(("mount(\"/\", MS_REC|MS_PRIVATE)"), ("mount --make-rprivate /"), || rustix::mount::mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC
+    ))
 }
 
 /// What the host mounts and unmounts still arrives here; nothing goes back (`MS_SLAVE`).
@@ -231,7 +234,11 @@ fn explained(context: &OwnedFd, errno: rustix::io::Errno) -> io::Error {
         said.push(String::from_utf8_lossy(&line[..length]).trim_end().trim_start_matches("e ").to_owned());
     }
     let error = io::Error::from(errno);
-    if said.is_empty() { error } else { io::Error::new(error.kind(), format!("{}: {error}", said.join("; "))) }
+    if said.is_empty() {
+        error
+    } else {
+        io::Error::new(error.kind(), format!("{}: {error}", said.join("; ")))
+    }
 }
 
 struct Name<'a>(&'a Path);
@@ -288,6 +295,9 @@ impl std::fmt::Display for Attributes {
 struct AttributeWords(Attr);
 impl std::fmt::Display for AttributeWords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        WORDS.iter().filter(|(attr, _, _)| self.0.contains(*attr)).try_for_each(|(_, _, word)| write!(f, ",{word}"))
+        WORDS
+            .iter()
+            .filter(|(attr, _, _)| self.0.contains(*attr))
+            .try_for_each(|(_, _, word)| write!(f, ",{word}"))
     }
 }

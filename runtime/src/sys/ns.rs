@@ -32,31 +32,27 @@ pub enum Cloned {
 /// What clone3(2) (Linux 5.3; `CLONE_INTO_CGROUP` 5.7) answered.
 pub fn clone3(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     let into = if cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
-    op!(
-        ("clone3(CLONE_PIDFD{}{into})", Names(kinds)),
-        ("unshare --fork{} …", Flags(kinds)),
-        || {
-            const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // linux/sched.h; libc's constant is too narrow
-            let mut pidfd: libc::c_int = -1;
-            let mut flags = u64::from(kinds.bits()) | libc::CLONE_PIDFD as u64;
-            let mut cgroup_fd = 0;
-            if let Some(cgroup) = cgroup {
-                flags |= CLONE_INTO_CGROUP;
-                cgroup_fd = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
-            }
-            // SAFETY: all-zero is a valid clone_args (no stack: the child gets a copy of ours, as with fork).
-            let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-            args.flags = flags;
-            args.pidfd = (&raw mut pidfd) as u64;
-            args.exit_signal = libc::SIGCHLD as u64;
-            args.cgroup = cgroup_fd;
-            match raw_clone3(&args)? {
-                None => Ok::<_, io::Error>(Cloned::Child),
-                // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-                Some(pid) => Ok(Cloned::Parent { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
-            }
+    op!(("clone3(CLONE_PIDFD{}{into})", Names(kinds)), ("unshare --fork{} …", Flags(kinds)), || {
+        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // linux/sched.h; libc's constant is too narrow
+        let mut pidfd: libc::c_int = -1;
+        let mut flags = u64::from(kinds.bits()) | libc::CLONE_PIDFD as u64;
+        let mut cgroup_fd = 0;
+        if let Some(cgroup) = cgroup {
+            flags |= CLONE_INTO_CGROUP;
+            cgroup_fd = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
         }
-    )
+        // SAFETY: all-zero is a valid clone_args (no stack: the child gets a copy of ours, as with fork).
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        args.flags = flags;
+        args.pidfd = (&raw mut pidfd) as u64;
+        args.exit_signal = libc::SIGCHLD as u64;
+        args.cgroup = cgroup_fd;
+        match raw_clone3(&args)? {
+            None => Ok::<_, io::Error>(Cloned::Child),
+            // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+            Some(pid) => Ok(Cloned::Parent { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
+        }
+    })
 }
 
 /// Makes a sibling: the child's parent is this process's parent (`CLONE_PARENT`). Returns `None` in the child.
@@ -77,7 +73,8 @@ pub fn clone3_sibling() -> Result<Option<Pid>> {
 fn raw_clone3(args: &libc::clone_args) -> io::Result<Option<Pid>> {
     // SAFETY: `args` is a clone_args of the size given. Without CLONE_VM the child has its own copy of all memory; the
     // callers are single-threaded, so no lock is held by a thread that the child lacks.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(args), size_of::<libc::clone_args>()) };
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(args), size_of::<libc::clone_args>()) };
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -103,11 +100,9 @@ pub fn fork() -> Result<Option<Pid>> {
 /// # Errors
 /// What setns(2) answered.
 pub fn join_process(pidfd: BorrowedFd<'_>, kinds: Kinds) -> Result<()> {
-    op!(
-        ("setns(PIDFD, {})", Names(kinds)),
-        ("nsenter --target PID{} …", Flags(kinds)),
-        || rustix::thread::move_into_thread_name_spaces(pidfd, kinds)
-    )
+    op!(("setns(PIDFD, {})", Names(kinds)), ("nsenter --target PID{} …", Flags(kinds)), || {
+        rustix::thread::move_into_thread_name_spaces(pidfd, kinds)
+    })
 }
 
 /// Moves this thread into one namespace.
@@ -115,11 +110,9 @@ pub fn join_process(pidfd: BorrowedFd<'_>, kinds: Kinds) -> Result<()> {
 /// # Errors
 /// What setns(2) answered.
 pub fn join_network(netns: BorrowedFd<'_>) -> Result<()> {
-    op!(
-        ("setns(NETNS, CLONE_NEWNET)"),
-        ("nsenter --net=NETNS …"),
-        || rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
-    )
+    op!(("setns(NETNS, CLONE_NEWNET)"), ("nsenter --net=NETNS …"), || {
+        rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
+    })
 }
 
 /// Makes the cgroups of this moment the root of what this process sees (cgroup_namespaces(7)).
@@ -172,7 +165,10 @@ const KINDS: [(Kinds, &str, &str); 7] = [
 struct Names(Kinds);
 impl std::fmt::Display for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        KINDS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(_, name, _)| f.write_str(name))
+        KINDS
+            .iter()
+            .filter(|(kind, ..)| self.0.contains(*kind))
+            .try_for_each(|(_, name, _)| f.write_str(name))
     }
 }
 

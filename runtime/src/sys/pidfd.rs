@@ -23,7 +23,9 @@ pub fn open(pid: Pid) -> Result<OwnedFd> {
 /// # Errors
 /// What pidfd_send_signal(2) answered: `ESRCH` where the process has ended.
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
-    op!(("pidfd_send_signal(PIDFD, {signal})"), ("kill -{signal} PID"), || match Signal::from_named_raw(signal) {
+    op!(("pidfd_send_signal(PIDFD, {signal})"), ("kill -{signal} PID"), || match Signal::from_named_raw(
+        signal
+    ) {
         Some(signal) => rustix::process::pidfd_send_signal(pidfd, signal),
         None => super::signal::send_realtime(pidfd, signal),
     })
@@ -54,7 +56,10 @@ impl Ending {
 /// What waitid(2) answered: `ECHILD` where it is not our child.
 pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Ending> {
     op!(("waitid(P_PIDFD, WEXITED)"), ("wait PID"), || loop {
-        match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(0x4000_0000)) {
+        match rustix::process::waitid(
+            WaitId::PidFd(pidfd.as_fd()),
+            WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(0x4000_0000),
+        ) {
             Ok(Some(status)) => {
                 let signal = status.terminating_signal();
                 let code = status.exit_status();

@@ -114,7 +114,9 @@ pub fn own_capabilities() -> crate::caps::CapSet {
 /// # Errors
 /// What prctl(2) answered.
 pub fn set_no_new_privileges() -> Result<()> {
-    op!(("prctl(PR_SET_NO_NEW_PRIVS, 1)"), ("setpriv --no-new-privs …"), || rustix::thread::set_no_new_privs(true))
+    op!(("prctl(PR_SET_NO_NEW_PRIVS, 1)"), ("setpriv --no-new-privs …"), || {
+        rustix::thread::set_no_new_privs(true)
+    })
 }
 
 /// One instruction of a seccomp filter (`struct sock_filter`, linux/filter.h).
@@ -129,7 +131,8 @@ pub fn load_filter(filter: &[Instruction], flags: u32) -> Result<()> {
         ("seccomp(SECCOMP_SET_MODE_FILTER, {flags:#x}, {} instructions)", filter.len()),
         ("# a shell cannot load a filter"),
         || {
-            let length = u16::try_from(filter.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+            let length =
+                u16::try_from(filter.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
             let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
             // SAFETY: `program` points to `length` instructions that outlive the call; the kernel copies them.
             let result = unsafe {
@@ -165,7 +168,9 @@ pub fn hide_memory() -> Result<()> {
 /// # Errors
 /// What prctl(2) answered.
 pub fn become_subreaper() -> Result<()> {
-    op!(("prctl(PR_SET_CHILD_SUBREAPER, 1)"), ("# subreaper"), || rustix::process::set_child_subreaper(Pid::from_raw(1)))
+    op!(("prctl(PR_SET_CHILD_SUBREAPER, 1)"), ("# subreaper"), || rustix::process::set_child_subreaper(
+        Pid::from_raw(1)
+    ))
 }
 
 /// A session of its own, without a terminal.
@@ -207,7 +212,10 @@ pub fn assert_inside_root() -> Result<()> {
         if path.to_bytes().starts_with(b"/") {
             Ok(())
         } else {
-            Err(io::Error::new(io::ErrorKind::PermissionDenied, "the working directory lies outside the container"))
+            Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the working directory lies outside the container",
+            ))
         }
     })
 }
@@ -234,7 +242,8 @@ pub fn set_stdio(descriptors: [BorrowedFd<'_>; 3]) -> Result<()> {
 pub fn close_descriptors(keep: &[i32], at_exec: bool) -> Result<()> {
     let when = if at_exec { ", CLOSE_RANGE_CLOEXEC" } else { "" };
     op!(("close_range(3, ~0{when}) but {keep:?}"), ("exec 3>&- …"), || {
-        let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd > 2).collect();
+        let mut keep: Vec<u32> =
+            keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd > 2).collect();
         keep.sort_unstable();
         let mut first = 3;
         for kept in keep.into_iter().chain([u32::MAX]) {
@@ -354,7 +363,11 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
 ///
 /// # Errors
 /// What execveat(2) answered.
-pub fn execute_descriptor(program: &OwnedFd, arguments: &[CString], environment: &[CString]) -> super::OpError {
+pub fn execute_descriptor(
+    program: &OwnedFd,
+    arguments: &[CString],
+    environment: &[CString],
+) -> super::OpError {
     let executed: Result<()> = op!(("execveat(FD, \"\", AT_EMPTY_PATH)"), ("exec /proc/self/fd/FD"), || {
         let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
             strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()

@@ -82,7 +82,13 @@ pub fn reset() -> Result<()> {
 pub(super) fn send_realtime(pidfd: BorrowedFd<'_>, signal: i32) -> rustix::io::Result<()> {
     // SAFETY: pidfd_send_signal reads nothing but its integers when info is null.
     let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
     if result < 0 {
         let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);

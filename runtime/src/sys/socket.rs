@@ -35,9 +35,11 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// What sendmsg(2) answered.
 pub fn send(socket: BorrowedFd<'_>, data: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-    op!(("sendmsg({} bytes, SCM_RIGHTS: {} descriptors)", data.len(), descriptors.len()), ("# handed over"), || {
-        send_quietly(socket, data, descriptors)
-    })
+    op!(
+        ("sendmsg({} bytes, SCM_RIGHTS: {} descriptors)", data.len(), descriptors.len()),
+        ("# handed over"),
+        || { send_quietly(socket, data, descriptors) }
+    )
 }
 
 /// As [`send`], untold: for the narrator itself, and for the streams of a running container.
@@ -77,7 +79,8 @@ fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     let mut parts = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
-        match nix::sys::socket::recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+        match nix::sys::socket::recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)
+        {
             Err(nix::errno::Errno::EINTR) => {}
             other => break other?,
         }

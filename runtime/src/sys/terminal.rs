@@ -95,12 +95,11 @@ impl Drop for Raw {
 /// Puts the user's terminal back as it was, where it was changed: also for a panic and for the way out by a signal, which
 /// drop nothing.
 pub fn restore() {
-    if let Ok(mut before) = BEFORE.try_lock() {
-        if let Some((terminal, before)) = before.take() {
+    if let Ok(mut before) = BEFORE.try_lock()
+        && let Some((terminal, before)) = before.take() {
             // The terminal may be gone by now (a closed window): nothing can be put back then.
             let _gone = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &before);
         }
-    }
 }
 
 /// Whether a descriptor is a terminal.
@@ -126,5 +125,7 @@ pub fn open_null() -> Result<OwnedFd> {
 /// What ioctl(2) answered.
 pub fn peer(master: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    op!(("ioctl(TIOCGPTPEER)"), ("# the terminal's other end"), || rustix::pty::ioctl_tiocgptpeer(master, flags))
+    op!(("ioctl(TIOCGPTPEER)"), ("# the terminal's other end"), || rustix::pty::ioctl_tiocgptpeer(
+        master, flags
+    ))
 }

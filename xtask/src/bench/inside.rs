@@ -55,12 +55,13 @@ impl Candidate {
         place: Place,
         words: impl IntoIterator<Item = S>,
     ) -> Self {
-        Candidate {
-            work,
-            who,
-            place,
-            command: words.into_iter().map(|word| word.as_ref().to_owned()).collect(),
-        }
+        let command = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        Candidate { work, who, place, command, aftermath: Duration::ZERO }
+    }
+
+    /// The same, of an engine that goes on working when its client has ended.
+    pub(super) fn with_aftermath(self) -> Self {
+        Candidate { aftermath: AFTERMATH, ..self }
     }
 }
 

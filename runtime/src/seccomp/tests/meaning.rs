@@ -30,6 +30,52 @@ fn dockers_profile_is_what_it_says() {
 }
 
 #[test]
+fn calls_newer_than_dockers_profile_fail_with_enosys_and_gaps_with_eperm() {
+    const ALLOW: u32 = 0x7fff_0000;
+    const EPERM: u32 = 0x0005_0001;
+    const ENOSYS: u32 = 0x0005_0026;
+    const KILL: u32 = 0;
+    let (amd64, arm64) = (Machine::X86_64, Machine::Aarch64);
+    let cases = [
+        ("removexattrat, the newest that the profile names", amd64, Abi::X86_64, 466, ALLOW),
+        ("open_tree_attr, one above", amd64, Abi::X86_64, 467, ENOSYS),
+        ("uprobe, newer but in a gap", amd64, Abi::X86_64, 336, EPERM),
+        ("a number that nobody has", amd64, Abi::X86_64, 400, EPERM),
+        ("the greatest without the bit of x32", amd64, Abi::X86_64, X32_BIT - 1, ENOSYS),
+        ("pwritev2 of x32", amd64, Abi::X86_64, X32_BIT + 547, ALLOW),
+        ("above all of x32", amd64, Abi::X86_64, X32_BIT + 548, ENOSYS),
+        ("-1, a call that a tracer skips", amd64, Abi::X86_64, u32::MAX, ENOSYS),
+        ("removexattrat of i386", amd64, Abi::I386, 466, ALLOW),
+        ("open_tree_attr of i386", amd64, Abi::I386, 467, ENOSYS),
+        ("arm on a machine that is none", amd64, Abi::Arm, 3, KILL),
+        ("removexattrat of aarch64", arm64, Abi::Aarch64, 466, ALLOW),
+        ("open_tree_attr of aarch64", arm64, Abi::Aarch64, 467, ENOSYS),
+        ("open_tree_attr of arm, below the private numbers", arm64, Abi::Arm, 467, ENOSYS),
+        ("set_tls of arm", arm64, Abi::Arm, ARM_PRIVATE + 5, ALLOW),
+        ("usr26 of arm", arm64, Abi::Arm, ARM_PRIVATE + 3, EPERM),
+        ("above all of arm", arm64, Abi::Arm, ARM_PRIVATE + 6, ENOSYS),
+    ];
+    for (what, machine, abi, number, expected) in cases {
+        let program = assemble(&default_profile(CapSet::DOCKER, machine), machine).unwrap().instructions;
+        let data = Data { number, arch: abi.audit_arch(), arguments: [0; 6] };
+        assert_eq!(run(&program, &data), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_container_opens_the_sockets_that_docker_allows() {
+    let program =
+        assemble(&default_profile(CapSet::DOCKER, Machine::X86_64), Machine::X86_64).unwrap().instructions;
+    // DECnet, Econet, ATMSVC, IrDA, WANPIPE, ISDN, CAIF, ALG, VSOCK
+    let refused = [12, 19, 20, 23, 25, 34, 37, 38, 40];
+    for family in (0..60).chain([1 << 32, 1 << 32 | 1, u64::MAX]) {
+        let expected = family < 46 && !refused.contains(&family);
+        let data = Data { number: 41, arch: Abi::X86_64.audit_arch(), arguments: [family, 1, 0, 0, 0, 0] };
+        assert_eq!(run(&program, &data) == 0x7fff_0000, expected, "socket({family}, SOCK_STREAM, 0)");
+    }
+}
+
+#[test]
 fn random_profiles_are_what_they_say() {
     const NAMES: [&str; 12] = [
         "read",

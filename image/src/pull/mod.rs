@@ -1,0 +1,302 @@
+//! `mini pull`: an image from a registry, whole or not at all.
+//!
+//! The network is spoken to by an async runtime on the calling thread, which lives no longer than this function; hashing, inflating and unpacking
+//! happen on plain threads, two a layer. In between are bounded channels, so that memory does not depend on the image.
+//!
+//! ```text
+//! this thread:   manifest → configuration → for each of three layers at a time: bytes ─┐ tokio channel
+//! layer threads:                                        digest, inflate, diff id, unpack ◄┘
+//! at the end:    flush the disk, index.json
+//! ```
+
+mod layer;
+mod manifest;
+
+use std::thread::Scope;
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::layer::ingest::IngestError;
+use crate::limits::{LAYERS_MAX, Limits};
+use crate::manifest::{ConfigError, Descriptor, ManifestError, diff_ids};
+use crate::op::step;
+use crate::platform::Platform;
+use crate::progress::Event;
+use crate::reference::Reference;
+use crate::registry::{Attempts, HttpError, Registry, RegistryError, Timeouts};
+use crate::store::chain::StackError;
+use crate::store::commit::NewImage;
+use crate::store::image::Image;
+use crate::store::session::{Session, Shelf};
+use crate::store::{Store, StoreError};
+use manifest::Fetched;
+
+/// How to pull.
+#[derive(Debug, Clone)]
+pub struct PullOptions {
+    /// Which image of several.
+    pub platform: Platform,
+    /// The content of docker's `config.json`, for the user's credentials.
+    pub docker_config: Option<Vec<u8>>,
+    /// Refuse every registry that is not on this machine.
+    pub offline: bool,
+    /// Make block and character devices: only where a devices cgroup guards them.
+    pub devices: bool,
+    /// What an image may ask for.
+    pub limits: Limits,
+    /// How long to wait for the registry.
+    pub timeouts: Timeouts,
+    /// How often to try; docker's default is 5.
+    pub attempts: u32,
+    /// How long to wait after the first failure; twice as long after each further one.
+    pub wait: Duration,
+    /// Layers at a time; docker's default is 3.
+    pub concurrency: usize,
+}
+
+/// What a pull came to.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// The image.
+    pub image: Image,
+    /// Whether anything changed.
+    pub status: PullStatus,
+    /// The digest of what the reference named, an index's or a manifest's: what docker prints as `Digest:`.
+    pub digest: Digest,
+}
+
+/// Whether a pull changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullStatus {
+    /// The name stands for another image now, or is new.
+    Downloaded,
+    /// The name stood for this image before.
+    UpToDate,
+}
+
+/// Why an image was not pulled. The store's images are what they were.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The registry did not give what was asked for.
+    #[error("pulling {reference}")]
+    Registry {
+        /// The reference as docker prints it.
+        reference: String,
+        /// Why not.
+        #[source]
+        source: Box<RegistryError>,
+    },
+    /// The registry gave something else than it was asked for.
+    #[error("the registry's answer for {asked} has the digest {actual}")]
+    Digest {
+        /// The digest asked for.
+        asked: Digest,
+        /// That of the answer.
+        actual: Digest,
+    },
+    /// The registry's answer is not as long as announced.
+    #[error("{digest} has {actual} bytes, its descriptor says {expected}")]
+    Size {
+        /// What was asked for.
+        digest: Digest,
+        /// What its descriptor says.
+        expected: u64,
+        /// What came.
+        actual: u64,
+    },
+    /// A configuration that is too large to be one.
+    #[error("the image's configuration has {size} bytes, at most {max} are read")]
+    ConfigSize {
+        /// What its descriptor says.
+        size: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The manifest is refused.
+    #[error("the manifest of {reference}")]
+    Manifest {
+        /// The reference as docker prints it.
+        reference: String,
+        /// What is wrong.
+        #[source]
+        source: ManifestError,
+    },
+    /// Nothing for this platform.
+    #[error("no matching manifest for {wanted} in the manifest list entries; there is {}", offered.join(", "))]
+    Platform {
+        /// What was wanted.
+        wanted: Platform,
+        /// What there is.
+        offered: Vec<String>,
+    },
+    /// Indexes in indexes in indexes.
+    #[error("the indexes of {0} are nested too deeply")]
+    TooDeep(String),
+    /// The configuration is refused.
+    #[error("the configuration of {reference}")]
+    Config {
+        /// The reference as docker prints it.
+        reference: String,
+        /// What is wrong.
+        #[source]
+        source: ConfigError,
+    },
+    /// A layer is refused.
+    #[error("layer {layer}")]
+    Layer {
+        /// The blob's digest.
+        layer: Digest,
+        /// What is wrong.
+        #[source]
+        source: Box<IngestError>,
+    },
+    /// A layer's thread could not be made.
+    #[error("starting a thread for layer {layer}")]
+    Thread {
+        /// The blob's digest.
+        layer: Digest,
+        /// What the kernel answered.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The async runtime could not be made.
+    #[error("preparing to speak to the network")]
+    Runtime(#[source] std::io::Error),
+    /// The layers do not make an image.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        Self {
+            platform: Platform::host(),
+            docker_config: None,
+            offline: false,
+            devices: true,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            attempts: 5,
+            wait: Duration::from_secs(1),
+            concurrency: 3,
+        }
+    }
+}
+
+impl PullError {
+    /// Whether the same pull might succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Registry { source, .. } if source.is_transient())
+    }
+
+    /// Whether the registry was not to be asked at all.
+    pub fn is_offline(&self) -> bool {
+        matches!(self, Self::Registry { source, .. } if matches!(**source, RegistryError::Http(HttpError::Offline(_))))
+    }
+}
+
+/// Pulls the image of a reference, `latest` by default. Blocks; starts threads, all of which have ended when it returns.
+///
+/// # Errors
+/// The registry does not give the image, the image is refused, or the store cannot be written. Layers that arrived whole are kept for another attempt
+/// if one might help, otherwise nothing stays.
+pub fn pull(
+    store: &Store,
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Pulled, PullError> {
+    let reference = reference.clone().with_default_tag();
+    let session = store.session()?;
+    let failed = |error| PullError::Registry {
+        reference: reference.familiar(),
+        source: Box::new(RegistryError::Http(error)),
+    };
+    let config = options.docker_config.clone();
+    let registry = Registry::new(&reference, config, options.timeouts, options.offline).map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
+    let pull = Pull { session: &session, registry: &registry, reference: &reference, options, progress };
+    // The scope ends when all layers' threads have: they stop when the future that feeds them is gone.
+    let pulled = std::thread::scope(|scope| runtime.block_on(pull.run(scope)));
+    drop(runtime);
+    drop(session);
+    if !pulled.as_ref().is_err_and(PullError::is_transient) {
+        store.sweep()?;
+    }
+    pulled
+}
+
+struct Pull<'a> {
+    session: &'a Session<'a>,
+    registry: &'a Registry,
+    reference: &'a Reference,
+    options: &'a PullOptions,
+    progress: &'a (dyn Fn(Event<'_>) + Sync),
+}
+
+impl Pull<'_> {
+    async fn run<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>) -> Result<Pulled, PullError> {
+        step("Ask the registry what the image consists of");
+        let Fetched { image: manifest, bytes, digest } = self.manifest().await?;
+        if manifest.layers.len() > LAYERS_MAX {
+            return Err(StackError::TooMany(manifest.layers.len()).into());
+        }
+        let config = self.config(&manifest).await?;
+        let refused = |source| PullError::Config { reference: self.reference.familiar(), source };
+        let diff_ids = diff_ids(&config, manifest.layers.len()).map_err(refused)?;
+        let pinned = self.reference.pinned(digest);
+        let names = match self.reference.digest() {
+            Some(_) => vec![pinned],
+            None => vec![self.reference.clone(), pinned],
+        };
+        let media_type = manifest.media_type.clone();
+        let new = NewImage { config, manifest: bytes, media_type, diff_ids, names };
+        let status = self.status(&new)?;
+        if !self.is_settled(&new)? {
+            let layers: Vec<(Descriptor, Digest)> =
+                manifest.layers.iter().copied().zip(new.diff_ids.iter().copied()).collect();
+            self.layers(scope, &layers).await?;
+            self.session.commit(std::slice::from_ref(&new))?;
+        }
+        let store = self.session.store();
+        let image = store.image(&store.index()?, new.id())?;
+        Ok(Pulled { image, status, digest })
+    }
+
+    /// What docker would say about this image before pulling it.
+    fn status(&self, new: &NewImage) -> Result<PullStatus, PullError> {
+        let index = self.session.store().index()?;
+        let known = index.named(self.reference).is_some_and(|entry| entry.id == new.id());
+        Ok(if known { PullStatus::UpToDate } else { PullStatus::Downloaded })
+    }
+
+    /// Whether there is nothing at all to do.
+    fn is_settled(&self, new: &NewImage) -> Result<bool, PullError> {
+        let index = self.session.store().index()?;
+        let manifest = Digest::of(&new.manifest);
+        let is_named = new.names.iter().all(|name| {
+            index.named(name).is_some_and(|entry| entry.id == new.id() && entry.manifest.digest == manifest)
+        });
+        if !is_named || !self.session.is_settled(manifest) {
+            return Ok(false);
+        }
+        for diff_id in &new.diff_ids {
+            if !self.session.has(Shelf::Layers, *diff_id)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.session.store().image_record(new.id()).is_ok())
+    }
+
+    fn attempts(&self) -> Attempts {
+        Attempts { max: self.options.attempts.max(1), wait: self.options.wait }
+    }
+
+    fn failed(&self, source: RegistryError) -> PullError {
+        PullError::Registry { reference: self.reference.familiar(), source: Box::new(source) }
+    }
+}

@@ -1,0 +1,347 @@
+//! One repository of one registry: manifests and blobs (OCI distribution spec), with whatever authentication it asks for.
+//!
+//! The client of `oci-client` is not used for this: it reads bodies of any length into memory, knows no identity tokens, and cannot be told to
+//! follow redirects by other rules. Its types describe the manifests.
+
+mod challenge;
+mod credential;
+mod fetch;
+mod http;
+
+use std::sync::Mutex;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::manifest::ACCEPTED;
+use crate::reference::{DEFAULT_REGISTRY, Reference};
+use challenge::Challenge;
+use credential::Credential;
+use http::{Authorization, Http, Request};
+
+pub use credential::CredentialError;
+pub(crate) use fetch::{Attempts, Stopped};
+pub use http::{HttpError, Timeouts};
+
+/// A repository, and how to speak to its registry.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    http: Http,
+    /// `https://host/v2/repository/`.
+    base: Url,
+    registry: String,
+    repository: String,
+    /// Content of docker's config.json.
+    docker_config: Option<Vec<u8>>,
+    authorization: Mutex<Option<Authorization>>,
+}
+
+/// Why a registry did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No answer, or one without end.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The registry has no such thing.
+    #[error("{registry} has no {what}{}", said(message))]
+    NotFound {
+        /// The registry.
+        registry: String,
+        /// What was asked for.
+        what: String,
+        /// The registry's own words.
+        message: String,
+    },
+    /// The registry does not let this user have it. Docker's answer for what does not exist, too.
+    #[error(
+        "access to {what} on {registry} was denied: it does not exist, or needs a login{}",
+        said(message)
+    )]
+    Denied {
+        /// The registry.
+        registry: String,
+        /// What was asked for.
+        what: String,
+        /// The registry's own words.
+        message: String,
+    },
+    /// Any other answer.
+    #[error("{registry} answered {status} for {what}{}", said(message))]
+    Status {
+        /// The registry.
+        registry: String,
+        /// What was asked for.
+        what: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// The registry's own words.
+        message: String,
+        /// How long it asks to wait before the next attempt.
+        retry_after: Option<std::time::Duration>,
+    },
+    /// The registry sends to a token service that must not get the user's password.
+    #[error("{registry} wants tokens from {realm:?}, which is no protected address")]
+    Realm {
+        /// The registry.
+        registry: String,
+        /// The address of its token service.
+        realm: String,
+    },
+    /// The token service answered with something else.
+    #[error("the token service of {registry} gave no token")]
+    Token {
+        /// The registry.
+        registry: String,
+    },
+    /// The user's credentials cannot be read.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+}
+
+/// Error texts and tokens are short.
+const MESSAGE_MAX: u64 = 1 << 20;
+const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+
+impl Registry {
+    pub(crate) fn new(
+        reference: &Reference,
+        docker_config: Option<Vec<u8>>,
+        timeouts: Timeouts,
+        offline: bool,
+    ) -> Result<Self, HttpError> {
+        let registry = reference.registry();
+        let host = if registry == DEFAULT_REGISTRY { DOCKER_HUB_HOST } else { registry };
+        let scheme = if http::is_loopback(host) { "http" } else { "https" };
+        let base = format!("{scheme}://{host}/v2/{}/", reference.repository());
+        Ok(Self {
+            http: Http::new(timeouts, offline),
+            base: base.parse().map_err(|_| HttpError::Url(base))?,
+            registry: registry.to_owned(),
+            repository: reference.repository().to_owned(),
+            docker_config,
+            authorization: Mutex::new(None),
+        })
+    }
+
+    /// A manifest or index by tag or digest: its bytes, and what the registry calls them.
+    pub(crate) async fn manifest(
+        &self,
+        name: &str,
+        max: u64,
+    ) -> Result<(Vec<u8>, Option<String>), RegistryError> {
+        let mut headers = HeaderMap::new();
+        headers
+            .insert(ACCEPT, HeaderValue::from_str(&ACCEPTED.join(", ")).expect("media types are plain text"));
+        let what = format!("manifest of {}:{name}", self.repository);
+        let response = self.get(&format!("manifests/{name}"), headers, &what).await?;
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok((self.http.document(response, max).await?, content_type))
+    }
+
+    /// A small blob, whole.
+    pub(crate) async fn document(&self, digest: Digest, max: u64) -> Result<Vec<u8>, RegistryError> {
+        let response = self.blob(digest, 0).await?;
+        Ok(self.http.document(response, max).await?)
+    }
+
+    /// A blob from byte `offset` on, if the registry can; from its beginning if it cannot.
+    async fn blob(&self, digest: Digest, offset: u64) -> Result<Response, RegistryError> {
+        let mut headers = HeaderMap::new();
+        if offset > 0 {
+            let range = format!("bytes={offset}-");
+            headers.insert(RANGE, HeaderValue::from_str(&range).expect("digits are plain text"));
+        }
+        let what = format!("blob {digest} of {}", self.repository);
+        self.get(&format!("blobs/{digest}"), headers, &what).await
+    }
+
+    async fn get(&self, path: &str, headers: HeaderMap, what: &str) -> Result<Response, RegistryError> {
+        let url = self.base.join(path).map_err(|_| HttpError::Url(path.to_owned()))?;
+        let request = |authorization| Request {
+            method: Method::GET,
+            url: url.clone(),
+            headers: headers.clone(),
+            authorization,
+            form: None,
+        };
+        let authorization = self.authorization.lock().expect("no holder panics").clone();
+        let mut response = self.http.send(request(authorization)).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            // No token yet, or one that has run out.
+            let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+            let challenges = Challenge::parse(challenges.iter().filter_map(|value| value.to_str().ok()));
+            if let Some(authorization) = self.authorize(challenges).await? {
+                *self.authorization.lock().expect("no holder panics") = Some(authorization.clone());
+                response = self.http.send(request(Some(authorization))).await?;
+            }
+        }
+        if response.status().is_success() { Ok(response) } else { Err(self.refusal(response, what).await) }
+    }
+
+    /// What to send with requests, by the first challenge that can be met.
+    async fn authorize(&self, challenges: Vec<Challenge>) -> Result<Option<Authorization>, RegistryError> {
+        let credential = match &self.docker_config {
+            Some(config) => Credential::find(config, &self.registry)?,
+            None => None,
+        };
+        for challenge in challenges {
+            match (challenge, &credential) {
+                (Challenge::Bearer { realm, service }, credential) => {
+                    let token = self.token(&realm, service.as_deref(), credential.as_ref()).await?;
+                    return Ok(Some(Authorization::Bearer(token)));
+                }
+                (Challenge::Basic, Some(Credential::Password { user, password })) => {
+                    let (user, password) = (user.clone(), password.clone());
+                    return Ok(Some(Authorization::Basic { user, password }));
+                }
+                (Challenge::Basic, _) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// A token to pull with (distribution's token authentication specification, and its OAuth 2 form for identity tokens).
+    async fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        credential: Option<&Credential>,
+    ) -> Result<String, RegistryError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            token: Option<String>,
+            access_token: Option<String>,
+        }
+        let refused = || RegistryError::Realm { registry: self.registry.clone(), realm: realm.to_owned() };
+        let mut url: Url = realm.parse().map_err(|_| refused())?;
+        let is_safe = url.scheme() == "https"
+            || (url.scheme() == "http" && url.host_str().is_some_and(http::is_loopback));
+        if !is_safe {
+            return Err(refused());
+        }
+        let scope = format!("repository:{}:pull", self.repository);
+        let mut request = Request {
+            method: Method::GET,
+            url: url.clone(),
+            headers: HeaderMap::new(),
+            authorization: None,
+            form: None,
+        };
+        let service = service.map(|service| ("service", service));
+        match credential {
+            Some(Credential::Identity(token)) => {
+                let mut form = Url::parse("form:").expect("a scheme alone is a URL");
+                form.query_pairs_mut()
+                    .extend_pairs([
+                        ("grant_type", "refresh_token"),
+                        ("refresh_token", token),
+                        ("client_id", "mini"),
+                    ])
+                    .extend_pairs([("scope", scope.as_str())])
+                    .extend_pairs(service);
+                request.method = Method::POST;
+                request.form = form.query().map(str::to_owned);
+            }
+            password => {
+                url.query_pairs_mut().extend_pairs(service).append_pair("scope", &scope);
+                request.url = url;
+                if let Some(Credential::Password { user, password }) = password {
+                    request.url.query_pairs_mut().append_pair("account", user);
+                    let (user, password) = (user.clone(), password.clone());
+                    request.authorization = Some(Authorization::Basic { user, password });
+                }
+            }
+        }
+        let response = self.http.send(request).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response, &format!("a token for {}", self.repository)).await);
+        }
+        let answer = self.http.document(response, MESSAGE_MAX).await?;
+        let answer: Option<Answer> = serde_json::from_slice(&answer).ok();
+        let token = answer.and_then(|answer| answer.token.or(answer.access_token));
+        token.ok_or_else(|| RegistryError::Token { registry: self.registry.clone() })
+    }
+
+    async fn refusal(&self, response: Response, what: &str) -> RegistryError {
+        let (registry, what) = (self.registry.clone(), what.to_owned());
+        let status = response.status();
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = self.http.document(response, MESSAGE_MAX).await.unwrap_or_default();
+        let message = message_of(&body);
+        match status {
+            StatusCode::NOT_FOUND => RegistryError::NotFound { registry, what, message },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                RegistryError::Denied { registry, what, message }
+            }
+            _ => {
+                let retry_after = retry_after.map(std::time::Duration::from_secs);
+                RegistryError::Status { registry, what, status, message, retry_after }
+            }
+        }
+    }
+}
+
+impl RegistryError {
+    /// Whether the same request might succeed a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_transient(),
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            _ => false,
+        }
+    }
+
+    /// How long the registry asks to wait.
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// The registry's own words (OCI distribution spec, "Error Codes"), on one line and not too many of them.
+fn message_of(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Envelope {
+        errors: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let Ok(Envelope { errors }) = serde_json::from_slice(body) else { return String::new() };
+    let texts =
+        errors.into_iter().map(|Item { code, message }| if message.is_empty() { code } else { message });
+    let text = texts.collect::<Vec<_>>().join(", ");
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(300).collect()
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(" ({message})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_registries_are_one_harmless_line() {
+        let json = br#"{"errors":[{"code":"DENIED","message":"not\u001b[31m yours\n"},{"code":"OTHER"}]}"#;
+        assert_eq!(message_of(json), "not [31m yours , OTHER");
+        assert_eq!(message_of(b"<html>"), "");
+        assert_eq!(
+            message_of(format!(r#"{{"errors":[{{"message":"{}"}}]}}"#, "x".repeat(5000)).as_bytes()).len(),
+            300
+        );
+    }
+}

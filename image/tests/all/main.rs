@@ -1,0 +1,13 @@
+//! Tests of the crate that need a kernel: they unpack as root into temporary directories and leave nothing behind.
+
+#![expect(clippy::disallowed_methods, reason = "tests arrange the files that the crate then meets")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod archive;
+mod images;
+mod layers;
+mod load;
+mod malicious;
+mod overlay;
+mod peers;
+mod snapshot;
