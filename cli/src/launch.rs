@@ -104,10 +104,9 @@ impl Client {
             if input {
                 self.send_input();
             }
-            if socket
-                && let Some(outcome) = self.hear()? {
-                    return Ok(outcome);
-                }
+            if socket && let Some(outcome) = self.hear()? {
+                return Ok(outcome);
+            }
         }
     }
 

@@ -121,7 +121,7 @@ impl Born {
             false => None,
         };
         if let Some(adjustment) = plan.process.oom_score_adj {
-            sys::fs::write_control(&self.proc("oom_score_adj"), &adjustment.to_string())?;
+            sys::control::write_control(&self.proc("oom_score_adj"), &adjustment.to_string())?;
         }
         let userns = userns.as_ref().map(AsFd::as_fd);
         let root =
@@ -195,7 +195,7 @@ impl Created {
     /// # Errors
     /// What open(2) answered.
     pub fn netns(&self) -> Result<OwnedFd, OpError> {
-        sys::fs::open_namespace(self.pid, "net")
+        sys::control::open_namespace(self.pid, "net")
     }
 
     /// Opens the second gate, and returns when the program runs.
@@ -205,7 +205,7 @@ impl Created {
     pub fn start(self) -> Result<Running, Failure> {
         step("Open the second gate: the container may become its program");
         // Where init has died already, its report says why.
-        let opened = sys::fs::write_open_control(self.start.as_fd(), "s", std::path::Path::new("start"));
+        let opened = sys::control::write_open_control(self.start.as_fd(), "s", std::path::Path::new("start"));
         gate::read_report(&self.report)?;
         opened?;
         Ok(Running { pid: self.pid, pidfd: self.pidfd, stdio: self.stdio })

@@ -39,14 +39,14 @@ pub(crate) fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpErr
     let dev = sys::mount::new_filesystem("tmpfs", &all, mount.attr)?;
     idmapped::as_container_root(uid, gid, || {
         for (name, major, minor) in NODES {
-            sys::fs::make_device_at(dev.as_fd(), Path::new(name), 'c', major, minor, 0o666)?;
+            sys::nodes::make_device_at(dev.as_fd(), Path::new(name), 'c', major, minor, 0o666)?;
         }
         for DeviceNode { name, kind, major, minor, mode } in &plan.devices {
             make_parents(&dev, name)?;
-            sys::fs::make_device_at(dev.as_fd(), name, *kind, *major, *minor, *mode)?;
+            sys::nodes::make_device_at(dev.as_fd(), name, *kind, *major, *minor, *mode)?;
         }
         for (name, target) in LINKS {
-            sys::fs::make_link_at(dev.as_fd(), Path::new(name), Path::new(target))?;
+            sys::nodes::make_link_at(dev.as_fd(), Path::new(name), Path::new(target))?;
         }
         for below in plan.mounts.iter().filter_map(|mount| mount.target.strip_prefix("/dev").ok()) {
             if !below.as_os_str().is_empty() && is_directory(plan, below) {
@@ -55,7 +55,7 @@ pub(crate) fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpErr
             }
         }
         if plan.process.terminal {
-            sys::fs::make_file_at(dev.as_fd(), Path::new("console"), 0o620)?;
+            sys::nodes::make_file_at(dev.as_fd(), Path::new("console"), 0o620)?;
         }
         Ok(())
     })?;

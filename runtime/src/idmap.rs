@@ -16,8 +16,8 @@ use crate::sys;
 pub fn write_maps(pid: Pid, uid_map: &[IdMap], gid_map: &[IdMap]) -> Result<OwnedFd, OpError> {
     step("Give the container's ids a range of the host's own: its root is nobody here");
     let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
-    sys::fs::write_control(&proc.join("gid_map"), &text(gid_map))?;
-    sys::fs::write_control(&proc.join("uid_map"), &text(uid_map))?;
+    sys::control::write_control(&proc.join("gid_map"), &text(gid_map))?;
+    sys::control::write_control(&proc.join("uid_map"), &text(uid_map))?;
     user_namespace(pid)
 }
 
@@ -26,7 +26,7 @@ pub fn write_maps(pid: Pid, uid_map: &[IdMap], gid_map: &[IdMap]) -> Result<Owne
 /// # Errors
 /// What open(2) answered.
 pub fn user_namespace(pid: Pid) -> Result<OwnedFd, OpError> {
-    sys::fs::open_namespace(pid, "user")
+    sys::control::open_namespace(pid, "user")
 }
 
 /// The form that the kernel reads: one line an entry.

@@ -135,9 +135,11 @@ fn mounts_below(mountinfo: &str, root: &Path) -> Vec<PathBuf> {
     for line in mountinfo.lines() {
         let Some(point) = line.split(' ').nth(4) else { continue };
         if let Ok(below) = Path::new(&unescaped(point)).strip_prefix(root)
-            && !below.as_os_str().is_empty() && !found.iter().any(|path| path == below) {
-                found.push(below.to_owned());
-            }
+            && !below.as_os_str().is_empty()
+            && !found.iter().any(|path| path == below)
+        {
+            found.push(below.to_owned());
+        }
     }
     found.sort();
     found

@@ -142,7 +142,7 @@ fn cgroup(root: BorrowedFd<'_>, plan: &MountPlan, layout: &Layout) -> Result<(),
             Path::new(hierarchy.root.file_name().expect("a hierarchy is mounted below /sys/fs/cgroup"));
         sys::fs::make_dir_at(tmpfs.as_fd(), name, 0o755)?;
         for controller in hierarchy.controllers.iter().filter(|controller| Path::new(controller) != name) {
-            sys::fs::make_link_at(tmpfs.as_fd(), Path::new(controller), name)?;
+            sys::nodes::make_link_at(tmpfs.as_fd(), Path::new(controller), name)?;
         }
     }
     place(root, &tmpfs, plan, Target::Directory)?;

@@ -103,7 +103,7 @@ fn read(directory: &str) -> Vec<Namespace> {
 /// The inode of the user namespace that owns one of a process's namespaces; for a user namespace, its parent.
 fn owner(pid: i32, kind: &str) -> Option<u64> {
     let pid = rustix::process::Pid::from_raw(pid)?;
-    let namespace: OwnedFd = runtime::sys::fs::open_namespace(pid, kind).ok()?;
+    let namespace: OwnedFd = runtime::sys::control::open_namespace(pid, kind).ok()?;
     let owner = owner_of(namespace.as_fd()).ok()?;
     rustix::fs::fstat(&owner).ok().map(|stat| stat.st_ino)
 }

@@ -37,7 +37,9 @@ pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
     if !args.quiet {
         output::print_line(&format!(
             "{}: Pulling from {}",
-            reference.digest().map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string()),
+            reference
+                .digest()
+                .map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string()),
             reference.repository()
         ))?;
     }

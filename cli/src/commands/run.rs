@@ -150,8 +150,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let story = context.listen(args.explain)?;
     announce(&request);
     let store = context.store()?;
-    let (image, pin) =
-        super::pull::ensure(&store, &request.image, args.pull, args.quiet, args.dry_run)?;
+    let (image, pin) = super::pull::ensure(&store, &request.image, args.pull, args.quiet, args.dry_run)?;
     let facts =
         HostFacts::detect(request.nano_cpus.is_some(), request.privileged && !request.user_namespace)?;
     if args.dry_run {
@@ -233,8 +232,7 @@ fn prepare(
     for attempt in 0..16 {
         let name = request.name.clone().unwrap_or_else(|| names::generate(&id, attempt));
         let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: parent };
-        let plan =
-            crate::plan::plan(request, &image.config, &layers, &facts, &place, &leases, &environment)?;
+        let plan = crate::plan::plan(request, &image.config, &layers, &facts, &place, &leases, &environment)?;
         let record = record(request, args, image, &facts, &plan)?;
         let config = serde_json::to_vec(&plan.spec).context("cannot write the OCI spec as JSON")?;
         let claim = match state.create(&record, &config) {

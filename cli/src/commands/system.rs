@@ -85,7 +85,8 @@ fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> R
     if state.load(id)?.is_some() {
         return Ok(()); // made meanwhile
     }
-    let was_there = [&dirs.disk, &dirs.run].into_iter().find(|path| path.exists()).cloned().unwrap_or_default();
+    let was_there =
+        [&dirs.disk, &dirs.run].into_iter().find(|path| path.exists()).cloned().unwrap_or_default();
     if repair {
         state.remove(id, "")?;
     } else if !dirs.disk.exists() && is_empty(&dirs.run) {
@@ -93,7 +94,10 @@ fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> R
         sys::fs::remove_dir(&dirs.run)?;
         return Ok(());
     }
-    found.push(Found { what: format!("{}: left by a command that was killed", was_there.display()), repaired: repair });
+    found.push(Found {
+        what: format!("{}: left by a command that was killed", was_there.display()),
+        repaired: repair,
+    });
     Ok(())
 }
 
@@ -144,7 +148,10 @@ fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
         if repair {
             layout.remove(&parent.join(&id)).with_context(|| format!("the control groups of {id}"))?;
         }
-        found.push(Found { what: format!("control groups {}: of no running container", parent.join(&id).display()), repaired: repair });
+        found.push(Found {
+            what: format!("control groups {}: of no running container", parent.join(&id).display()),
+            repaired: repair,
+        });
     }
     Ok(())
 }
@@ -170,7 +177,10 @@ fn leases(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
             if repair {
                 sys::fs::remove_file(&path)?;
             }
-            found.push(Found { what: format!("{}: a lease that nobody holds", path.display()), repaired: repair });
+            found.push(Found {
+                what: format!("{}: a lease that nobody holds", path.display()),
+                repaired: repair,
+            });
         }
     }
     Ok(())
@@ -180,7 +190,9 @@ fn networks(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<(
     let state = context.state();
     let live = |beginning: &str| super::is_live(&state, beginning);
     let findings = network::check(&context.network(), &live, repair).context("cannot check the network")?;
-    found.extend(findings.iter().map(|finding| Found { what: finding.to_string(), repaired: finding.repaired }));
+    found.extend(
+        findings.iter().map(|finding| Found { what: finding.to_string(), repaired: finding.repaired }),
+    );
     Ok(())
 }
 

@@ -95,7 +95,10 @@ pub(crate) fn command(request: &Request, image: &ImageConfiguration) -> Result<(
     let of_image = |list: Option<&Option<Vec<String>>>| list.and_then(Clone::clone).unwrap_or_default();
     let (entrypoint, default) = match &request.entrypoint {
         Some(entrypoint) => (entrypoint.clone(), Vec::new()),
-        None => (of_image(config.map(oci_spec::image::Config::entrypoint)), of_image(config.map(oci_spec::image::Config::cmd))),
+        None => (
+            of_image(config.map(oci_spec::image::Config::entrypoint)),
+            of_image(config.map(oci_spec::image::Config::cmd)),
+        ),
     };
     let command = if request.args.is_empty() { default } else { request.args.clone() };
     ensure!(!entrypoint.is_empty() || !command.is_empty(), "no command specified, and the image has none");

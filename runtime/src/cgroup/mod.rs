@@ -44,12 +44,18 @@ impl Limits {
         let memory = resources.memory().as_ref();
         let cpu = resources.cpu().as_ref();
         Limits {
-            memory: memory.and_then(oci_spec::runtime::LinuxMemory::limit).and_then(|bytes| u64::try_from(bytes).ok()),
+            memory: memory
+                .and_then(oci_spec::runtime::LinuxMemory::limit)
+                .and_then(|bytes| u64::try_from(bytes).ok()),
             memory_swap: memory.and_then(oci_spec::runtime::LinuxMemory::swap),
             cpu_quota: cpu.and_then(oci_spec::runtime::LinuxCpu::quota),
             cpu_period: cpu.and_then(oci_spec::runtime::LinuxCpu::period),
             cpu_shares: cpu.and_then(oci_spec::runtime::LinuxCpu::shares),
-            pids: resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit).filter(|limit| *limit > 0),
+            pids: resources
+                .pids()
+                .as_ref()
+                .map(oci_spec::runtime::LinuxPids::limit)
+                .filter(|limit| *limit > 0),
         }
     }
 }

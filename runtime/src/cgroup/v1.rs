@@ -64,7 +64,7 @@ pub(super) fn create(
             write_rules(&directory, plan)?;
         }
         let path = directory.join("tasks");
-        let file = sys::fs::open_control_file(&path)?;
+        let file = sys::control::open_control_file(&path)?;
         tasks.push((path, file));
     }
     Ok(tasks)
@@ -74,14 +74,14 @@ pub(super) fn open(hierarchies: &[Hierarchy], path: &Path) -> Result<Vec<(PathBu
     let mut tasks = Vec::with_capacity(hierarchies.len());
     for hierarchy in hierarchies {
         let file = hierarchy.root.join(path).join("tasks");
-        let descriptor = sys::fs::open_control_file(&file)?;
+        let descriptor = sys::control::open_control_file(&file)?;
         tasks.push((file, descriptor));
     }
     Ok(tasks)
 }
 
 pub(super) fn enter(tasks: &[(PathBuf, OwnedFd)]) -> Result<(), OpError> {
-    tasks.iter().try_for_each(|(path, file)| sys::fs::write_open_control(file.as_fd(), "0", path))
+    tasks.iter().try_for_each(|(path, file)| sys::control::write_open_control(file.as_fd(), "0", path))
 }
 
 /// Every hierarchy this process is in, also those that containers do not use (name=systemd among them).
@@ -98,7 +98,7 @@ pub(super) fn move_self(path: &Path) -> Result<(), CgroupError> {
         }
         make(&directory)?;
         fill_cpuset(&entry.path(), path)?;
-        sys::fs::write_control(&directory.join("tasks"), "0")?;
+        sys::control::write_control(&directory.join("tasks"), "0")?;
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ fn fill_cpuset(root: &Path, path: &Path) -> Result<(), OpError> {
         for file in ["cpuset.cpus", "cpuset.mems"] {
             let read = |directory: &Path| fs::read_to_string(directory.join(file)).unwrap_or_default();
             if read(&directory).trim().is_empty() {
-                sys::fs::write_control(&directory.join(file), read(&parent).trim())?;
+                sys::control::write_control(&directory.join(file), read(&parent).trim())?;
             }
         }
     }
@@ -158,14 +158,15 @@ fn values(limits: &Limits, controllers: &[&str]) -> Vec<(&'static str, String, &
         }
     }
     if controllers.contains(&"pids")
-        && let Some(pids) = limits.pids {
-            values.push(("pids.max", pids.to_string(), "--pids-limit"));
-        }
+        && let Some(pids) = limits.pids
+    {
+        values.push(("pids.max", pids.to_string(), "--pids-limit"));
+    }
     values
 }
 
 fn write_limit(file: &Path, value: &str, limit: &'static str) -> Result<(), CgroupError> {
-    match sys::fs::write_control(file, value) {
+    match sys::control::write_control(file, value) {
         // Kernels without swap accounting have no memsw files; without swap there is nothing to account.
         Err(error) if error.errno() == libc::ENOENT && limit == "--memory-swap" => Ok(()),
         Err(error) if error.errno() == libc::ENOENT => {
@@ -177,7 +178,7 @@ fn write_limit(file: &Path, value: &str, limit: &'static str) -> Result<(), Cgro
 
 fn write_rules(directory: &Path, plan: &CgroupPlan) -> Result<(), OpError> {
     for (file, line) in plan.devices.v1_writes() {
-        sys::fs::write_control(&directory.join(file), &line)?;
+        sys::control::write_control(&directory.join(file), &line)?;
     }
     Ok(())
 }

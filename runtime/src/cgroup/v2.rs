@@ -11,10 +11,10 @@ pub(super) fn create(root: &Path, plan: &CgroupPlan) -> Result<OwnedFd, CgroupEr
     make(&directory)?;
     for (file, value, limit, controller) in values(&plan.limits) {
         let file = directory.join(file);
-        match sys::fs::write_control(&file, &value) {
+        match sys::control::write_control(&file, &value) {
             Err(error) if error.errno() == libc::ENOENT => {
                 switch_on(root, &plan.path, controller, limit)?;
-                match sys::fs::write_control(&file, &value) {
+                match sys::control::write_control(&file, &value) {
                     // Kernels without swap have no memory.swap.max: there is nothing to limit.
                     Err(error) if error.errno() == libc::ENOENT && limit == "--memory-swap" => {}
                     Err(error) if error.errno() == libc::ENOENT => {
@@ -48,14 +48,14 @@ fn switch_on(
         if let Some(part) = part {
             group.push(part);
         }
-        sys::fs::write_control(&group.join("cgroup.subtree_control"), &format!("+{controller}"))?;
+        sys::control::write_control(&group.join("cgroup.subtree_control"), &format!("+{controller}"))?;
     }
     Ok(())
 }
 
 pub(super) fn move_self(root: &Path, path: &Path) -> Result<(), CgroupError> {
     make(&root.join(path))?;
-    Ok(sys::fs::write_control(&root.join(path).join("cgroup.procs"), "0")?)
+    Ok(sys::control::write_control(&root.join(path).join("cgroup.procs"), "0")?)
 }
 
 /// (file, value, flag, controller), in the order in which they are written. PURE.

@@ -58,7 +58,8 @@ pub fn make_dirs(path: &Path) -> Result<()> {
 /// What mkdir(2) answered.
 pub fn make_dirs_public(path: &Path) -> Result<()> {
     op!(("mkdir({path:?}, 0o755), and those above it"), ("mkdir -p {}", path.display()), || {
-        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o755).create(path)?;
+        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o755)
+            .create(path)?;
         Ok::<_, io::Error>(())
     })
 }
@@ -147,54 +148,6 @@ pub fn replace(file: &OwnedFd, taken: BorrowedFd<'_>) -> io::Result<()> {
 /// What the kernel answered.
 pub fn remove_volatile_mark(mark: &Path) -> Result<()> {
     if rustix::fs::access(mark, rustix::fs::Access::EXISTS).is_ok() { remove_tree(mark) } else { Ok(()) }
-}
-
-/// Opens a kernel file for writing and leaves it open: who opened it is what the kernel will judge.
-///
-/// # Errors
-/// What openat(2) answered.
-pub fn open_control_file(path: &Path) -> Result<OwnedFd> {
-    op!(("open({path:?}, O_WRONLY)"), ("exec 3>{}", path.display()), || rustix::fs::open(
-        path,
-        OFlags::WRONLY | OFlags::CLOEXEC,
-        Mode::empty()
-    ))
-}
-
-/// A descriptor of one of a process's namespaces (namespaces(7)).
-///
-/// # Errors
-/// What open(2) answered: `ENOENT` where there is no such process.
-pub fn open_namespace(pid: rustix::process::Pid, kind: &str) -> Result<OwnedFd> {
-    let pid = pid.as_raw_nonzero();
-    op!(("open(\"/proc/{pid}/ns/{kind}\")"), ("exec 3</proc/{pid}/ns/{kind}"), || rustix::fs::open(
-        format!("/proc/{pid}/ns/{kind}"),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty()
-    ))
-}
-
-/// Writes one value to a kernel file (cgroup, /proc): one write(2), no creation.
-///
-/// # Errors
-/// What open(2) or write(2) answered.
-pub fn write_control(path: &Path, value: &str) -> Result<()> {
-    op!(("write({path:?}, {value:?})"), ("echo '{value}' >{}", path.display()), || {
-        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::io::write(&file, value.as_bytes()).map(drop)
-    })
-}
-
-/// Writes one value to an open kernel file; `path` is how the narrator calls it.
-///
-/// # Errors
-/// What write(2) answered.
-pub fn write_open_control(file: BorrowedFd<'_>, value: &str, path: &Path) -> Result<()> {
-    op!(("write({path:?}, {value:?})"), ("echo '{value}' >{}", path.display()), || rustix::io::write(
-        file,
-        value.as_bytes()
-    )
-    .map(drop))
 }
 
 /// How sure a written file is when the call returns.
@@ -367,57 +320,6 @@ pub fn lock_file(path: &Path, exclusive: bool) -> Result<OwnedFd> {
         rustix::fs::flock(&file, operation)?;
         Ok::<_, io::Error>(file)
     })
-}
-
-/// Makes a device node below an open directory.
-///
-/// # Errors
-/// What mknodat(2) answered.
-pub fn make_device_at(
-    dir: BorrowedFd<'_>,
-    name: &Path,
-    kind: char,
-    major: u32,
-    minor: u32,
-    mode: u32,
-) -> Result<()> {
-    let file_type = if kind == 'b' { FileType::BlockDevice } else { FileType::CharacterDevice };
-    op!(
-        ("mknodat(DEV, {name:?}, {kind} {major}:{minor}, {mode:#o})"),
-        ("mknod -m {mode:o} {} {kind} {major} {minor}", name.display()),
-        || rustix::fs::mknodat(
-            dir,
-            name,
-            file_type,
-            Mode::from_raw_mode(mode),
-            rustix::fs::makedev(major, minor)
-        )
-    )
-}
-
-/// Makes a symbolic link below an open directory.
-///
-/// # Errors
-/// What symlinkat(2) answered.
-pub fn make_link_at(dir: BorrowedFd<'_>, name: &Path, target: &Path) -> Result<()> {
-    op!(("symlinkat({target:?}, DEV, {name:?})"), ("ln -s {} {}", target.display(), name.display()), || {
-        rustix::fs::symlinkat(target, dir, name)
-    })
-}
-
-/// Makes an empty file below an open directory.
-///
-/// # Errors
-/// What openat(2) answered.
-pub fn make_file_at(dir: BorrowedFd<'_>, name: &Path, mode: u32) -> Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    op!(("openat(DIR, {name:?}, O_CREAT)"), ("touch {}", name.display()), || rustix::fs::openat(
-        dir,
-        name,
-        flags,
-        Mode::from_raw_mode(mode)
-    )
-    .map(drop))
 }
 
 /// Writes all of it.

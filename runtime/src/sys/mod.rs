@@ -10,10 +10,12 @@
 
 pub mod bpf;
 pub mod confined;
+pub mod control;
 pub mod fs;
 pub mod idmapped;
 pub mod memory;
 pub mod mount;
+pub mod nodes;
 pub mod ns;
 pub mod pidfd;
 pub mod process;

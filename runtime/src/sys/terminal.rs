@@ -96,10 +96,11 @@ impl Drop for Raw {
 /// drop nothing.
 pub fn restore() {
     if let Ok(mut before) = BEFORE.try_lock()
-        && let Some((terminal, before)) = before.take() {
-            // The terminal may be gone by now (a closed window): nothing can be put back then.
-            let _gone = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &before);
-        }
+        && let Some((terminal, before)) = before.take()
+    {
+        // The terminal may be gone by now (a closed window): nothing can be put back then.
+        let _gone = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &before);
+    }
 }
 
 /// Whether a descriptor is a terminal.

@@ -9,15 +9,19 @@
 //!
 //! A container with `--rm` has its record and config in the run directory too: nothing of it is worth a sync.
 
+mod names;
+mod probe;
+
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::op::{OpError, step};
-use crate::record::{self, Live, Probe, ProcessId, Record, Status, VERSION};
+use crate::record::{self, Live, Probe, Record, Status, VERSION};
 use crate::sys;
 use crate::sys::fs::Durability;
+
+pub use probe::{boot_id, identify, is_alive};
 
 /// The two directories below which containers live.
 #[derive(Debug, Clone)]
@@ -187,45 +191,6 @@ impl State {
         sys::fs::write_whole(&dirs.run.join("live.json"), &text, Durability::Cached)
     }
 
-    /// Gives a name to a container, unless a living one has it.
-    fn claim_name(&self, name: &str, id: &str) -> Result<(), StateError> {
-        let names = self.names()?;
-        let path = names.join(name);
-        match sys::fs::create_new(&path, id.as_bytes(), 0o600) {
-            Err(error) if error.errno() == libc::EEXIST => {}
-            other => return Ok(other?),
-        }
-        // A name may have outlived its container: whoever finds it so, alone, takes it over.
-        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
-        match fs::read_to_string(&path) {
-            Ok(holder) if self.exists(&holder) => {
-                Err(StateError::NameTaken { name: name.to_owned(), holder })
-            }
-            _ => Ok(sys::fs::write_whole(&path, id.as_bytes(), Durability::Cached)?),
-        }
-    }
-
-    /// The directory of names; after a boot it is made again from the records.
-    fn names(&self) -> Result<PathBuf, OpError> {
-        let names = self.run.join("names");
-        if names.is_dir() {
-            return Ok(names);
-        }
-        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
-        if !names.is_dir() {
-            let fresh = self.run.join("names.new");
-            sys::fs::remove_tree(&fresh)?;
-            sys::fs::make_dir(&fresh, 0o700)?;
-            for id in ids_in(&self.root.join("containers")) {
-                if let Some(record) = read_record(&self.dirs(&id).disk) {
-                    sys::fs::create_new(&fresh.join(&record.name), id.as_bytes(), 0o600)?;
-                }
-            }
-            sys::fs::rename(&fresh, &names)?;
-        }
-        Ok(names)
-    }
-
     /// A container has a record, or is being made right now.
     fn exists(&self, id: &str) -> bool {
         let dirs = self.dirs(id);
@@ -246,9 +211,10 @@ impl State {
             return Ok(entry);
         }
         if let Ok(id) = fs::read_to_string(self.run.join("names").join(word))
-            && let Some(entry) = self.load(&id)?.filter(|entry| entry.record.name == word) {
-                return Ok(entry);
-            }
+            && let Some(entry) = self.load(&id)?.filter(|entry| entry.record.name == word)
+        {
+            return Ok(entry);
+        }
         let mut ids = self.ids();
         if !self.run.join("names").is_dir() {
             let named =
@@ -337,23 +303,6 @@ impl State {
         let forgotten = self.forget(id, name);
         forgotten.and(sys::fs::remove_tree(&dirs.disk)).and(sys::fs::remove_tree(&dirs.run))
     }
-
-    fn release_name(&self, name: &str, id: &str) -> Result<(), OpError> {
-        let path = self.run.join("names").join(name);
-        match fs::read_to_string(&path) {
-            Ok(holder) if holder == id => sys::fs::remove_file(&path),
-            _ => Ok(()),
-        }
-    }
-
-    /// Names whose containers are gone.
-    pub fn stale_names(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.run.join("names")).into_iter().flatten().flatten();
-        entries
-            .map(|entry| entry.path())
-            .filter(|path| !fs::read_to_string(path).is_ok_and(|id| self.exists(&id)))
-            .collect()
-    }
 }
 
 /// Where record and config lie.
@@ -370,35 +319,6 @@ impl Entry {
         let path = home(&self.dirs, self.record.auto_remove).join("config.json");
         fs::read(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
     }
-}
-
-/// Whether this very process lives: the same number, started at the same moment; a zombie does not.
-pub fn is_alive(process: ProcessId) -> bool {
-    start_time(process.pid).is_some_and(|(start_time, zombie)| start_time == process.start_time && !zombie)
-}
-
-/// A process by its number and start time.
-///
-/// # Errors
-/// Where there is no such process.
-pub fn identify(pid: rustix::process::Pid) -> Result<ProcessId, OpError> {
-    let pid = pid.as_raw_nonzero().get();
-    let gone =
-        || OpError { call: format!("read(\"/proc/{pid}/stat\")"), source: io::ErrorKind::NotFound.into() };
-    let (start_time, _) = start_time(pid).ok_or_else(gone)?;
-    Ok(ProcessId { pid, start_time })
-}
-
-/// Field 22 of /proc/PID/stat, and whether field 3 says that it has ended (proc_pid_stat(5)).
-fn start_time(pid: i32) -> Option<(u64, bool)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat[stat.rfind(')')? + 2..].split(' ').collect();
-    Some((fields.get(19)?.parse().ok()?, matches!(fields.first(), Some(&"Z" | &"X"))))
-}
-
-/// This boot.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 fn read_record(directory: &Path) -> Option<Record> {

@@ -1,7 +1,4 @@
-//! From an OCI spec to what init and its monitor will do, as data. PURE.
-//!
-//! Nothing is decided after this: [`crate::create`] and [`crate::init`] read the plan from top to bottom. Everything that
-//! is wrong with a spec is said at once.
+//! Reading an OCI spec into a plan (config.md and config-linux.md of the OCI runtime specification, 1.2). PURE.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -11,177 +8,13 @@ use oci_spec::runtime::{
 };
 use rustix::process::Resource;
 
+use super::{DeviceNode, IdMap, InitPlan, MountPlan, MountSource, ProcessPlan, RootPlan};
 use crate::caps::CapSets;
 use crate::cgroup::devices::DevicePolicy;
 use crate::cgroup::{CgroupPlan, Limits};
 use crate::mounts::{self, MountOptions};
-use crate::sys::confined::Links;
-use crate::sys::mount::Attr;
 use crate::sys::ns::Kinds;
 use crate::user::UserRequest;
-
-/// One line of an id map: `size` ids from `container` on are the host's from `host` on (user_namespaces(7)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdMap {
-    /// First id inside.
-    pub container: u32,
-    /// First id outside.
-    pub host: u32,
-    /// How many.
-    pub size: u32,
-}
-
-/// Where the container's root comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RootPlan {
-    /// Unpacked image layers, topmost first; ids in them are 0-based.
-    pub layers: Vec<PathBuf>,
-    /// The container's own directory on disk: `upper` and `work` are made in it.
-    pub scratch: PathBuf,
-    /// No syncs: the files are not wanted after a crash (`--rm`).
-    pub volatile: bool,
-    /// Nothing in the root can be written.
-    pub read_only: bool,
-}
-
-/// What a mount is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountSource {
-    /// A new instance of a file system, made by init.
-    New {
-        /// Its type.
-        kind: String,
-        /// fsconfig(2) pairs.
-        options: Vec<(String, String)>,
-    },
-    /// `/dev`: a tmpfs that the monitor fills with device nodes.
-    Dev {
-        /// fsconfig(2) pairs.
-        options: Vec<(String, String)>,
-    },
-    /// The container's cgroups, whatever layout the host has.
-    Cgroup,
-    /// A file or directory of the host, cloned by the monitor.
-    Bind {
-        /// Where it is on the host.
-        source: PathBuf,
-        /// With what is mounted below.
-        recursive: bool,
-        /// Ids shifted by the container's map.
-        idmap: bool,
-    },
-}
-
-/// One mount, in the order in which they are placed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountPlan {
-    /// Where, inside the container.
-    pub target: PathBuf,
-    /// What.
-    pub source: MountSource,
-    /// Attributes.
-    pub attr: Attr,
-    /// Propagation type, and whether for the whole tree.
-    pub propagation: Option<(u64, bool)>,
-}
-
-impl MountPlan {
-    /// Links on the way to the kernel's own places are refused: writes there must not end in a fake.
-    pub fn links(&self) -> Links {
-        let kernels = ["/proc", "/sys", "/dev"].iter().any(|place| self.target.starts_with(place));
-        if kernels && !matches!(self.source, MountSource::Bind { .. }) {
-            Links::Refused
-        } else {
-            Links::Inside
-        }
-    }
-}
-
-/// A device node in `/dev`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceNode {
-    /// Its name below `/dev`.
-    pub name: PathBuf,
-    /// `c` or `b`.
-    pub kind: char,
-    /// Major number.
-    pub major: u32,
-    /// Minor number.
-    pub minor: u32,
-    /// Permission bits.
-    pub mode: u32,
-}
-
-/// What every process of a container goes through before its program runs: init, and those of exec.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProcessPlan {
-    /// Program and arguments.
-    pub args: Vec<CString>,
-    /// Environment, `NAME=value`.
-    pub env: Vec<String>,
-    /// Working directory; made where missing.
-    pub cwd: PathBuf,
-    /// Who it runs as.
-    pub user: UserRequest,
-    /// Capabilities.
-    pub capabilities: CapSets,
-    /// Privileges cannot be gained any more.
-    pub no_new_privileges: bool,
-    /// The system call filter.
-    pub seccomp: Option<LinuxSeccomp>,
-    /// Resource limits: (resource, soft, hard); `None` is unlimited.
-    pub limits: Vec<(Resource, Option<u64>, Option<u64>)>,
-    /// Who is killed first when memory runs out, -1000 to 1000 (proc(5)).
-    pub oom_score_adj: Option<i32>,
-    /// Its standard streams are a pseudo-terminal.
-    pub terminal: bool,
-}
-
-/// Everything that is done to make a container.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InitPlan {
-    /// Namespaces made by clone3(2); the cgroup namespace is made by init itself, once it is in its cgroup.
-    pub namespaces: Kinds,
-    /// A cgroup namespace is made.
-    pub cgroup_namespace: bool,
-    /// User id map, where there is a user namespace.
-    pub uid_map: Vec<IdMap>,
-    /// Group id map.
-    pub gid_map: Vec<IdMap>,
-    /// Host name, where there is a UTS namespace.
-    pub hostname: Option<String>,
-    /// NIS domain name.
-    pub domainname: Option<String>,
-    /// The root.
-    pub root: RootPlan,
-    /// Mounts, in order.
-    pub mounts: Vec<MountPlan>,
-    /// Paths whose content is hidden.
-    pub masked: Vec<PathBuf>,
-    /// Paths that cannot be written.
-    pub read_only: Vec<PathBuf>,
-    /// Kernel parameters of the container's namespaces: (path below /proc/sys, value).
-    pub sysctls: Vec<(PathBuf, String)>,
-    /// Device nodes in `/dev`.
-    pub devices: Vec<DeviceNode>,
-    /// Control groups.
-    pub cgroup: CgroupPlan,
-    /// The process.
-    pub process: ProcessPlan,
-}
-
-impl InitPlan {
-    /// The host's id of the container's root: (uid, gid); (0, 0) without a user namespace.
-    pub fn root_ids(&self) -> (u32, u32) {
-        let first = |map: &[IdMap]| map.iter().find(|line| line.container == 0).map_or(0, |line| line.host);
-        (first(&self.uid_map), first(&self.gid_map))
-    }
-
-    /// Whether there is a user namespace.
-    pub fn has_user_namespace(&self) -> bool {
-        self.namespaces.contains(Kinds::USER)
-    }
-}
 
 /// Everything that is wrong with a spec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,7 +42,7 @@ pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
         None => {
             let _: () = problems.push("process is missing".to_owned());
             Err(())
-        },
+        }
     };
     let mounts = spec.mounts().iter().flatten().map(|mount| mount_plan(mount, &mut problems)).collect();
     let devices =

@@ -1,0 +1,67 @@
+//! Names: a file each, with the id that has it. A hint: a name whose container is gone is free.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{State, StateError, ids_in, read_record};
+use crate::op::OpError;
+use crate::sys;
+use crate::sys::fs::Durability;
+
+impl State {
+    /// Gives a name to a container, unless a living one has it.
+    pub(super) fn claim_name(&self, name: &str, id: &str) -> Result<(), StateError> {
+        let names = self.names()?;
+        let path = names.join(name);
+        match sys::fs::create_new(&path, id.as_bytes(), 0o600) {
+            Err(error) if error.errno() == libc::EEXIST => {}
+            other => return Ok(other?),
+        }
+        // A name may have outlived its container: whoever finds it so, alone, takes it over.
+        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
+        match fs::read_to_string(&path) {
+            Ok(holder) if self.exists(&holder) => {
+                Err(StateError::NameTaken { name: name.to_owned(), holder })
+            }
+            _ => Ok(sys::fs::write_whole(&path, id.as_bytes(), Durability::Cached)?),
+        }
+    }
+
+    /// The directory of names; after a boot it is made again from the records.
+    fn names(&self) -> Result<PathBuf, OpError> {
+        let names = self.run.join("names");
+        if names.is_dir() {
+            return Ok(names);
+        }
+        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
+        if !names.is_dir() {
+            let fresh = self.run.join("names.new");
+            sys::fs::remove_tree(&fresh)?;
+            sys::fs::make_dir(&fresh, 0o700)?;
+            for id in ids_in(&self.root.join("containers")) {
+                if let Some(record) = read_record(&self.dirs(&id).disk) {
+                    sys::fs::create_new(&fresh.join(&record.name), id.as_bytes(), 0o600)?;
+                }
+            }
+            sys::fs::rename(&fresh, &names)?;
+        }
+        Ok(names)
+    }
+
+    pub(super) fn release_name(&self, name: &str, id: &str) -> Result<(), OpError> {
+        let path = self.run.join("names").join(name);
+        match fs::read_to_string(&path) {
+            Ok(holder) if holder == id => sys::fs::remove_file(&path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Names whose containers are gone.
+    pub fn stale_names(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.run.join("names")).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| !fs::read_to_string(path).is_ok_and(|id| self.exists(&id)))
+            .collect()
+    }
+}
