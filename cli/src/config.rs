@@ -83,9 +83,8 @@ impl Config {
         for file in files {
             match std::fs::read_to_string(&file) {
                 Ok(text) => {
-                    let table = toml::from_str::<toml::Table>(&text)
-                        .with_context(|| format!("the configuration {} is not TOML", file.display()))?;
-                    check(&table).with_context(|| format!("the configuration {}", file.display()))?;
+                    let table =
+                        read(&text).with_context(|| format!("the configuration {}", file.display()))?;
                     merge(&mut merged, table);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -94,6 +93,20 @@ impl Config {
         }
         if merged.is_empty() { Ok(Config::default()) } else { check(&merged) }
     }
+}
+
+/// One file, checked by itself so that a mistake is told with its line.
+fn read(text: &str) -> Result<toml::Table> {
+    let told = |error: toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text.get(..at).unwrap_or_default().lines().count().max(1);
+        let words = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
+        anyhow::anyhow!("line {line}, {words:?}: {}", error.message().trim_end())
+    };
+    toml::from_str::<Config>(text).map_err(told)?;
+    let table = toml::from_str::<toml::Table>(text).map_err(told)?;
+    check(&table)?;
+    Ok(table)
 }
 
 fn check(table: &toml::Table) -> Result<Config> {

@@ -5,11 +5,17 @@ use std::fmt::Write as _;
 use image::ResolveError;
 use runtime::cgroup::CgroupError;
 use runtime::create::CreateError;
+use runtime::state::StateError;
 
 /// mini works with the host's own powers.
 #[derive(Debug, thiserror::Error)]
 #[error("mini needs root: it makes namespaces, mounts and networks of the host")]
 pub(crate) struct NotRoot;
+
+/// What runs is not removed by accident.
+#[derive(Debug, thiserror::Error)]
+#[error("it is running: stop it first, or remove it with -f")]
+pub(crate) struct StillRuns;
 
 /// An error that another process of ours has told already.
 #[derive(Debug, thiserror::Error)]
@@ -60,33 +66,51 @@ fn plain(text: &str) -> String {
 
 /// A remedy, where we know one.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    if error.downcast_ref::<NotRoot>().is_some() {
-        return Some("run it with sudo".to_owned());
+    error.chain().find_map(hint_of)
+}
+
+/// A remedy for one error, whatever led to it.
+pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(failure) = error.downcast_ref::<runtime::Failure>() {
+        return failure.hint.clone();
     }
-    for cause in error.chain() {
-        if let Some(ResolveError::NotFound(_)) = cause.downcast_ref::<ResolveError>() {
-            return Some("mini images lists what is here; mini pull fetches an image".to_owned());
-        }
-        if let Some(CreateError::NotIdmappable { .. }) = cause.downcast_ref::<CreateError>() {
-            return Some(
-                "the file system below --root cannot shift ids (idmapped mounts): put --root on ext4, xfs, btrfs or tmpfs, \
-                 or run with --userns=host"
-                    .to_owned(),
-            );
-        }
-        match cause.downcast_ref::<CgroupError>() {
-            Some(CgroupError::NotMounted) => {
-                return Some("mount -t cgroup2 none /sys/fs/cgroup".to_owned());
-            }
-            Some(CgroupError::NoController { controller, .. }) => {
-                return Some(format!(
-                    "switch it on (cgroup_enable={controller} on the kernel's command line), or leave the limit out"
-                ));
-            }
-            _ => {}
-        }
+    if let Some(CreateError::Cgroup(error)) = error.downcast_ref::<CreateError>() {
+        return of_cgroups(error);
     }
-    None
+    if let Some(error) = error.downcast_ref::<CgroupError>() {
+        return of_cgroups(error);
+    }
+    let text = if error.is::<NotRoot>() {
+        "run it with sudo"
+    } else if let Some(ResolveError::NotFound(_)) = error.downcast_ref() {
+        "mini images lists what is here; mini pull fetches an image"
+    } else if let Some(StateError::NameTaken { .. }) = error.downcast_ref() {
+        "mini rm takes that container away; another --name is free"
+    } else if error.is::<StillRuns>() {
+        "mini stop ends it; mini rm -f ends and removes it"
+    } else if let Some(CreateError::NotIdmappable { .. }) = error.downcast_ref() {
+        "the file system below --root cannot shift ids (idmapped mounts): put --root on ext4, xfs, btrfs or tmpfs, or run \
+         with --userns=host"
+    } else if let Some(image::PullError::Registry { source, .. }) = error.downcast_ref() {
+        return matches!(**source, image::RegistryError::Denied { .. }).then(|| {
+            "credentials come from the auths of ~/.docker/config.json (DOCKER_CONFIG names another directory)".to_owned()
+        });
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
+}
+
+fn of_cgroups(error: &CgroupError) -> Option<String> {
+    match error {
+        CgroupError::NotMounted => Some("mount -t cgroup2 none /sys/fs/cgroup".to_owned()),
+        CgroupError::NoController { limit, controller } => Some(format!(
+            "switch the {controller} controller on (cgroup_enable={controller} on the kernel's command line), or leave \
+             {limit} out"
+        )),
+        CgroupError::NoFile { limit, .. } => Some(format!("a kernel with that control, or no {limit}")),
+        CgroupError::Op(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use runtime::Failure;
 use runtime::sys::{self, signal, terminal};
 use rustix::event::{PollFd, PollFlags};
 
+use crate::detach::{Keys, Typed};
 use crate::exit_code::ExitCode;
 use crate::explain::Story;
 use crate::supervise::protocol::{LONGEST, Message, VERSION};
@@ -31,7 +32,7 @@ pub(crate) const FORWARDED: [i32; 11] = [
 /// What came of a container that was launched.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It runs, and nobody waits for it.
+    /// It runs, and nobody waits for it: by `-d`, or by the keys.
     Detached,
     /// It ended.
     Ended {
@@ -53,8 +54,7 @@ pub(crate) fn launch(charge: Charge, mut story: Option<Story>) -> Result<Outcome
     let (ours, theirs) = sys::socket::pair()?;
     // Blocked before the fork, so that none is lost; the monitor is not to be ended by a key either.
     let signals = signal::as_descriptor(&FORWARDED)?;
-    runtime::op::step("Fork the monitor: it stays with the container, we stay with the terminal");
-    if sys::ns::fork()?.is_none() {
+    if birth(&charge)?.is_none() {
         drop((ours, signals, story));
         supervise::run(charge, theirs);
     }
@@ -68,6 +68,7 @@ pub(crate) fn launch(charge: Charge, mut story: Option<Story>) -> Result<Outcome
         started: false,
         may_send: true,
         raw: None,
+        keys: Keys::default(),
     };
     let outcome = client.stay(&mut story);
     drop(client);
@@ -75,6 +76,21 @@ pub(crate) fn launch(charge: Charge, mut story: Option<Story>) -> Result<Outcome
         if detached { story.tell_what_is_there() } else { story.tell_to_the_end() }
     }
     outcome
+}
+
+/// The monitor; `None` in it. A detached one is born outside its caller's group of version 2, and moves out of the others.
+fn birth(charge: &Charge) -> Result<Option<rustix::process::Pid>> {
+    runtime::op::step("Fork the monitor: it stays with the container, we stay with the terminal");
+    let place = match charge.plan.lifecycle.detached {
+        // Where no group can be made it stays in its caller's: less safe from a service manager, not wrong.
+        true => charge.layout.birthplace(&charge.monitor_group).ok().flatten(),
+        false => None,
+    };
+    let Some(place) = place else { return Ok(sys::ns::fork()?) };
+    Ok(match sys::ns::clone3(sys::ns::Kinds::empty(), Some(place.as_fd()))? {
+        sys::ns::Cloned::Child => None,
+        sys::ns::Cloned::Parent { pid, .. } => Some(pid),
+    })
 }
 
 struct Client {
@@ -89,6 +105,7 @@ struct Client {
     may_send: bool,
     /// The user's terminal, to be put back as it was.
     raw: Option<terminal::Raw>,
+    keys: Keys,
 }
 
 impl Client {
@@ -101,8 +118,9 @@ impl Client {
             if signals {
                 self.forward_signals();
             }
-            if input {
-                self.send_input();
+            if input && self.send_input() {
+                self.raw = None;
+                return Ok(Outcome::Detached);
             }
             if socket && let Some(outcome) = self.hear()? {
                 return Ok(outcome);
@@ -183,27 +201,43 @@ impl Client {
         let _gone = sys::socket::send_quietly(self.socket.as_fd(), &message.encode(), &[]);
     }
 
-    fn send_input(&mut self) {
+    /// True where the user has typed the keys that leave the container alone.
+    fn send_input(&mut self) -> bool {
         let mut portion = vec![0u8; LONGEST];
         match rustix::io::read(rustix::stdio::stdin(), &mut portion) {
             Ok(length) if length > 0 => {
-                self.may_send = false;
-                self.send(&Message::Input(portion[..length].into()));
+                let typed = match self.terminal {
+                    true => self.keys.take(&portion[..length]),
+                    false => Typed::Input(portion[..length].to_vec()),
+                };
+                let (input, detach) = match typed {
+                    Typed::Input(input) => (input, false),
+                    Typed::Detach(input) => (input, true),
+                };
+                if !input.is_empty() {
+                    self.may_send = false;
+                    self.send(&Message::Input(input.into()));
+                }
+                return detach;
             }
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            // A terminal has no end of input: its window was closed.
+            Ok(_) | Err(_) if self.terminal => signal::die_of(libc::SIGHUP),
             Ok(_) | Err(_) => {
                 self.interactive = false;
                 self.send(&Message::InputEnd);
             }
         }
+        false
     }
 
     fn forward_signals(&self) {
         while let Some(number) = signal::next(self.signals.as_fd()) {
-            if number == libc::SIGWINCH && self.terminal {
-                self.send_size();
-            } else {
-                self.send(&Message::Signal(number));
+            match number {
+                libc::SIGWINCH if self.terminal => self.send_size(),
+                // The window was closed: the container has a terminal of its own and goes on, as docker's does.
+                libc::SIGHUP if self.terminal => signal::die_of(libc::SIGHUP),
+                number => self.send(&Message::Signal(number)),
             }
         }
     }

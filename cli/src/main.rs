@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod config;
 mod context;
+mod detach;
 mod dirs;
 mod error;
 mod exit_code;

@@ -16,6 +16,7 @@ use crate::nat::Element;
 use crate::netlink::{Refusal, Socket};
 use crate::op::{Op, OpError, step};
 use crate::plan::AttachPlan;
+use crate::state::State;
 use crate::sys::{self, Hold, Trip};
 use crate::table::{Table, TableError};
 
@@ -52,13 +53,40 @@ pub enum AttachError {
     Op(#[from] OpError),
 }
 
-/// Joins a network namespace to the bridge and publishes its ports. The host was made ready by [`lease`](crate::lease()).
-///
-/// The calling thread enters the namespace for a moment, to open a socket there, and returns.
-///
-/// # Errors
-/// Whatever fails leaves nothing behind that outlives the namespace.
-pub fn attach(config: &NetworkConfig, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
+impl Lease {
+    /// Joins a network namespace to the bridge and publishes the plan's ports.
+    ///
+    /// The calling thread enters the namespace for a moment, to open a socket there, and returns.
+    ///
+    /// # Errors
+    /// Whatever fails leaves nothing behind that outlives the namespace.
+    pub fn attach(&self, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
+        join_bridge(plan, netns)?;
+        if plan.ports.is_empty() {
+            Ok(())
+        } else {
+            publish(&self.config, &self.state, &self.table, plan).map_err(AttachError::Publish)
+        }
+    }
+
+    /// Takes the published ports back and gives the address back. The veth is left to die with its namespace: taking it away
+    /// would cost 25 ms.
+    ///
+    /// Runs to the end whatever fails; the first error is the first cause.
+    pub fn detach(&mut self, plan: &AttachPlan) -> Vec<HostError> {
+        step("Take the published ports and the address back");
+        let mut errors = Vec::new();
+        let mut keep = |result: Result<(), HostError>| errors.extend(result.err());
+        // Whoever makes the table again meanwhile would read the lease and publish the ports anew: the lock is held over both.
+        let shared = sys::lock(&self.state.lock(), Hold::Shared).map_err(HostError::from);
+        keep(self.table.take(&elements(plan)).map_err(HostError::from));
+        keep(self.give_back().map_err(HostError::from));
+        keep(shared.map(drop));
+        errors
+    }
+}
+
+fn join_bridge(plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
     step(
         "Join the container to the bridge: a pair of virtual network cards, ours on the bridge, the other one inside",
     );
@@ -67,7 +95,7 @@ pub fn attach(config: &NetworkConfig, plan: &AttachPlan, netns: BorrowedFd<'_>) 
     step(
         "Go inside for a socket of that namespace; no IPv6 there, or a neighbour could advertise itself as router",
     );
-    let inside = visit(netns, || sys::set_sysctl_inside("net/ipv6/conf/eth0/disable_ipv6", "1"))?;
+    let inside = visit(&route, netns, || sys::set_sysctl_inside("net/ipv6/conf/eth0/disable_ipv6", "1"))?;
     step("From here: both cards up, the address, and the way out by the bridge");
     let (address, gateway) = (plan.endpoint.address, plan.endpoint.gateway);
     let prefix = plan.endpoint.prefix_len;
@@ -79,17 +107,16 @@ pub fn attach(config: &NetworkConfig, plan: &AttachPlan, netns: BorrowedFd<'_>) 
             "nsenter --net=NETNS sh -c 'ip link set lo up; ip link set eth0 up; ip addr add {address}/{prefix} dev eth0; ip route add default via {gateway}'"
         ),
     };
-    send_inside(&inside, &links::inside(plan), op)?;
-    if plan.ports.is_empty() { Ok(()) } else { publish(config, &route, plan).map_err(AttachError::Publish) }
+    send_inside(&inside, &links::inside(plan), op)
 }
 
 /// `lo` up, for a container without a network.
 ///
 /// # Errors
-/// As [`attach`].
+/// As [`Lease::attach`].
 pub fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), AttachError> {
     step("No network but the container's own loopback");
-    let inside = visit(netns, || Ok(()))?;
+    let inside = visit(&host::open_route()?, netns, || Ok(()))?;
     let shell = format_args!("nsenter --net=NETNS ip link set lo up");
     send_inside(
         &inside,
@@ -98,25 +125,17 @@ pub fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), AttachError> {
     )
 }
 
-/// Takes the published ports back and gives the address back. The veth is left to die with its namespace: taking it away
-/// would cost 25 ms.
+/// Has the kernel forget the connections that came by the container's published ports, once they are taken back. Nobody need
+/// wait for this: it may take 10 ms.
 ///
-/// Runs to the end whatever fails; the first error is the first cause.
-pub fn detach(config: &NetworkConfig, plan: &AttachPlan, lease: Lease) -> Vec<HostError> {
-    let mut errors = Vec::new();
-    let mut keep = |result: Result<(), HostError>| errors.extend(result.err());
+/// # Errors
+/// The kernel's.
+pub fn forget_connections(plan: &AttachPlan) -> Result<(), OpError> {
     if plan.ports.is_empty() {
-        keep(lease.release().map_err(HostError::from));
-        return errors;
+        return Ok(());
     }
-    step("Take the published ports back, and forget the connections that came by them");
-    // Whoever makes the table again meanwhile would read the lease and publish the ports anew: the lock is held over both.
-    let shared = host::open(config).and_then(|(_, state)| Ok(sys::lock(&state.lock(), Hold::Shared)?));
-    keep(Table::open(&config.bridge).and_then(|table| table.take(&elements(plan))).map_err(HostError::from));
-    keep(conntrack::forget(plan.endpoint.address).map_err(HostError::from));
-    keep(lease.remove().map_err(HostError::from));
-    keep(shared.map(drop));
-    errors
+    step("Forget the connections that came by the published ports");
+    conntrack::forget(plan.endpoint.address)
 }
 
 fn join(route: &Socket, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
@@ -150,8 +169,12 @@ fn join(route: &Socket, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), 
     }
 }
 
-fn visit(netns: BorrowedFd<'_>, inside: impl FnOnce() -> Result<(), OpError>) -> Result<Socket, AttachError> {
-    sys::route_socket_inside(netns, inside).map_err(|trip| match trip {
+fn visit(
+    home: &Socket,
+    netns: BorrowedFd<'_>,
+    inside: impl FnOnce() -> Result<(), OpError>,
+) -> Result<Socket, AttachError> {
+    sys::route_socket_inside(home, netns, inside).map_err(|trip| match trip {
         Trip::Failed(error) => error.into(),
         Trip::Abroad(error) => AttachError::Abroad(error),
     })
@@ -167,12 +190,10 @@ fn elements(plan: &AttachPlan) -> Vec<Element> {
     plan.ports.iter().map(|port| Element::new(port, plan.endpoint.address)).collect()
 }
 
-fn publish(config: &NetworkConfig, route: &Socket, plan: &AttachPlan) -> Result<(), HostError> {
+fn publish(config: &NetworkConfig, state: &State, table: &Table, plan: &AttachPlan) -> Result<(), HostError> {
     step("Publish the ports: what comes for them is translated to the container's address");
     let wanted = elements(plan);
-    let state = host::state_of(config, route)?;
     let shared = sys::lock(&state.lock(), Hold::Shared)?;
-    let table = Table::open(&config.bridge)?;
     match table.add(&wanted) {
         // Something has flushed the ruleset since the lease. What makes it again reads our ports from the lease.
         Err(error) if error.is_missing() => {

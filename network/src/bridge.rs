@@ -67,7 +67,7 @@ fn address_of(route: &Socket, name: &str, index: u32) -> Result<Option<Ipv4Net>,
 pub(crate) fn make(route: &Socket, config: &NetworkConfig, found: &Found) -> Result<Bridge, HostError> {
     let name = config.bridge.as_str();
     let (index, address) = match *found {
-        Found::Ready(bridge) => return Ok(bridge),
+        Found::Ready(bridge) => (Some(bridge.index), Some(bridge.gateway)),
         Found::Unfinished(index, address) => (Some(index), address),
         Found::Nothing => (None, None),
     };
@@ -80,7 +80,7 @@ pub(crate) fn make(route: &Socket, config: &NetworkConfig, found: &Found) -> Res
         None => add(route, name, gateway)?,
     };
     step(
-        "What comes for 127.0.0.1 by this bridge is answers to the host's own connections to published ports: let them in",
+        "Answers to the host's own connections to published ports come for 127.0.0.1 by this bridge: let them in",
     );
     sys::set_sysctl(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
     step("No IPv6 on the bridge: a container could advertise itself as the host's router (CVE-2020-13401)");
@@ -88,11 +88,8 @@ pub(crate) fn make(route: &Socket, config: &NetworkConfig, found: &Found) -> Res
     step("Give the bridge its address; that it is up says that all this is done");
     if address.is_none() {
         let call = format_args!("sendto(rtnetlink, RTM_NEWADDR{{{gateway} dev {name}}})");
-        send(
-            route,
-            &links::address_of_bridge(index, gateway),
-            Op { call, shell: format_args!("ip addr add {gateway} dev {name}") },
-        )?;
+        let shell = format_args!("ip addr add {gateway} dev {name}");
+        send(route, &links::address_of_bridge(index, gateway), Op { call, shell })?;
     }
     let call = format_args!("sendto(rtnetlink, RTM_NEWLINK{{{name}, IFF_UP}})");
     send(route, &links::set_up(index), Op { call, shell: format_args!("ip link set {name} up") })?;
@@ -148,6 +145,7 @@ fn add(route: &Socket, name: &str, gateway: Ipv4Net) -> Result<u32, HostError> {
     let call = format_args!("sendto(rtnetlink, RTM_NEWLINK{{{name}, kind bridge, {mac}}})");
     let shell = format_args!("ip link add {name} address {mac} type bridge");
     send(route, &links::make_bridge(name, gateway.addr()), Op { call, shell })?;
+    // 0 is no link's: should somebody have taken it away already, the next message is refused.
     Ok(link_named(route, name)?.map_or(0, |link| link.index))
 }
 

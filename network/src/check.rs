@@ -45,27 +45,28 @@ pub fn check(
 ) -> Result<Vec<Finding>, CheckError> {
     step("Compare leases, published ports and veths with the containers that live");
     let (route, state) = host::open(config)?;
-    if host::look(config, &route)?.is_nothing() && sys::read_path(&state.lock())?.is_none() {
+    let table = Table::open(&config.bridge)?;
+    if host::look(config, &route, &table)?.is_nothing() && sys::read_path(&state.lock())?.is_none() {
         // No container was ever here: nothing is made for looking.
         return Ok(Vec::new());
     }
     let _alone = sys::lock(&state.lock(), Hold::Alone)?;
-    let look = host::look(config, &route)?;
+    let look = host::look(config, &route, &table)?;
     let suspects = |seen: &Survey| {
         judge(seen, &config.owner, live).iter().any(|what| matches!(what, What::StaleVeth { .. }))
     };
-    let mut seen = patiently(|| Survey::take(config, &route, &state, &look), suspects)?;
+    let mut seen = patiently(|| Survey::take(config, &route, &table, &state, &look), suspects)?;
     let mut findings = Vec::new();
     if let Some(missing) = incomplete(&look, &seen.leases) {
         if repair {
-            host::make(config, &route, &state)?;
-            seen.elements = Table::open(&config.bridge)?.elements()?;
+            host::make(config, &route, &table, &state)?;
+            seen.elements = table.elements()?;
         }
         findings.push(Finding { what: What::Incomplete { missing }, repaired: repair });
     }
     for what in judge(&seen, &config.owner, live) {
         if repair {
-            put_right(config, &route, &state, &what)?;
+            put_right(&route, &table, &state, &what)?;
         }
         findings.push(Finding { what, repaired: repair });
     }
@@ -76,27 +77,28 @@ pub fn check(
 pub(crate) fn sweep(config: &NetworkConfig) -> Result<(), HostError> {
     step("Clear away what a killed monitor has left");
     let (route, state) = host::open(config)?;
+    let table = Table::open(&config.bridge)?;
     let _alone = sys::lock(&state.lock(), Hold::Alone)?;
-    let look = host::look(config, &route)?;
-    let seen = Survey::take(config, &route, &state, &look)?;
+    let look = host::look(config, &route, &table)?;
+    let seen = Survey::take(config, &route, &table, &state, &look)?;
     for what in judge(&seen, &config.owner, &|_| true) {
         if matches!(what, What::StaleLease { .. } | What::StalePort { .. }) {
-            put_right(config, &route, &state, &what)?;
+            put_right(&route, &table, &state, &what)?;
         }
     }
     Ok(())
 }
 
-fn put_right(config: &NetworkConfig, route: &Socket, state: &State, what: &What) -> Result<(), HostError> {
+fn put_right(route: &Socket, table: &Table, state: &State, what: &What) -> Result<(), HostError> {
     match what {
         What::StaleLease { address, .. } => sys::remove_file(&state.lease(*address))?,
         What::StaleVeth { name, .. } => bridge::delete(route, name)?,
         What::StalePort { host_ip, host_port, to } => {
             let element = Element { host_ip: *host_ip, host_port: *host_port, to: *to };
-            Table::open(&config.bridge)?.take(&[element])?;
+            table.take(&[element])?;
         }
         What::MissingPort { address, port, .. } => {
-            Table::open(&config.bridge)?.add(&[Element::new(port, *address)])?;
+            table.add(&[Element::new(port, *address)])?;
         }
         // Repaired before: it comes first.
         What::Incomplete { .. } => {}
@@ -108,15 +110,12 @@ impl Survey {
     pub(crate) fn take(
         config: &NetworkConfig,
         route: &Socket,
+        table: &Table,
         state: &State,
         look: &Look,
     ) -> Result<Self, HostError> {
         let leases = survey_leases(route, state)?;
-        let elements = if look.table == Content::Nothing {
-            Vec::new()
-        } else {
-            Table::open(&config.bridge)?.elements()?
-        };
+        let elements = if look.table == Content::Nothing { Vec::new() } else { table.elements()? };
         let veths = match look.found {
             Found::Nothing => Vec::new(),
             Found::Unfinished(index, _) => veths_on(route, index, &config.bridge)?,

@@ -25,7 +25,7 @@ pub(crate) fn switch_on(state: &State) -> Result<(), OpError> {
     step("Remember how the host passed packets on before us");
     // What an earlier start has written is how it was before us; now may be how that start left it.
     if sys::read_path(&state.sysctls())?.is_none() {
-        sys::write_whole(&state.sysctls(), &settings()?)?;
+        sys::write_whole(&state.sysctls_unfinished(), &state.sysctls(), &settings()?)?;
     }
     step(
         "Let the host pass packets on between its interfaces: containers reach the outside so, and answers come back",

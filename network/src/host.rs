@@ -53,6 +53,7 @@ pub(crate) struct Host {
     pub(crate) route: Socket,
     pub(crate) state: State,
     pub(crate) bridge: Bridge,
+    pub(crate) table: Table,
     _lock: File,
 }
 
@@ -61,26 +62,30 @@ pub(crate) fn ready(config: &NetworkConfig) -> Result<Host, HostError> {
     step("See whether the bridge, forwarding and the table of translations are there");
     let (route, state) = open(config)?;
     let lock = sys::lock(&state.lock(), Hold::Shared)?;
+    let table = Table::open(&config.bridge)?;
     if let Some(bridge) = bridge::find_ready(&route, &config.bridge)?
-        && Table::open(&config.bridge)?.comment()? == Some(ruleset(&config.bridge, bridge.gateway).version())
+        && table.comment()? == Some(ruleset(&config.bridge, bridge.gateway).version())
         && forwarding::is_on()?
     {
-        return Ok(Host { route, state, bridge, _lock: lock });
+        return Ok(Host { route, state, bridge, table, _lock: lock });
     }
     drop(lock);
     let lock = sys::lock(&state.lock(), Hold::Alone)?;
-    let bridge = make(config, &route, &state)?;
-    Ok(Host { route, state, bridge, _lock: lock })
+    let bridge = make(config, &route, &table, &state)?;
+    Ok(Host { route, state, bridge, table, _lock: lock })
 }
 
 /// Makes what is missing. The caller holds the lock alone.
-pub(crate) fn make(config: &NetworkConfig, route: &Socket, state: &State) -> Result<Bridge, HostError> {
-    let seen = look(config, route)?;
-    let bridge = bridge::make(route, config, &seen.found)?;
+pub(crate) fn make(
+    config: &NetworkConfig,
+    route: &Socket,
+    table: &Table,
+    state: &State,
+) -> Result<Bridge, HostError> {
+    let bridge = bridge::make(route, config, &bridge::find(route, &config.bridge)?)?;
     forwarding::switch_on(state)?;
     // The subnet may be known only now.
     let ruleset = ruleset(&config.bridge, bridge.gateway);
-    let table = Table::open(&config.bridge)?;
     let comment = table.comment()?;
     if comment.as_deref() != Some(&ruleset.version()) {
         step("Make the table of translations in one transaction, with the ports of the containers that run");
@@ -116,9 +121,9 @@ pub(crate) enum Content {
     Current,
 }
 
-pub(crate) fn look(config: &NetworkConfig, route: &Socket) -> Result<Look, HostError> {
+pub(crate) fn look(config: &NetworkConfig, route: &Socket, table: &Table) -> Result<Look, HostError> {
     let found = bridge::find(route, &config.bridge)?;
-    let comment = Table::open(&config.bridge)?.comment()?;
+    let comment = table.comment()?;
     let table = match (&found, comment) {
         (_, None) => Content::Nothing,
         (Found::Ready(bridge), Some(comment))

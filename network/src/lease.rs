@@ -4,7 +4,7 @@
 //! first one tried is nearly always free, however many containers run, and one just given back is not soon another's.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -17,20 +17,24 @@ use crate::op::{OpError, step};
 use crate::plan::Endpoint;
 use crate::ports::PortMapping;
 use crate::record::{Record, one_line};
+use crate::state::State;
 use crate::survey::{Standing, standing_without_lock};
 use crate::sys::{self, Hold};
+use crate::table::Table;
 
 /// An address that is the container's while this value lives, here or in a process forked from this one.
 ///
-/// Dropping it closes this process's descriptor only; the last one to go frees the address.
+/// Dropping it closes this process's descriptors only; the last ones to go free the address. Closing the very last one of them
+/// may take 10 ms after ports were taken back: whoever has somebody waiting drops it later.
 #[derive(Debug)]
 pub struct Lease {
     /// What the container's `eth0` gets.
     pub endpoint: Endpoint,
-    path: PathBuf,
-    lock_path: PathBuf,
-    // Held for its lock.
-    _file: File,
+    pub(crate) config: NetworkConfig,
+    pub(crate) state: State,
+    pub(crate) table: Table,
+    // Held for its lock; the file is gone once the address has been given back.
+    file: Option<File>,
 }
 
 /// Why there is no address.
@@ -58,16 +62,19 @@ impl Lease {
     ///
     /// # Errors
     /// The file could not be removed. The address is free all the same.
-    pub fn release(self) -> Result<(), OpError> {
+    pub fn release(mut self) -> Result<(), OpError> {
         step("Give the address back");
-        let _shared = sys::lock(&self.lock_path, Hold::Shared)?;
-        self.remove()
+        let _shared = sys::lock(&self.state.lock(), Hold::Shared)?;
+        self.give_back()
     }
 
-    /// For a caller that holds the lock of the state.
-    pub(crate) fn remove(self) -> Result<(), OpError> {
-        // Before the file is closed: who finds it locked must not find it gone.
-        sys::remove_file(&self.path)
+    /// For a caller that holds the lock of the state. A second time there is nothing to give.
+    pub(crate) fn give_back(&mut self) -> Result<(), OpError> {
+        // The file goes before its lock: who finds it without one takes it for a killed monitor's.
+        match self.file.take() {
+            None => Ok(()),
+            Some(_locked) => sys::remove_file(&self.state.lease(self.endpoint.address)),
+        }
     }
 }
 
@@ -84,8 +91,12 @@ pub fn lease(config: &NetworkConfig, container: &str, ports: &[PortMapping]) -> 
     step("Lease a free address: a file with a lock that lives as long as the monitor");
     let mut swept = false;
     loop {
-        match search(config, &host, &record, swept)? {
-            Search::Found(lease) => return Ok(lease),
+        match search(&host, &record, swept)? {
+            Search::Found(address, file) => {
+                let endpoint = Endpoint::new(&config.bridge, host.bridge.index, host.bridge.gateway, address);
+                let Host { state, table, .. } = host;
+                return Ok(Lease { endpoint, config: config.clone(), state, table, file: Some(file) });
+            }
             Search::Full => {
                 let subnet = host.bridge.gateway.trunc();
                 return Err(LeaseError::Exhausted {
@@ -125,13 +136,13 @@ pub fn foresee(config: &NetworkConfig) -> Result<Endpoint, LeaseError> {
 }
 
 enum Search {
-    Found(Lease),
+    Found(Ipv4Addr, File),
     /// A killed monitor's lease stands in the way.
     Leftover,
     Full,
 }
 
-fn search(config: &NetworkConfig, host: &Host, record: &Record, swept: bool) -> Result<Search, LeaseError> {
+fn search(host: &Host, record: &Record, swept: bool) -> Result<Search, LeaseError> {
     let cursor_path = host.state.cursor();
     let (cursor, last) = sys::open_cursor(&cursor_path)?;
     for address in address::rotation(host.bridge.gateway, last.trim().parse().ok()) {
@@ -147,8 +158,7 @@ fn search(config: &NetworkConfig, host: &Host, record: &Record, swept: bool) -> 
         sys::write(&file, &path, &record.to_string())?;
         // Two starts at once may write one over the other: it is where the next search begins, no more.
         sys::write_cursor(&cursor, &cursor_path, &format!("{address:<15}\n"))?;
-        let endpoint = Endpoint::new(&config.bridge, host.bridge.index, host.bridge.gateway, address);
-        return Ok(Search::Found(Lease { endpoint, path, lock_path: host.state.lock(), _file: file }));
+        return Ok(Search::Found(address, file));
     }
     Ok(Search::Full)
 }

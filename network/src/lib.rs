@@ -5,8 +5,9 @@
 //! reserve(ports)        ─► Reserved   bound sockets: nobody else has these host ports
 //! lease(id, ports)      ─► Lease      bridge, forwarding and table are there; a locked file holds the address
 //! AttachPlan::new(…)    ─► AttachPlan PURE
-//! attach(plan, netns)                 veth, lo, eth0, address, route; the ports as elements of the table's maps
-//! detach(plan, lease)                 the ports go, the address is given back; the veth dies with its namespace
+//! lease.attach(plan, netns)           veth, lo, eth0, address, route; the ports as elements of the table's maps
+//! lease.detach(plan)                  the ports go, the address is given back; the veth dies with its namespace
+//! forget_connections(plan)            and the lease is dropped: nobody waits for these two
 //! ```
 //!
 //! What must outlive no container belongs to something that dies with it: the address to a lock, the port to a socket, the
@@ -45,7 +46,7 @@ mod netlink;
 pub mod op;
 mod sys;
 
-pub use attach::{AttachError, attach, detach, loopback_up};
+pub use attach::{AttachError, forget_connections, loopback_up};
 pub use check::{CheckError, check};
 pub use config::NetworkConfig;
 pub use host::HostError;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ports::PortMapping;
 
-/// Everything that [`attach`](crate::attach) will do.
+/// Everything that [`Lease::attach`](crate::Lease::attach) will do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachPlan {
     /// The container's id.
@@ -32,7 +32,7 @@ pub struct Endpoint {
     pub prefix_len: u8,
     /// The bridge's address.
     pub gateway: Ipv4Addr,
-    /// Hardware address of `eth0`, as `02:42:0a:57:00:02`; see [`mac_of`].
+    /// Hardware address of `eth0`, as `02:42:0a:57:00:02`: made from the address.
     pub mac: String,
 }
 

@@ -67,12 +67,12 @@ pub fn remove_all(config: &NetworkConfig) -> Result<(), RemoveError> {
     sys::remove_file(&state.cursor())?;
     sys::remove_directory(&state.leases())?;
     sys::remove_directory(&state.bridge)?;
-    // What else is a directory here is another bridge's state; forwarding is its too.
-    let others = sys::entries(&state.netns)?
-        .into_iter()
-        .any(|name| !["lock", "sysctls", "sysctls.new"].contains(&name.as_str()));
+    // What else is here is another bridge's state; forwarding is its too.
+    let common = [state.lock(), state.sysctls(), state.sysctls_unfinished()];
+    let others = sys::entries(&state.netns)?.iter().any(|name| !common.contains(&state.netns.join(name)));
     if !others {
         forwarding::put_back(&state)?;
+        sys::remove_file(&state.sysctls_unfinished())?;
         // Last: who waits for it finds that it has gone, and makes a new one.
         sys::remove_file(&state.lock())?;
         sys::remove_directory(&state.netns)?;

@@ -13,7 +13,7 @@ use rustix::net::{
 };
 
 use crate::config::NetworkConfig;
-use crate::host::{self, HostError};
+use crate::host;
 use crate::op::{Op, OpError, step};
 use crate::ports::{HostPort, PortMapping, PortRequest, Protocol};
 use crate::record::Record;
@@ -172,16 +172,17 @@ fn open() -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP))
 }
 
-/// The container that published a port, from the leases; for an error message, so failures are no news.
+/// The running container that published a port, from the leases; for an error message, so failures are no news.
 fn holder(config: &NetworkConfig, address: SocketAddrV4) -> Option<String> {
-    let everywhere = Ipv4Addr::UNSPECIFIED;
-    let state = host::open(config).map_err(drop::<HostError>).ok()?.1;
-    let leases = sys::entries(&state.leases()).ok()?;
-    let records =
-        leases.iter().filter_map(|name| Record::parse(&sys::read_path(&state.leases().join(name)).ok()??));
-    let conflicts = |port: &PortMapping| {
-        port.host_port == address.port() && [*address.ip(), everywhere].contains(&port.host_ip)
-            || (port.host_port == address.port() && *address.ip() == everywhere)
-    };
-    records.into_iter().find(|record| record.ports.iter().any(conflicts)).map(|record| record.container)
+    let state = host::open(config).ok()?.1;
+    let meet = |a: Ipv4Addr, b: Ipv4Addr| a == b || a.is_unspecified() || b.is_unspecified();
+    let conflicts =
+        |port: &PortMapping| port.host_port == address.port() && meet(port.host_ip, *address.ip());
+    sys::entries(&state.leases()).ok()?.iter().find_map(|name| {
+        let path = state.leases().join(name);
+        // A lease that can be locked is a killed monitor's, and its port another program's by now.
+        let None = sys::try_lock(&path).ok()? else { return None };
+        let record = Record::parse(&sys::read_path(&path).ok()??)?;
+        record.ports.iter().any(conflicts).then_some(record.container)
+    })
 }

@@ -35,6 +35,11 @@ impl State {
         self.netns.join("sysctls")
     }
 
+    /// What `sysctls` is called until it is whole.
+    pub(crate) fn sysctls_unfinished(&self) -> PathBuf {
+        self.netns.join("sysctls.new")
+    }
+
     pub(crate) fn cursor(&self) -> PathBuf {
         self.bridge.join("cursor")
     }

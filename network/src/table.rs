@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::ErrorKind;
 
-use crate::message::Batch;
 use crate::nat::{AT_ADDRESS, EVERYWHERE, Element, Ruleset};
 use crate::netlink::Socket;
 use crate::nft::{self, Transaction};
@@ -42,22 +41,29 @@ impl TableError {
 }
 
 /// A table by its name; the socket belongs to the network namespace that it was opened in.
+///
+/// Closing a netfilter socket waits for an RCU grace period (10 ms) while anything deleted from any table of the namespace
+/// is still to be freed (`nft_rcv_nl_event`): whoever is in a hurry keeps it.
 #[derive(Debug)]
-pub(crate) struct Table<'a> {
+pub(crate) struct Table {
     socket: Socket,
-    name: &'a str,
+    name: String,
 }
 
-impl<'a> Table<'a> {
-    pub(crate) fn open(name: &'a str) -> Result<Self, TableError> {
+impl Table {
+    pub(crate) fn open(name: &str) -> Result<Self, TableError> {
         let call = format_args!("socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER)");
-        let socket = Op { call, shell: format_args!("# nft opens one each time") }.perform(Socket::netfilter);
-        Ok(Self { socket: socket.map_err(TableError::NoNfTables)?, name })
+        let opened = Op { call, shell: format_args!("# nft opens one each time") }.perform(Socket::netfilter);
+        let socket = opened.map_err(|error| match error.errno() {
+            libc::EPROTONOSUPPORT => TableError::NoNfTables(error),
+            _ => TableError::Look(error),
+        })?;
+        Ok(Self { socket, name: name.to_owned() })
     }
 
     /// The comment of the table, empty where it has none; `None` where there is no table.
     pub(crate) fn comment(&self) -> Result<Option<String>, TableError> {
-        let name = self.name;
+        let name = &self.name;
         let call = format_args!("sendto(nfnetlink, NFT_MSG_GETTABLE{{ip {name}}})");
         let asked = Op { call, shell: format_args!("nft list table ip {name}") }.perform(|| {
             match self.socket.ask(&nft::get_table(name)) {
@@ -83,7 +89,7 @@ impl<'a> Table<'a> {
         elements: &[Element],
         replace: bool,
     ) -> Result<(), TableError> {
-        let name = self.name;
+        let name = &self.name;
         let (maps, chains) = (ruleset.maps.len(), ruleset.chains.len());
         let rules: usize = ruleset.chains.iter().map(|chain| chain.rules.len()).sum();
         let (count, delete) = (elements.len(), if replace { "DELTABLE, " } else { "" });
@@ -98,7 +104,7 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn delete(&self) -> Result<(), TableError> {
-        let name = self.name;
+        let name = &self.name;
         let op = Op {
             call: format_args!("sendto(nfnetlink, BATCH{{DELTABLE ip {name}}})"),
             shell: format_args!("nft delete table ip {name}"),
@@ -126,16 +132,16 @@ impl<'a> Table<'a> {
         if gone.is_empty() && new.is_empty() {
             return Ok(());
         }
-        let changes = Changes { table: self.name, gone, new };
+        let changes = Changes { table: &self.name, gone, new };
         let op = Op { call: format_args!("{}", Call(&changes)), shell: format_args!("{}", Shell(&changes)) };
-        self.commit(&nft::change_elements(self.name, gone, new), op)
+        self.commit(&nft::change_elements(&self.name, gone, new), op)
     }
 
     /// All elements; none where there is no table.
     pub(crate) fn elements(&self) -> Result<Vec<Element>, TableError> {
         let mut all = Vec::new();
         for map in [EVERYWHERE, AT_ADDRESS] {
-            let (name, map_name) = (self.name, map.name);
+            let (name, map_name) = (&self.name, map.name);
             let call = format_args!("sendto(nfnetlink, NFT_MSG_GETSETELEM{{ip {name} {map_name}}})");
             let answers = Op { call, shell: format_args!("nft list map ip {name} {map_name}") }
                 .perform(|| match self.socket.ask(&nft::list_elements(name, map)) {
@@ -150,8 +156,8 @@ impl<'a> Table<'a> {
 
     fn commit(&self, transaction: &Transaction, op: Op<'_>) -> Result<(), TableError> {
         let mut refused = 0;
-        let send = |batch: &Batch| self.socket.send(batch).inspect_err(|refusal| refused = refusal.message);
-        op.perform(|| { send }(&transaction.batch)).map_err(|source| TableError::Refused {
+        let send = || self.socket.send(&transaction.batch).inspect_err(|refusal| refused = refusal.message);
+        op.perform(send).map_err(|source| TableError::Refused {
             what: transaction.about.get(refused).cloned().unwrap_or_default(),
             source,
         })
@@ -187,13 +193,14 @@ struct Shell<'a>(&'a Changes<'a>);
 impl fmt::Display for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Changes { table, gone, new } = self.0;
-        f.write_str("sendto(nfnetlink, BATCH{")?;
+        let mut between = "sendto(nfnetlink, BATCH{";
         for (message, elements) in [("DELSETELEM", gone), ("NEWSETELEM", new)] {
             for element in elements.iter().take(TOLD) {
-                write!(f, "{message} ip {table} {} {{{element}}}, ", element.map().name)?;
+                write!(f, "{between}{message} ip {table} {} {{{element}}}", element.map().name)?;
+                between = ", ";
             }
             if elements.len() > TOLD {
-                write!(f, "{message} x{} more, ", elements.len() - TOLD)?;
+                write!(f, "{between}{message} x{} more", elements.len() - TOLD)?;
             }
         }
         f.write_str("})")

@@ -154,6 +154,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// Messages, each the reason of the one before.
     pub chain: Vec<String>,
+    /// A remedy, where the one who tells it knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl Failure {
@@ -165,7 +168,12 @@ impl Failure {
             chain.push(cause.to_string());
             source = cause.source();
         }
-        Failure { kind, chain }
+        Failure::said(kind, chain)
+    }
+
+    /// Says it in words.
+    pub fn said(kind: FailureKind, chain: Vec<String>) -> Failure {
+        Failure { kind, chain, hint: None }
     }
 }
 
@@ -204,19 +212,18 @@ pub(crate) fn read_report(report: &OwnedFd) -> Result<(), Failure> {
             Ok(length) => text.extend_from_slice(&buffer[..length]),
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => {
-                return Err(Failure {
-                    kind: FailureKind::Other,
-                    chain: vec!["read(report)".into(), errno.to_string()],
-                });
+                return Err(Failure::said(
+                    FailureKind::Other,
+                    vec!["read(report)".into(), errno.to_string()],
+                ));
             }
         }
     }
     if text.is_empty() {
         return Ok(());
     }
-    Err(serde_json::from_slice(&text).unwrap_or_else(|_| Failure {
-        kind: FailureKind::Other,
-        chain: vec![String::from_utf8_lossy(&text).into_owned()],
+    Err(serde_json::from_slice(&text).unwrap_or_else(|_| {
+        Failure::said(FailureKind::Other, vec![String::from_utf8_lossy(&text).into_owned()])
     }))
 }
 

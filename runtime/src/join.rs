@@ -18,7 +18,7 @@ use std::path::Path;
 
 use rustix::process::Pid;
 
-use crate::cgroup::{Cgroup, CgroupError};
+use crate::cgroup::Cgroup;
 use crate::create::{self, Running, Stdio};
 use crate::gate::{self, Failure};
 use crate::op::{OpError, enter_process, step};
@@ -45,9 +45,6 @@ pub enum JoinError {
     /// An operation of the client failed.
     #[error(transparent)]
     Op(#[from] OpError),
-    /// The container's groups are gone.
-    #[error(transparent)]
-    Cgroup(#[from] CgroupError),
     /// The process failed before it became its program.
     #[error(transparent)]
     Process(#[from] Failure),

@@ -50,16 +50,16 @@ pub(crate) fn explain(root: BorrowedFd<'_>, program: &CStr, refused: OpError) ->
         libc::ENOENT | libc::ENOTDIR => FailureKind::NotFound,
         _ => FailureKind::NotExecutable,
     };
-    Failure { kind, chain: vec![reason, refused.call, refused.source.to_string()] }
+    Failure::said(kind, vec![reason, refused.call, refused.source.to_string()])
 }
 
 /// Explains that no directory of PATH has `program`.
 pub(crate) fn not_in_path(program: &CStr, path: &str) -> Failure {
     let program = program.to_string_lossy();
-    Failure {
-        kind: FailureKind::NotFound,
-        chain: vec![format!("{program:?}: executable file not found in $PATH"), format!("PATH is {path:?}")],
-    }
+    Failure::said(
+        FailureKind::NotFound,
+        vec![format!("{program:?}: executable file not found in $PATH"), format!("PATH is {path:?}")],
+    )
 }
 
 enum Needed {

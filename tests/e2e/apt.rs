@@ -27,6 +27,8 @@ fn a_package_that_sets_a_file_capability_installs_and_the_capability_works() {
                   cp /usr/bin/cat /usr/local/bin/reads-all; setcap cap_dac_override+ep /usr/local/bin/reads-all; \
                   setpriv --reuid 1000 --regid 1000 --clear-groups reads-all /etc/shadow | head -c 5; echo; \
                   setpriv --reuid 1000 --regid 1000 --clear-groups ping -c 1 -W 5 127.0.0.1; \
+                  setcap -r /usr/bin/ping; \
+                  setpriv --reuid 1000 --regid 1000 --clear-groups ping -c 1 -W 5 localhost; \
                   setpriv --reuid 1000 --regid 1000 --clear-groups cat /etc/shadow && exit 1; echo end";
     let output = host.mini(["run", "--rm", "debian", "bash", "-c", script]).run().ok();
     output

@@ -131,11 +131,13 @@ fn there_is_a_pids_limit_by_default() {
 #[test]
 fn limits_beyond_reason_are_refused() {
     let host = Host::with_busybox();
-    let run = |option: &str, value: &str| host.mini(["run", "--rm", option, value, "busybox", "true"]).run();
-    run("-m", "1k").error(125, &["--memory", "6m"]);
+    let run = |option: &str, value: &str| {
+        host.mini(["run", "--rm", &format!("{option}={value}"), "busybox", "true"]).run()
+    };
+    run("--memory", "1k").error(125, &["--memory", "6m"]);
     run("--cpus", "1000").error(125, &["1000"]);
     run("--cpus", "-1").error(125, &["-1"]);
-    run("--cpu-shares", "-5").error(125, &["-5"]);
+    run("--cpu-shares", "-5").code(125).stderr_has("-5");
 }
 
 #[test]

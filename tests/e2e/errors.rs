@@ -96,7 +96,7 @@ fn usage_errors_are_125() {
     host.mini(["run", "--no-such-option", "busybox"]).run().code(125).stderr_has("--no-such-option");
     host.mini(["run"]).run().code(125);
     host.mini(["ps", "--no-such-option"]).run().code(125).stderr_has("--no-such-option");
-    host.mini(["no-such-command"]).run().code(1).stderr_has("no-such-command");
+    host.mini(["no-such-command"]).run().code(125).stderr_has("no-such-command");
 }
 
 #[test]

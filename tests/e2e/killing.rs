@@ -31,8 +31,8 @@ pub(crate) fn at_every_operation(host: &Host, role: &str, scene: &Scene<'_>) {
         let place = format!("{role} killed before {:?} (step {})", stepped.killed, step_of_whole.index);
         aftermath(host, scene, &place);
     }
-    // A run may take a few steps less than the one that was counted, where it waits for another process.
-    assert!(killed * 10 >= steps.len() * 9, "only {killed} of {} steps were reached", steps.len());
+    // Steps that follow the client's end are seen as long as the stepper happens to listen.
+    assert!(killed * 5 >= steps.len() * 4, "only {killed} of {} steps were reached", steps.len());
 }
 
 fn step(host: &Host, scene: &Scene<'_>, judge: impl FnMut(&Step) -> Verdict) -> Stepped {

@@ -179,8 +179,6 @@ fn sysctls_of_its_own_network_let_everybody_bind_low_ports_and_ping() {
     let host = Host::with_busybox();
     let script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/sys/net/ipv4/ping_group_range | tr '\\t' ' '";
     host.mini(["run", "--rm", "busybox", "sh", "-c", script]).run().ok().stdout("0\n0 65535\n");
-    let ping = ["busybox", "ping", "-c", "1", "-W", "5", "127.0.0.1"];
-    host.mini(["run", "--rm", "-u", "1000", "--cap-drop", "ALL"]).args(ping).run().ok();
 }
 
 #[test]

@@ -77,6 +77,8 @@ impl<'host> Container<'host> {
         let inside = |pid: &i32| own.is_some() && processes::namespace(*pid, "pid") == own;
         let mut lines: Vec<_> =
             processes::all().into_iter().filter(inside).map(processes::command_line).collect();
+        // One that has ended and that nobody reaps has no command line.
+        lines.retain(|line| !line.is_empty());
         lines.sort();
         lines
     }

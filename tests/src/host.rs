@@ -323,6 +323,9 @@ fn lay_out(disk: Option<&Path>) {
         mount("overlay", shared, "overlay", MountFlags::empty(), options.as_c_str())
             .unwrap_or_else(|e| panic!("a copy-on-write {shared}: {e}"));
     }
+    // What the machine's owner has there is no part of this host.
+    make("/var/lib/mini");
+    tmpfs("/var/lib/mini");
     let root = format!("{STATE}/root");
     match disk {
         None => tmpfs(&root),

@@ -21,7 +21,10 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "docker-registry", why: "the registry that images are pulled from" },
     Package { name: "dpkg-dev", why: "makes the package repository inside that Debian" },
     Package { name: "iproute2", why: "makes the hosts of the tests, and looks at their links and routes" },
+    Package { name: "libseccomp2", why: "compiles docker's profile too, to compare our filter with" },
     Package { name: "nftables", why: "looks at the packet rules from outside" },
+    Package { name: "python3-minimal", why: "steps through programs that the harness tests itself with" },
+    Package { name: "strace", why: "watches what system calls are made" },
 ];
 
 /// mini's peers, and what measuring them takes. Those with daemons are started by the bench alone, in namespaces of its own.

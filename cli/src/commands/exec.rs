@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use oci_spec::runtime::{Process, Spec};
-use runtime::cgroup::{Cgroup, Layout};
-use runtime::join::{World, join};
+use runtime::cgroup::Cgroup;
+use runtime::join::{JoinError, World, join};
 use runtime::plan::{IdMap, ProcessPlan};
 use runtime::sys::signal;
 
@@ -61,20 +61,24 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     let entry = state.find(&args.container)?;
     let live = super::running(&entry)?;
     let spec: Spec = serde_json::from_slice(&entry.config()?).context("the container's config is damaged")?;
-    let (namespaces, cgroup_path, map) = runtime::plan::world_of(&spec);
+    let (namespaces, map) = runtime::plan::world_of(&spec);
     let user_namespace = namespaces.contains(runtime::sys::ns::Kinds::USER);
     super::seal(user_namespace, &map)?;
     let story = context.listen(args.explain)?;
+    runtime::op::step("Hold the container's first process, so that no other can be mistaken for it");
     let init = super::open_init(&entry, live.init)?;
     let plan = plan(args, &spec)?;
-    let cgroup = Cgroup::open(&Layout::detect()?, &cgroup_path)?;
+    let cgroup = Cgroup::of_process(live.init.pid)?;
     let world = World { init: init.as_fd(), namespaces, cgroup: &cgroup, root_ids: root_ids(&map) };
     // Blocked before the fork, so that none is lost.
     let signals = signal::as_descriptor(&FORWARDED)?;
     let running = match join(&world, &plan, args.interactive, args.detach) {
         Ok(running) => running,
         Err(error) => {
-            let error = anyhow::Error::from(error);
+            let error = match error {
+                JoinError::Process(failure) => failure.into(),
+                error => anyhow::Error::from(error),
+            };
             let code = launch::failure_code(&error);
             output::error(&error);
             return Ok(if code == ExitCode::Mini { ExitCode::Failure } else { code });

@@ -28,7 +28,7 @@ pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<ExitCode> {
     let mut failures = Failures::default();
     for word in &args.containers {
         let killed = state.find(word).map_err(anyhow::Error::from).and_then(|entry| {
-            let ending = Ending::begin(&entry, signal)?;
+            let ending = Ending::begin(context, &entry, signal)?;
             if signal == libc::SIGKILL { ending.wait(None) } else { Ok(()) }
         });
         match killed {

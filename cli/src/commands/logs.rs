@@ -170,32 +170,56 @@ impl LogReader {
     fn read_new(&mut self, take: &mut dyn FnMut(Vec<u8>)) -> Result<()> {
         loop {
             if self.current.is_none() {
-                match File::open(&self.path) {
-                    Ok(file) => self.current = Some((file, 0)),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-                    Err(error) => {
-                        return Err(error).with_context(|| format!("cannot read {}", self.path.display()));
-                    }
-                }
+                let Some(file) = self.open(&self.path)? else { return Ok(()) };
+                self.current = Some((file, 0));
             }
-            let Some((file, offset)) = &mut self.current else { return Ok(()) };
-            file.seek(SeekFrom::Start(*offset))?;
-            let mut text = Vec::new();
-            file.read_to_end(&mut text)?;
-            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            *offset += whole as u64;
-            text[..whole]
-                .split_inclusive(|byte| *byte == b'\n')
-                .for_each(|line| take(line[..line.len() - 1].to_vec()));
-            // The same file still? Else it was rotated: what was written to it before that has just been read.
-            let now = std::fs::metadata(&self.path).map(|metadata| metadata.ino()).ok();
-            if now == Some(file.metadata()?.ino()) {
-                return Ok(());
+            self.read_current(take)?;
+            let Some((file, _)) = &self.current else { return Ok(()) };
+            let Some(next) = self.successor(file.metadata()?.ino())? else { return Ok(()) };
+            // Rotated away: nothing more is written to it, but something may have been since we read it.
+            self.read_current(take)?;
+            self.current = Some((next, 0));
+        }
+    }
+
+    fn read_current(&mut self, take: &mut dyn FnMut(Vec<u8>)) -> Result<()> {
+        let Some((file, offset)) = &mut self.current else { return Ok(()) };
+        file.seek(SeekFrom::Start(*offset))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        *offset += whole as u64;
+        text[..whole]
+            .split_inclusive(|byte| *byte == b'\n')
+            .for_each(|line| take(line[..line.len() - 1].to_vec()));
+        Ok(())
+    }
+
+    /// The file after the one with this inode; `None` where it is the youngest. Of several rotations at once the oldest file that
+    /// is still there comes next.
+    fn successor(&self, inode: u64) -> Result<Option<File>> {
+        let mut younger = self.open(&self.path)?;
+        let is = |file: &Option<File>| -> Result<bool> {
+            Ok(file.as_ref().map(File::metadata).transpose()?.is_some_and(|metadata| metadata.ino() == inode))
+        };
+        if younger.is_none() || is(&younger)? {
+            return Ok(None);
+        }
+        for number in 1.. {
+            let older = self.open(&rotated(&self.path, number))?;
+            if older.is_none() || is(&older)? {
+                break;
             }
-            if now.is_none() {
-                return Ok(());
-            }
-            self.current = None;
+            younger = older;
+        }
+        Ok(younger)
+    }
+
+    fn open(&self, path: &Path) -> Result<Option<File>> {
+        match File::open(path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
 }

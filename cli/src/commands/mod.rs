@@ -87,9 +87,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // What cannot be printed cannot be told either.
-            let _unprinted = error.print();
-            return if error.use_stderr() { ExitCode::Mini } else { ExitCode::Success };
+            return usage(&error);
         }
     };
     match dispatch(&cli) {
@@ -101,10 +99,22 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Help and version are data; a line that makes no sense is an error like any other.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // What cannot be printed cannot be told either.
+        let _unprinted = error.print();
+        return ExitCode::Success;
+    }
+    let text = error.render().to_string();
+    output::say(format!("mini: {}", text.strip_prefix("error: ").unwrap_or(&text)).trim_end());
+    ExitCode::Mini
+}
+
 fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
-    // `run` and `exec` pass a program's code on, so their own failures need one that no program has by habit.
+    // `run` passes a program's code on, so its own failures have one that no program has by habit; all others end as docker's.
     let own_code = match cli.command {
-        Command::Run(_) | Command::Exec(_) => ExitCode::Mini,
+        Command::Run(_) => ExitCode::Mini,
         _ => ExitCode::Failure,
     };
     let carry_out = || -> Result<ExitCode> {

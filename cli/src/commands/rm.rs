@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
 use crate::output;
+use crate::plan::NetworkMode;
 use crate::settings::Settings;
 
 /// Remove containers
@@ -58,9 +59,9 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
 fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Result<()> {
     if matches!(entry.status, Status::Running { .. }) {
         if !force {
-            bail!("it is running: stop it first, or remove it with -f");
+            return Err(crate::error::StillRuns.into());
         }
-        stop::end_now(state, entry)?;
+        stop::end_now(context, entry)?;
     }
     // Without a lock to take, it had --rm and is gone.
     let Some(_lock) = lock(state, entry, force)? else { return Ok(()) };
@@ -87,10 +88,10 @@ pub(crate) fn clear(context: &Context, entry: &Entry) -> Result<()> {
     let layout = Layout::detect()?;
     let path = std::path::Path::new(&context.config.cgroup.parent).join(&entry.record.id);
     layout.remove(&path)?;
-    if entry.live.is_some() && !Settings::of(&entry.record).ports.is_empty() {
+    if entry.live.is_some() && Settings::of(&entry.record).network == Some(NetworkMode::Bridge) {
         let state = context.state();
         let live = |id: &str| super::is_live(&state, id);
-        network::check(&context.network(), &live, true).context("cannot take its ports back")?;
+        network::check(&context.network(), &live, true).context("cannot take its address and ports back")?;
     }
     Ok(())
 }

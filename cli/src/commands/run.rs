@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use image::Image;
 use runtime::op::step;
-use runtime::plan::RootPlan;
+use runtime::plan::{InitPlan, RootPlan};
 use runtime::record::{Record, VERSION};
+use runtime::state::{Claim, StateError};
 use runtime::sys;
 
 use crate::clock;
@@ -70,10 +71,10 @@ pub(crate) struct RunArgs {
     #[arg(short = 'h', long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
     /// Limit memory, in bytes or with k, m, g
-    #[arg(short, long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) memory: Option<String>,
     /// Limit processors: 1.5 is one and a half
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) cpus: Option<String>,
     /// Relative weight of processor time; 1024 is normal
     #[arg(short, long, value_name = "NUMBER")]
@@ -149,6 +150,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     super::seal(request.user_namespace, &context.id_block())?;
     let story = context.listen(args.explain)?;
     announce(&request);
+    step("Look the image up, and keep it from being removed meanwhile");
     let store = context.store()?;
     let (image, pin) = super::pull::ensure(&store, &request.image, args.pull, args.quiet, args.dry_run)?;
     let facts =
@@ -162,7 +164,9 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     drop((pin, image, store));
     match launch::launch(charge.0, story) {
         Ok(Outcome::Detached) => {
-            output::print_line(&charge.1)?;
+            if args.detach {
+                output::print_line(&charge.1)?;
+            }
             Ok(ExitCode::Success)
         }
         Ok(Outcome::Ended { code, reason }) => {
@@ -192,6 +196,44 @@ fn announce(request: &Request) {
     }
 }
 
+/// What is shared out among containers, and this one's share of it.
+#[derive(Default)]
+struct Taken {
+    ids: Option<IdLease>,
+    ports: Option<network::Reserved>,
+    lease: Option<network::Lease>,
+    leases: Leases,
+}
+
+impl Taken {
+    /// Takes an id range, host ports and an address, as far as they are asked for.
+    fn take(&mut self, context: &Context, request: &Request, image: &Image, id: &str) -> Result<()> {
+        if request.user_namespace {
+            let high = high_ids(image);
+            let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), id, !high.is_empty())?;
+            let map = ids::map(&lease.bases, &high);
+            self.ids = Some(lease);
+            self.leases.map = map?;
+        }
+        if request.network == NetworkMode::Bridge {
+            let config = context.network();
+            let reserved = network::reserve(&config, &request.ports)?;
+            let leased = network::lease(&config, id, &reserved.mappings).context("cannot get an address")?;
+            self.leases.ports.clone_from(&reserved.mappings);
+            self.leases.endpoint = Some(leased.endpoint.clone());
+            (self.ports, self.lease) = (Some(reserved), Some(leased));
+        }
+        Ok(())
+    }
+
+    /// Gives everything back: no container came of it.
+    fn give_back(self) {
+        // The cause of all this is told; what cannot be given back is found by `mini system check`.
+        let _ids = self.ids.map(IdLease::release);
+        let _address = self.lease.map(network::Lease::release);
+    }
+}
+
 /// Takes what is shared out, plans, and writes the container down. Everything taken is given back where this fails.
 fn prepare(
     context: &Context,
@@ -201,27 +243,46 @@ fn prepare(
     facts: HostFacts,
 ) -> Result<(Charge, String)> {
     let id = new_id()?;
-    let state = context.state();
-    let dirs = state.dirs(&id);
-    let mut leases = Leases::default();
-    let ids = match request.user_namespace {
-        false => None,
-        true => {
-            let high = high_ids(image);
-            let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), &id, !high.is_empty())?;
-            leases.map = ids::map(&lease.bases, &high)?;
-            Some(lease)
+    let mut taken = Taken::default();
+    let written = taken
+        .take(context, request, image, &id)
+        .and_then(|()| write_down(context, args, request, image, &facts, &id, &taken.leases));
+    let (plan, init, record, claim) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            taken.give_back();
+            return Err(error);
         }
     };
-    let (mut ports, mut lease) = (None, None);
-    if request.network == NetworkMode::Bridge {
-        let config = context.network();
-        let reserved = network::reserve(&config, &request.ports)?;
-        let leased = network::lease(&config, &id, &reserved.mappings).context("cannot get an address")?;
-        leases.ports.clone_from(&reserved.mappings);
-        leases.endpoint = Some(leased.endpoint.clone());
-        (ports, lease) = (Some(reserved), Some(leased));
-    }
+    let Taken { ids, ports, lease, .. } = taken;
+    let charge = Charge {
+        plan,
+        init,
+        layout: facts.cgroups,
+        state: context.state(),
+        record,
+        claim,
+        ids,
+        ports,
+        lease,
+        window: if request.terminal { launch::window() } else { None },
+        monitor_group: context.monitor_group(),
+    };
+    Ok((charge, id))
+}
+
+/// Plans the container under a name that is free, and writes it down: from here on it can be found, and removed.
+fn write_down(
+    context: &Context,
+    args: &RunArgs,
+    request: &Request,
+    image: &Image,
+    facts: &HostFacts,
+    id: &str,
+    leases: &Leases,
+) -> Result<(RunPlan, InitPlan, Record, Claim)> {
+    let state = context.state();
+    let dirs = state.dirs(id);
     make_sources(request)?;
     let mut layers = image.layers.clone();
     if layers.len() < MOST_LAYERS {
@@ -230,42 +291,26 @@ fn prepare(
     let environment = |name: &str| std::env::var(name).ok();
     let parent = Path::new(&context.config.cgroup.parent);
     for attempt in 0..16 {
-        let name = request.name.clone().unwrap_or_else(|| names::generate(&id, attempt));
-        let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: parent };
-        let plan = crate::plan::plan(request, &image.config, &layers, &facts, &place, &leases, &environment)?;
-        let record = record(request, args, image, &facts, &plan)?;
+        let name = request.name.clone().unwrap_or_else(|| names::generate(id, attempt));
+        let place = Place { id, name: &name, run: &dirs.run, cgroup_parent: parent };
+        let plan = crate::plan::plan(request, &image.config, &layers, facts, &place, leases, &environment)?;
+        let root = RootPlan {
+            layers: layers.clone(),
+            scratch: dirs.disk.clone(),
+            volatile: request.auto_remove,
+            read_only: request.read_only,
+        };
+        let init = runtime::plan::plan(&plan.spec, root)?;
+        let record = record(request, args, image, facts, &plan)?;
         let config = serde_json::to_vec(&plan.spec).context("cannot write the OCI spec as JSON")?;
         let claim = match state.create(&record, &config) {
-            Err(runtime::state::StateError::NameTaken { .. }) if request.name.is_none() => continue,
+            Err(StateError::NameTaken { .. }) if request.name.is_none() => continue,
             other => other?,
         };
         for (name, content) in &plan.files {
             sys::fs::create_new(&claim.dirs.run.join(name), content.as_bytes(), 0o644)?;
         }
-        let root = RootPlan {
-            layers: plan.layers.clone(),
-            scratch: claim.dirs.disk.clone(),
-            volatile: request.auto_remove,
-            read_only: request.read_only,
-        };
-        let init = runtime::plan::plan(&plan.spec, root)?;
-        let monitor_group = context.monitor_group();
-        let window = if request.terminal { launch::window() } else { None };
-        let charge = Charge {
-            plan,
-            init,
-            layout: facts.cgroups,
-            state,
-            record,
-            claim,
-            ids,
-            ports,
-            lease,
-            window,
-            network: context.network(),
-            monitor_group,
-        };
-        return Ok((charge, id));
+        return Ok((plan, init, record, claim));
     }
     bail!("no free name was found in 16 attempts: give one with --name")
 }
@@ -326,8 +371,8 @@ fn record(
         labels: config.and_then(|config| config.labels().clone()).unwrap_or_default().into_iter().collect(),
         user_namespace: request.user_namespace,
         privileged: request.privileged,
-        cap_add: args.cap_add.clone(),
-        cap_drop: args.cap_drop.clone(),
+        cap_add: capability_names(&args.cap_add),
+        cap_drop: capability_names(&args.cap_drop),
         binds: args.volume.clone(),
         tmpfs: args.tmpfs.clone(),
         stop_signal: plan.lifecycle.stop_signal,
@@ -347,6 +392,15 @@ fn record(
         settings: settings.value(),
         last: None,
     })
+}
+
+/// As docker keeps them: `CAP_` and capitals; `ALL` as it is.
+fn capability_names(asked: &[String]) -> Vec<String> {
+    let name = |text: &String| {
+        runtime::caps::parse(text)
+            .map_or_else(|_| text.to_uppercase(), |cap| runtime::caps::name(cap).to_owned())
+    };
+    asked.iter().map(name).collect()
 }
 
 /// docker makes the source of `-v` where it is missing: an empty directory.

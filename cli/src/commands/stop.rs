@@ -1,11 +1,13 @@
 //! `mini stop`: ask containers to end, and insist after a while.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use runtime::cgroup::Layout;
 use runtime::op::step;
 use runtime::record::{Record, Status};
-use runtime::state::{Entry, State};
+use runtime::state::Entry;
 use runtime::sys::pidfd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -48,7 +50,7 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
     for word in &args.containers {
         let begun = state.find(word).map_err(anyhow::Error::from).and_then(|entry| match entry.status {
             Status::Running { .. } => {
-                Ending::begin(&entry, signal.unwrap_or(stop_signal(&entry.record))).map(Some)
+                Ending::begin(context, &entry, signal.unwrap_or(stop_signal(&entry.record))).map(Some)
             }
             _ => Ok(None),
         });
@@ -83,6 +85,8 @@ pub(crate) struct Ending {
     init: OwnedFd,
     /// Whoever writes down how it ended; `None` where it lost its monitor.
     monitor: Option<OwnedFd>,
+    /// Its control groups, where it may be frozen.
+    group: PathBuf,
 }
 
 impl Ending {
@@ -90,7 +94,7 @@ impl Ending {
     ///
     /// # Errors
     /// Where the container does not run, or the kernel refuses.
-    pub(crate) fn begin(entry: &Entry, signal: i32) -> Result<Ending> {
+    pub(crate) fn begin(context: &Context, entry: &Entry, signal: i32) -> Result<Ending> {
         step("Hold the container's first process and its monitor, so that no other can be mistaken for them");
         let live = super::running(entry)?;
         let monitor = rustix::process::Pid::from_raw(live.monitor.pid)
@@ -99,9 +103,20 @@ impl Ending {
         let init = super::open_init(entry, live.init)?;
         step("Tell it to end");
         match pidfd::send_signal(init.as_fd(), signal) {
-            Err(error) if error.errno() != libc::ESRCH => Err(error.into()),
-            _ => Ok(Ending { init, monitor }),
+            Err(error) if error.errno() != libc::ESRCH => return Err(error.into()),
+            _ => {}
         }
+        let group = Path::new(&context.config.cgroup.parent).join(&entry.record.id);
+        let ending = Ending { init, monitor, group };
+        if signal == libc::SIGKILL {
+            ending.thaw()?;
+        }
+        Ok(ending)
+    }
+
+    /// A frozen process takes no signal, on control groups of version 1 not even SIGKILL.
+    fn thaw(&self) -> Result<()> {
+        Ok(Layout::detect()?.thaw(&self.group)?)
     }
 
     /// Waits until it has ended and that is written down; SIGKILL at the deadline (ns since 1970).
@@ -114,8 +129,9 @@ impl Ending {
             step("It did not end in time");
             match pidfd::send_signal(self.init.as_fd(), libc::SIGKILL) {
                 Err(error) if error.errno() != libc::ESRCH => return Err(error.into()),
-                _ => wait_until(&self.init, None)?,
-            };
+                _ => self.thaw()?,
+            }
+            wait_until(&self.init, None)?;
         }
         if let Some(monitor) = &self.monitor {
             wait_until(monitor, None)?;
@@ -146,8 +162,8 @@ fn wait_until(process: &OwnedFd, deadline: Option<u64>) -> Result<bool> {
 ///
 /// # Errors
 /// What the kernel answered.
-pub(crate) fn end_now(_state: &State, entry: &Entry) -> Result<()> {
-    match Ending::begin(entry, libc::SIGKILL) {
+pub(crate) fn end_now(context: &Context, entry: &Entry) -> Result<()> {
+    match Ending::begin(context, entry, libc::SIGKILL) {
         Ok(ending) => ending.wait(None),
         // It has ended by itself.
         Err(_) if !super::still_runs(entry) => Ok(()),

@@ -47,11 +47,22 @@ pub(crate) struct Request {
     pub(crate) memory: Option<u64>,
     pub(crate) nano_cpus: Option<u64>,
     pub(crate) cpu_shares: Option<u64>,
-    pub(crate) pids: Option<i64>,
+    pub(crate) pids: PidsLimit,
     pub(crate) interactive: bool,
     pub(crate) terminal: bool,
     pub(crate) detached: bool,
     pub(crate) auto_remove: bool,
+}
+
+/// How many processes a container may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PidsLimit {
+    /// Nobody said: [`DEFAULT_PIDS`] where the host can enforce it.
+    Default,
+    /// `-1`.
+    None,
+    /// So many, or not at all.
+    Most(i64),
 }
 
 /// One `-e`.
@@ -64,7 +75,7 @@ pub(crate) enum EnvRequest {
 }
 
 /// Fewer processes than this kill a host; more than this a container hardly has.
-const DEFAULT_PIDS: i64 = 4096;
+pub(crate) const DEFAULT_PIDS: i64 = 4096;
 
 /// docker's own limit: with less a container does not even start.
 const LEAST_MEMORY: u64 = 6 << 20;
@@ -134,9 +145,9 @@ impl Request {
                 .filter(|cpus| *cpus > 0),
             cpu_shares: shares,
             pids: match args.pids_limit {
-                None => Some(DEFAULT_PIDS),
-                Some(limit) if limit > 0 => Some(limit),
-                Some(0 | -1) => None,
+                None => PidsLimit::Default,
+                Some(limit) if limit > 0 => PidsLimit::Most(limit),
+                Some(0 | -1) => PidsLimit::None,
                 Some(limit) => bail!("--pids-limit {limit}: a positive number, or -1 for no limit"),
             },
             interactive: args.interactive,

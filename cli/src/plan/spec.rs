@@ -6,16 +6,17 @@ use anyhow::{Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
     Linux, LinuxBuilder, LinuxCapabilities, LinuxCpuBuilder, LinuxDevice, LinuxDeviceBuilder,
-    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxIdMapping, LinuxIdMappingBuilder,
-    LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
-    LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec,
-    SpecBuilder, UserBuilder,
+    LinuxDeviceCgroup, LinuxDeviceType, LinuxIdMapping, LinuxIdMappingBuilder, LinuxMemoryBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
+    LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    User, UserBuilder,
 };
+use runtime::cgroup::devices::{self, Access, DeviceRule};
 use runtime::plan::IdMap;
 use runtime::seccomp::Machine;
 
 use super::facts::HostFacts;
-use super::request::{EnvRequest, NetworkMode, Request};
+use super::request::{DEFAULT_PIDS, EnvRequest, NetworkMode, PidsLimit, Request};
 
 /// docker's default PATH.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -130,13 +131,7 @@ fn process(
     let hostname = request.hostname.as_deref().unwrap_or(&identity.id[..12]);
     let mut process = ProcessBuilder::default()
         .terminal(request.terminal)
-        .user(
-            UserBuilder::default()
-                .uid(0u32)
-                .gid(0u32)
-                .username(user.unwrap_or_else(|| "0".to_owned()))
-                .build()?,
-        )
+        .user(spec_user(user.as_deref().unwrap_or("0"))?)
         .args([entrypoint, command].concat())
         .env(env(request, image, hostname, environment))
         .cwd(cwd)
@@ -146,6 +141,13 @@ fn process(
     // The builder has defaults of its own.
     process.set_rlimits(None);
     Ok(process)
+}
+
+/// As docker says it in `username`, for init to look up; what is a number already also as a number, for other runtimes.
+fn spec_user(user: &str) -> Result<User> {
+    let (name, group) = user.split_once(':').unwrap_or((user, ""));
+    let number = |text: &str| text.parse::<u32>().unwrap_or(0);
+    Ok(UserBuilder::default().uid(number(name)).gid(number(group)).username(user).build()?)
 }
 
 /// docker's order: PATH, HOSTNAME, TERM, then the image's, then the user's; a later one takes the place of an earlier.
@@ -283,7 +285,7 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
         .resources(resources(request, facts)?)
         .cgroups_path(Path::new("/").join(identity.cgroup))
         .sysctl(sysctl)
-        .devices(devices(request, facts)?)
+        .devices(nodes(request, facts)?)
         .build()?;
     if request.user_namespace {
         namespaces.push(namespace(LinuxNamespaceType::User)?);
@@ -313,7 +315,7 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
 }
 
 /// All of the host's devices, for a privileged container that shares the host's user namespace.
-fn devices(request: &Request, facts: &HostFacts) -> Result<Vec<LinuxDevice>> {
+fn nodes(request: &Request, facts: &HostFacts) -> Result<Vec<LinuxDevice>> {
     if !request.privileged || request.user_namespace {
         return Ok(Vec::new());
     }
@@ -335,7 +337,7 @@ fn devices(request: &Request, facts: &HostFacts) -> Result<Vec<LinuxDevice>> {
 const PERIOD: u64 = 100_000;
 
 fn resources(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
-    let mut resources = LinuxResourcesBuilder::default().devices(device_rules(request)?).build()?;
+    let mut resources = LinuxResourcesBuilder::default().devices(device_rules(request)).build()?;
     if let Some(bytes) = request.memory {
         let limit = i64::try_from(bytes)?;
         // docker's default: as much swap again.
@@ -359,35 +361,21 @@ fn resources(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
         }
         resources.set_cpu(Some(cpu));
     }
-    if let Some(limit) = request.pids {
+    let pids = match request.pids {
+        PidsLimit::Default => facts.cgroups.has("pids").then_some(DEFAULT_PIDS),
+        PidsLimit::None => None,
+        PidsLimit::Most(limit) => Some(limit),
+    };
+    if let Some(limit) = pids {
         resources.set_pids(Some(LinuxPidsBuilder::default().limit(limit).build()?));
     }
     Ok(resources)
 }
 
-/// docker's: nothing, then what every container has; everything for a privileged one that shares the host's user namespace.
-fn device_rules(request: &Request) -> Result<Vec<LinuxDeviceCgroup>> {
-    let rule = |allow: bool, kind, major: Option<i64>, minor: Option<i64>, access: &str| {
-        let mut rule = LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access).build()?;
-        rule.set_major(major).set_minor(minor);
-        Ok::<_, oci_spec::OciSpecError>(rule)
-    };
-    use LinuxDeviceType::{A, B, C};
-    if request.privileged && !request.user_namespace {
-        return Ok(vec![rule(true, A, None, None, "rwm")?]);
-    }
-    Ok(vec![
-        rule(false, A, None, None, "rwm")?,
-        rule(true, C, None, None, "m")?,
-        rule(true, B, None, None, "m")?,
-        rule(true, C, Some(1), Some(3), "rwm")?, // null
-        rule(true, C, Some(1), Some(5), "rwm")?, // zero
-        rule(true, C, Some(1), Some(7), "rwm")?, // full
-        rule(true, C, Some(1), Some(8), "rwm")?, // random
-        rule(true, C, Some(1), Some(9), "rwm")?, // urandom
-        rule(true, C, Some(5), Some(0), "rwm")?, // tty
-        rule(true, C, Some(5), Some(1), "rwm")?, // console
-        rule(true, C, Some(5), Some(2), "rwm")?, // ptmx
-        rule(true, C, Some(136), None, "rwm")?,  // pts
-    ])
+/// docker's; everything for a privileged container that shares the host's user namespace.
+fn device_rules(request: &Request) -> Vec<LinuxDeviceCgroup> {
+    let everything = [DeviceRule { allow: true, devices: None, access: Access::ALL }];
+    let rules: &[DeviceRule] =
+        if request.privileged && !request.user_namespace { &everything } else { &devices::DOCKER };
+    rules.iter().map(LinuxDeviceCgroup::from).collect()
 }

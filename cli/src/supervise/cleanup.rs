@@ -12,8 +12,8 @@ use super::Charge;
 pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec<String> {
     step("Write down how it ended, and free what others may want: ports, address, name");
     let mut left: Vec<String> = Vec::new();
-    if let (Some(plan), Some(lease)) = (&charge.plan.network.attach, charge.lease.take()) {
-        left.extend(network::detach(&charge.network, plan, lease).iter().map(|error| sentence(error)));
+    if let (Some(plan), Some(lease)) = (&charge.plan.network.attach, &mut charge.lease) {
+        left.extend(lease.detach(plan).iter().map(|error| sentence(error)));
     }
     charge.ports = None;
     charge.record.last = last;
@@ -36,6 +36,11 @@ pub(super) fn after_the_word(charge: &mut Charge) {
         results.push(sys::fs::remove_tree(&dirs.disk));
     }
     results.push(sys::fs::remove_tree(&dirs.run));
+    if let Some(plan) = &charge.plan.network.attach {
+        // As the others, it can only be left undone: the kernel forgets by itself in time.
+        let _forgotten = network::forget_connections(plan);
+    }
+    charge.lease = None;
     if let Some(ids) = charge.ids.take() {
         results.push(ids.release());
     }

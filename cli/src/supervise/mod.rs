@@ -38,8 +38,6 @@ pub(crate) struct Charge {
     pub(crate) lease: Option<Lease>,
     /// The size of the client's terminal: (rows, columns).
     pub(crate) window: Option<(u16, u16)>,
-    /// The network that the lease is of.
-    pub(crate) network: network::NetworkConfig,
     /// The detached monitor's own group.
     pub(crate) monitor_group: std::path::PathBuf,
 }
@@ -81,10 +79,10 @@ fn start(charge: &mut Charge) -> Result<Running, Failure> {
 
 /// The network, while init builds its root.
 fn attach(charge: &Charge, created: &Created) -> Result<(), Failure> {
-    match (&charge.plan.network.mode, &charge.plan.network.attach) {
-        (NetworkMode::Host, _) => Ok(()),
-        (_, Some(plan)) => network::attach(&charge.network, plan, created.netns()?.as_fd()).map_err(other),
-        (_, None) => network::loopback_up(created.netns()?.as_fd()).map_err(other),
+    match (&charge.plan.network.mode, &charge.plan.network.attach, &charge.lease) {
+        (NetworkMode::Host, ..) => Ok(()),
+        (_, Some(plan), Some(lease)) => lease.attach(plan, created.netns()?.as_fd()).map_err(other),
+        _ => network::loopback_up(created.netns()?.as_fd()).map_err(other),
     }
 }
 
@@ -147,6 +145,8 @@ fn last_run(charge: &Charge, started: u64, ending: Ending) -> LastRun {
     LastRun { started: Some(started), finished: clock::now(), code: ending.code(), oom_killed, reason }
 }
 
-fn other(error: impl std::error::Error) -> Failure {
-    Failure::new(FailureKind::Other, &error)
+fn other(error: impl std::error::Error + 'static) -> Failure {
+    let mut failure = Failure::new(FailureKind::Other, &error);
+    failure.hint = crate::error::hint_of(&error);
+    failure
 }

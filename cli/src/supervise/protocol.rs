@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_message_arrives_as_it_was_sent() {
-        let failure = Failure { kind: runtime::FailureKind::NotFound, chain: vec!["a".into(), "b".into()] };
+        let failure = Failure::said(runtime::FailureKind::NotFound, vec!["a".into(), "b".into()]);
         for message in [
             Message::Hello(VERSION),
             Message::Started,

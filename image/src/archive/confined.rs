@@ -83,7 +83,7 @@ impl Dir {
     }
 
     /// The directory above; only asked of one that was reached from inside the tree.
-    fn parent(&self) -> Result<Self, Errno> {
+    pub(super) fn parent(&self) -> Result<Self, Errno> {
         rustix::fs::openat(&self.0, "..", DIRECTORY, Mode::empty()).map(Self)
     }
 
@@ -181,104 +181,9 @@ impl Dir {
         rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
     }
 
-    /// Removes the directory `name` with all it holds, and tells `removed` of everything that goes.
-    ///
-    /// Walks down and up again with one descriptor, so that no depth exhausts them. What vanishes meanwhile is not missed.
-    pub(crate) fn remove_tree(&self, name: &[u8], removed: &mut dyn FnMut(&Stat)) -> Result<(), Errno> {
-        let mut directory = match self.open(name) {
-            Err(Errno::NOENT) => return Ok(()),
-            opened => opened?,
-        };
-        // From `name` down to `directory`: each directory's name, and its subdirectories still to be removed.
-        let mut path = vec![(name.to_vec(), directory.remove_files(removed)?)];
-        while let Some((_, subdirectories)) = path.last_mut() {
-            if let Some(below) = subdirectories.pop() {
-                directory = directory.open(&below)?;
-                path.push((below, directory.remove_files(removed)?));
-                continue;
-            }
-            let stat = directory.stat()?;
-            let (emptied, _) = path.pop().expect("the loop's condition");
-            let above = if path.is_empty() { None } else { Some(directory.parent()?) };
-            match rustix::fs::unlinkat(above.as_ref().unwrap_or(self), emptied.as_slice(), AtFlags::REMOVEDIR)
-            {
-                Ok(()) => removed(&stat),
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(error),
-            }
-            directory = above.unwrap_or(directory);
-        }
-        Ok(())
-    }
-
-    /// Removes what is no directory; returns the names of those that are.
-    fn remove_files(&self, removed: &mut dyn FnMut(&Stat)) -> Result<Vec<Vec<u8>>, Errno> {
-        let mut directories = Vec::new();
-        for (name, _) in self.list()? {
-            match self.stat_of(&name) {
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(error),
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                    directories.push(name);
-                }
-                Ok(stat) => match self.remove(&name) {
-                    Ok(()) => removed(&stat),
-                    Err(Errno::NOENT) => {}
-                    Err(error) => return Err(error),
-                },
-            }
-        }
-        Ok(directories)
-    }
-
-    /// How many objects the tree has, itself included, and how many bytes are in its regular files; each object counts once, however many
-    /// names it has.
-    pub(crate) fn count(&self) -> Result<(u64, u64), Errno> {
-        let (mut objects, mut bytes) = (1, 0);
-        let mut linked = std::collections::HashSet::new();
-        let mut directory = self.open(b".")?;
-        let mut path = vec![directory.count_files(&mut objects, &mut bytes, &mut linked)?];
-        while let Some(subdirectories) = path.last_mut() {
-            match subdirectories.pop() {
-                Some(below) => {
-                    directory = directory.open(&below)?;
-                    path.push(directory.count_files(&mut objects, &mut bytes, &mut linked)?);
-                }
-                None => {
-                    path.pop();
-                    if !path.is_empty() {
-                        directory = directory.parent()?;
-                    }
-                }
-            }
-        }
-        Ok((objects, bytes))
-    }
-
-    /// Counts what is here; returns the names of the directories among it.
-    fn count_files(
-        &self,
-        objects: &mut u64,
-        bytes: &mut u64,
-        linked: &mut std::collections::HashSet<u64>,
-    ) -> Result<Vec<Vec<u8>>, Errno> {
-        let mut directories = Vec::new();
-        for (name, _) in self.list()? {
-            let stat = self.stat_of(&name)?;
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            if kind != FileType::Directory && stat.st_nlink > 1 && !linked.insert(stat.st_ino) {
-                continue;
-            }
-            *objects += 1;
-            match kind {
-                FileType::Directory => directories.push(name),
-                FileType::RegularFile => {
-                    *bytes += u64::try_from(stat.st_size).expect("no file has a negative size");
-                }
-                _ => {}
-            }
-        }
-        Ok(directories)
+    /// Removes a directory that is empty.
+    pub(crate) fn remove_dir(&self, name: &[u8]) -> Result<(), Errno> {
+        rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)
     }
 
     /// What the directory holds, without `.` and `..`.
@@ -429,26 +334,6 @@ mod tests {
         }
         assert!(root.beneath(b"").is_ok());
         assert_eq!(root.open(b"link").map(drop), Err(Errno::NOTDIR));
-    }
-
-    #[test]
-    fn a_tree_of_any_depth_is_removed_and_nothing_beside_it() {
-        let (_directory, root) = temporary();
-        root.make_dir(b"beside", 0o755).unwrap();
-        root.make_dir(b"tree", 0o755).unwrap();
-        let mut directory = root.open(b"tree").unwrap();
-        directory.make_symlink(b"link", b"../beside").unwrap();
-        for _ in 0..3000 {
-            directory.make_file(b"file", 0o600).unwrap();
-            directory.make_dir(b"d", 0o700).unwrap();
-            directory = directory.open(b"d").unwrap();
-        }
-        let mut count = 0;
-        root.remove_tree(b"tree", &mut |_| count += 1).unwrap();
-        assert_eq!(count, 6002);
-        let left: Vec<_> = root.list().unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(left, [b"beside"]);
-        root.remove_tree(b"missing", &mut |_| ()).unwrap();
     }
 
     #[test]

@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use super::confined::{self, Dir, Found};
 use super::entry::{Time, split};
+use super::error::{Call, UnpackError};
 use super::record::PathText;
-use super::unpack::{Call, UnpackError};
 
 /// The tree and the directories of it that are open.
 pub(super) struct Directories {
@@ -67,8 +67,8 @@ struct OpenDir {
 const OPEN_MAX: usize = 32;
 /// As many links in one path as Linux follows (MAXSYMLINKS, path_resolution(7)).
 const LINKS_MAX: usize = 40;
-/// What a layer may spend on walking component by component; an honest one hardly does so at all.
-const STEPS_MAX: u64 = 20_000_000;
+/// What a layer may spend on walking component by component; an honest one hardly does so at all. Minutes at most.
+pub(super) const STEPS_MAX: u64 = 20_000_000;
 /// Bytes of path that [`Record`] may hold.
 const PATH_BYTES_MAX: usize = 128 << 20;
 /// The longest path given to the kernel at once, safely below PATH_MAX.
@@ -316,6 +316,6 @@ pub(super) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }
 
-fn is_at_or_below(path: &[u8], directory: &[u8]) -> bool {
+pub(super) fn is_at_or_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }

@@ -11,10 +11,10 @@ use std::rc::Rc;
 use rustix::fs::{FileType, Stat};
 
 use super::confined::{self, Dir};
-use super::dirs::open_deep;
+use super::dirs::{is_at_or_below, open_deep};
 use super::entry::{Node, Xattr, split};
+use super::error::{Call, UnpackError};
 use super::record::{LayerRecord, PathText, RECORD_VERSION, escape};
-use super::unpack::{Call, UnpackError};
 use super::view::{Seen, View};
 
 /// What an extra layer has to hold.
@@ -63,13 +63,21 @@ impl ExtraPlan {
         let lower = View::new(below.to_vec());
         let merged = View::new([std::slice::from_ref(tree), below].concat());
         let mut plan = Self::default();
-        for path in &record.implicit {
-            if let (Seen::Directory(here), Seen::Directory(under)) =
-                (merged.exact(&path.0)?, lower.exact(&path.0)?)
+        // Where nothing is below a directory, nothing is below what is in it; and paths in order come one after the other.
+        let mut bottom: Option<&[u8]> = None;
+        for PathText(path) in &record.implicit {
+            if bottom.is_some_and(|bottom| is_at_or_below(path, bottom)) {
+                continue;
+            }
+            let Seen::Directory(under) = lower.exact(path)? else {
+                bottom = Some(path);
+                continue;
+            };
+            if let Seen::Directory(here) = merged.exact(path)?
                 && here.len() > 1
-                && attributes_differ(&here[0], &under[0]).map_err(UnpackError::kernel(Call::Stat, &path.0))?
+                && attributes_differ(&here[0], &under[0]).map_err(UnpackError::kernel(Call::Stat, path))?
             {
-                plan.directories.insert(path.0.clone(), Rc::clone(&under[0]));
+                plan.directories.insert(path.clone(), Rc::clone(&under[0]));
             }
         }
         for path in &record.whiteouts {

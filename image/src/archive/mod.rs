@@ -3,7 +3,9 @@
 pub(crate) mod confined;
 mod dirs;
 pub(crate) mod entry;
+mod error;
 pub(crate) mod extra;
+mod link;
 mod number;
 mod pax;
 pub(crate) mod record;
@@ -11,12 +13,13 @@ mod sparse;
 pub(crate) mod tar;
 pub(crate) mod unpack;
 mod view;
+mod walk;
+mod whiteout;
 
 pub use entry::{EntryError, Time};
+pub use error::{Call, TarError, TarErrorKind, UnpackError};
 pub use extra::ExtraError;
 pub use number::NumberError;
 pub use pax::PaxError;
 pub use record::{HighId, IdKind};
 pub use sparse::SparseError;
-pub use tar::{TarError, TarErrorKind};
-pub use unpack::{Call, UnpackError};

@@ -10,8 +10,9 @@ use std::io::{self, BufRead};
 use tar::Header;
 
 use super::entry::Time;
-use super::number::{NumberError, header_number};
-use super::pax::{Pax, PaxError, check_global};
+use super::error::{TarError, TarErrorKind};
+use super::number::header_number;
+use super::pax::{Pax, check_global};
 use super::sparse::{SparseError, SparseMap, TextMap, comma_list};
 
 /// An archive being read.
@@ -45,73 +46,8 @@ pub(crate) struct Member {
     pub(crate) sparse: Option<SparseMap>,
 }
 
-/// Why an archive cannot be read on.
-#[derive(Debug, thiserror::Error)]
-#[error("tar archive, at byte {position}")]
-pub struct TarError {
-    /// How many bytes had been read.
-    pub position: u64,
-    /// What is wrong there.
-    #[source]
-    pub source: TarErrorKind,
-}
-
-/// What is wrong with an archive.
-#[derive(Debug, thiserror::Error)]
-pub enum TarErrorKind {
-    /// The stream could not be read: an error of the decompressor or of the connection.
-    #[error("reading the archive")]
-    Io(#[from] io::Error),
-    /// The stream ends inside a member.
-    #[error("the archive ends in the middle of a member")]
-    Truncated,
-    /// The header's checksum is wrong, so this is no header.
-    #[error("header checksum mismatch")]
-    Checksum,
-    /// A numeric field holds something else.
-    #[error("field {name}")]
-    Number {
-        /// The field's name in POSIX.
-        name: &'static str,
-        /// What it holds.
-        #[source]
-        source: NumberError,
-    },
-    /// A size below zero.
-    #[error("negative size {0}")]
-    NegativeSize(i64),
-    /// The extended header and the header proper disagree on where the next member begins (CVE-2025-62518).
-    #[error("the extended header says {pax} bytes, the header {header}")]
-    Sizes {
-        /// The size in the extended header.
-        pax: i64,
-        /// The size in the header.
-        header: i64,
-    },
-    /// A link, directory or device that claims data, which some readers skip and others do not.
-    #[error("member of type {:?} with {size} bytes of data", char::from(*kind))]
-    UnexpectedData {
-        /// The type flag.
-        kind: u8,
-        /// The size in the header.
-        size: u64,
-    },
-    /// Two extensions of one kind before one member, or none after them.
-    #[error("extension header {:?} that belongs to no member or comes twice", char::from(*.0))]
-    Extension(u8),
-    /// An extension larger than [`EXTENSION_MAX`].
-    #[error("extension header of {0} bytes, at most {EXTENSION_MAX} are read")]
-    ExtensionSize(u64),
-    /// A bad extended header.
-    #[error("pax extended header")]
-    Pax(#[from] PaxError),
-    /// A bad sparse map.
-    #[error("sparse file")]
-    Sparse(#[from] SparseError),
-}
-
 /// The longest extension header, the same as in Go's reader.
-const EXTENSION_MAX: u64 = 1 << 20;
+pub(super) const EXTENSION_MAX: u64 = 1 << 20;
 
 const BLOCK: usize = 512;
 type Block = [u8; BLOCK];
@@ -438,14 +374,7 @@ fn until_nul(bytes: &[u8]) -> Vec<u8> {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
 }
 
-impl TarError {
-    /// An error of the stream after `position` bytes.
-    pub(crate) fn reading(position: u64, error: io::Error) -> Self {
-        Self { position, source: truncated(error) }
-    }
-}
-
-fn truncated(error: io::Error) -> TarErrorKind {
+pub(super) fn truncated(error: io::Error) -> TarErrorKind {
     match error.kind() {
         // The stream's own end, and not an error of a decompressor (which has a source).
         io::ErrorKind::UnexpectedEof if error.get_ref().is_none() => TarErrorKind::Truncated,

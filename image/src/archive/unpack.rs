@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::BufRead;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -17,10 +17,11 @@ use rustix::io::Errno;
 
 use super::confined::{self, Dir, Found, ZeroUmask};
 use super::dirs::{Directories, Inheritable, join};
-use super::entry::{Attributes, Entry, EntryError, Kind, Node, split};
+use super::entry::{Attributes, Entry, Kind, Node, split};
+use super::error::{Call, TarError, UnpackError};
 use super::record::{HighId, IdKind, LayerRecord, PathText, RECORD_VERSION, escape};
 use super::sparse::SparseMap;
-use super::tar::{Archive, TarError};
+use super::tar::Archive;
 
 /// What unpacking is allowed to do.
 #[derive(Debug, Clone, Copy)]
@@ -43,110 +44,6 @@ pub(crate) struct Counts {
     pub(crate) bytes: u64,
     /// Extended attributes and device nodes that layers are not given.
     pub(crate) dropped: u64,
-}
-
-/// Why a layer was not unpacked.
-#[derive(Debug, thiserror::Error)]
-pub enum UnpackError {
-    /// The archive is malformed or could not be read.
-    #[error("reading the layer")]
-    Tar(#[from] TarError),
-    /// The archive asks for something that no layer may have.
-    #[error("entry {path:?}")]
-    Entry {
-        /// The entry's name; bytes that are no UTF-8 as `\xNN`.
-        path: String,
-        /// What is wrong with it.
-        #[source]
-        source: EntryError,
-    },
-    /// A hard link to a directory.
-    #[error("entry {path:?} is a hard link to the directory {target:?}")]
-    LinkToDirectory {
-        /// The link's name.
-        path: String,
-        /// The directory.
-        target: String,
-    },
-    /// The kernel refused an operation.
-    #[error("{call}({path:?})")]
-    Kernel {
-        /// The system call.
-        call: Call,
-        /// The path below the layer's root.
-        path: String,
-        /// What the kernel answered.
-        #[source]
-        source: io::Error,
-    },
-    /// More entries than the limit.
-    #[error("the layer has more than {0} entries")]
-    TooManyEntries(u64),
-    /// The layer's links lead in circles of circles.
-    #[error("the layer's symbolic links are too many to follow")]
-    TooManySteps,
-    /// The layer needs more memory for names than it may have.
-    #[error(
-        "the layer has too many directories without entries, whiteouts or hard links to keep their names"
-    )]
-    TooManyPaths,
-}
-
-/// The system calls of unpacking, for messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// `openat2`
-    Open,
-    /// `fstatat`
-    Stat,
-    /// `mkdirat`
-    MakeDir,
-    /// `openat` with `O_CREAT`
-    MakeFile,
-    /// `write`
-    Write,
-    /// `symlinkat`
-    Symlink,
-    /// `linkat`
-    Link,
-    /// `mknodat`
-    MakeNode,
-    /// `unlinkat`
-    Remove,
-    /// `fchown`
-    SetOwner,
-    /// `fchmod`
-    SetMode,
-    /// `utimensat`
-    SetTime,
-    /// `fsetxattr`
-    SetXattr,
-    /// `fgetxattr`
-    GetXattr,
-    /// `copy_file_range`
-    Copy,
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Open => "openat2",
-            Self::Stat => "fstatat",
-            Self::MakeDir => "mkdirat",
-            Self::MakeFile => "openat",
-            Self::Write => "write",
-            Self::Symlink => "symlinkat",
-            Self::Link => "linkat",
-            Self::MakeNode => "mknodat",
-            Self::Remove => "unlinkat",
-            Self::SetOwner => "fchown",
-            Self::SetMode => "fchmod",
-            Self::SetTime => "utimensat",
-            Self::SetXattr => "fsetxattr",
-            Self::GetXattr => "fgetxattr",
-            Self::Copy => "copy_file_range",
-        })
-    }
 }
 
 impl fmt::Display for Counts {
@@ -200,13 +97,14 @@ pub(crate) fn unpack<R: BufRead>(
     unpacker.finish()
 }
 
-struct Unpacker {
-    directories: Directories,
+/// A layer that is being unpacked.
+pub(super) struct Unpacker {
+    pub(super) directories: Directories,
     options: UnpackOptions,
-    counts: Counts,
+    pub(super) counts: Counts,
     entries: u64,
     size: u64,
-    opaque: bool,
+    pub(super) opaque: bool,
     high_ids: BTreeMap<(IdKind, u32), String>,
 }
 
@@ -356,101 +254,6 @@ impl Unpacker {
         at.change_time(name, attributes.mtime).map_err(UnpackError::kernel(Call::SetTime, path))
     }
 
-    /// A hard link shares everything with its target, so the header's owner, mode and time are not applied. A target that this layer
-    /// does not have is a lower layer's: the link is made when the chain is known.
-    fn hard_link(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
-        let (target_parent, target_name) = split(target);
-        let found = match self.directories.existing(target_parent)? {
-            Some((parent, dir)) => {
-                let path = join(&parent, target_name);
-                let found = dir.look(target_name).map_err(UnpackError::kernel(Call::Stat, &path))?;
-                Some((path, dir, found))
-            }
-            None => None,
-        };
-        let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
-        let name = split(&entry.path).1;
-        let path = join(&parent, name);
-        self.counts.links += 1;
-        let (target_path, target_dir) = match found {
-            Some((target_path, _, _)) if target_path == path => {
-                return Err(UnpackError::Entry {
-                    path: escape(&entry.path),
-                    source: EntryError::LinkToItself,
-                });
-            }
-            Some((target_path, _, Found::Directory)) => {
-                return Err(UnpackError::LinkToDirectory {
-                    path: escape(&path),
-                    target: escape(&target_path),
-                });
-            }
-            Some((target_path, dir, Found::Symlink(_) | Found::Other)) => (target_path, dir),
-            Some((target_path, _, Found::Missing | Found::Whiteout)) => {
-                return self.link_to_lower(&parent, name, &target_path);
-            }
-            None => return self.link_to_lower(&parent, name, target),
-        };
-        self.directories.record.links.remove(&PathText(path.clone()));
-        let target_name = split(&target_path).1;
-        let mut linked = at.make_link(name, &target_dir, target_name);
-        if linked == Err(Errno::EXIST) {
-            self.directories.displace(&parent, name)?;
-            linked = at.make_link(name, &target_dir, target_name);
-        }
-        linked.map_err(UnpackError::kernel(Call::Link, &path))
-    }
-
-    fn link_to_lower(&mut self, parent: &[u8], name: &[u8], target: &[u8]) -> Result<(), UnpackError> {
-        self.directories.displace(parent, name)?;
-        let path = PathText(join(parent, name));
-        let target = PathText(target.to_vec());
-        self.directories.note(&path.0)?;
-        self.directories.note(&target.0)?;
-        // A link to such a link is a link to the same file.
-        let target = self.directories.record.links.get(&target).cloned().unwrap_or(target);
-        self.directories.record.links.insert(path, target);
-        Ok(())
-    }
-
-    /// Hides what lower layers have at the path. What this layer has there stays (OCI image spec, layer.md: whiteouts apply to
-    /// lower layers only), in whichever order the two come.
-    fn whiteout(&mut self, entry: &Entry) -> Result<(), UnpackError> {
-        let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
-        let name = split(&entry.path).1;
-        let path = join(&parent, name);
-        self.counts.whiteouts += 1;
-        match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
-            Found::Missing if self.directories.record.links.contains_key(&PathText(path.clone())) => {}
-            Found::Missing => {
-                at.make_whiteout(name).map_err(UnpackError::kernel(Call::MakeNode, &path))?;
-                self.directories.record.inodes += 1;
-                let parent = PathText(parent);
-                if !self.directories.record.whiteouts.contains(&parent) {
-                    self.directories.note(&parent.0)?;
-                    self.directories.record.whiteouts.insert(parent);
-                }
-            }
-            Found::Directory => {
-                let dir = self.directories.open_resolved(&path)?;
-                self.directories.mark_opaque(&path, &dir)?;
-            }
-            Found::Symlink(_) | Found::Whiteout | Found::Other => {}
-        }
-        Ok(())
-    }
-
-    fn make_opaque(&mut self, entry: &Entry) -> Result<(), UnpackError> {
-        self.counts.whiteouts += 1;
-        let (path, dir) = self.directories.directory(&entry.path, entry.attributes.mtime)?;
-        if path.is_empty() {
-            // Overlay merges roots whatever their attributes say; the chain begins anew at this layer instead.
-            self.opaque = true;
-            return Ok(());
-        }
-        self.directories.mark_opaque(&path, &dir)
-    }
-
     /// Makes something at the entry's path with `make`, after removing what is there; returns its path without links.
     fn replace<T>(
         &mut self,
@@ -527,41 +330,6 @@ impl Unpacker {
             high_ids,
         };
         Ok((layer, self.counts))
-    }
-
-    /// Below an opaque directory nothing of lower layers shows, so a whiteout hides nothing there; overlay would show it as a name
-    /// that nothing can open, because it filters whiteouts only where it merges.
-    fn remove_idle_whiteouts(&mut self) -> Result<(), UnpackError> {
-        let record = &self.directories.record;
-        let is_hidden = |path: &[u8]| {
-            let mut path = path;
-            while !path.is_empty() {
-                if record.opaque.contains(&PathText(path.to_vec())) {
-                    return true;
-                }
-                path = split(path).0;
-            }
-            self.opaque
-        };
-        let idle: Vec<PathText> =
-            record.whiteouts.iter().filter(|path| is_hidden(&path.0)).cloned().collect();
-        for path in idle {
-            let dir = self.directories.open_resolved(&path.0)?;
-            for (name, _) in dir.list().map_err(UnpackError::kernel(Call::Open, &path.0))? {
-                if let Found::Whiteout = dir.look(&name).map_err(UnpackError::kernel(Call::Stat, &path.0))? {
-                    self.directories.displace(&path.0, &name)?;
-                }
-            }
-            self.directories.record.whiteouts.remove(&path);
-        }
-        Ok(())
-    }
-}
-
-impl UnpackError {
-    /// What `map_err` needs for a system call on `path`.
-    pub(crate) fn kernel(call: Call, path: &[u8]) -> impl FnOnce(Errno) -> Self {
-        move |error| Self::Kernel { call, path: escape(path), source: error.into() }
     }
 }
 

@@ -3,19 +3,22 @@
 //! Documentation/filesystems/overlayfs.rst: directories of one name merge until a whiteout, an opaque directory, or something that is no
 //! directory ends the stack. Nothing here follows a link out: a link's target is looked up in the same view.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
 use super::confined::{Dir, Found, is_opaque};
-use super::dirs::join;
+use super::dirs::{STEPS_MAX, join};
 use super::entry::split;
+use super::error::{Call, UnpackError};
 use super::record::escape;
-use super::unpack::{Call, UnpackError};
 
 /// A stack of trees, topmost first.
 pub(crate) struct View {
     trees: Vec<Rc<Dir>>,
+    /// Names looked up so far, to bound what a hostile layer can ask for.
+    steps: Cell<u64>,
 }
 
 /// What a path stands for in a view.
@@ -36,7 +39,7 @@ const LINKS_MAX: usize = 40;
 
 impl View {
     pub(crate) fn new(trees: Vec<Rc<Dir>>) -> Self {
-        Self { trees }
+        Self { trees, steps: Cell::new(0) }
     }
 
     /// What `path` is; no link is followed.
@@ -47,6 +50,10 @@ impl View {
             if let Some(found) = seen.take() {
                 let Seen::Directory(directories) = found else { return Ok(Seen::Missing) };
                 level = directories;
+            }
+            self.steps.set(self.steps.get() + level.len() as u64);
+            if self.steps.get() > STEPS_MAX {
+                return Err(UnpackError::TooManySteps);
             }
             seen = Some(look(&level, component).map_err(UnpackError::kernel(Call::Stat, path))?);
         }

@@ -56,24 +56,34 @@ pub(crate) struct BlobReader<'a, P> {
     copy: Option<&'a File>,
     hasher: Hasher,
     read: &'a AtomicU64,
-    has_failed: bool,
+    failure: Option<Failure>,
+}
+
+/// Which side failed, for what reads through this sees only an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Read,
+    Copy,
 }
 
 impl<'a, P: Pieces> BlobReader<'a, P> {
     /// Everything read goes to `copy` too; `read` counts it, for whoever watches.
     pub(crate) fn new(pieces: P, copy: Option<&'a File>, read: &'a AtomicU64) -> Self {
-        Self { pieces, piece: Bytes::new(), copy, hasher: Hasher::default(), read, has_failed: false }
+        Self { pieces, piece: Bytes::new(), copy, hasher: Hasher::default(), read, failure: None }
     }
 
-    /// Whether an error came from here, and not from what reads this.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.has_failed
+    /// Where the last error came from: from here, or (`None`) from what reads this.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failure
     }
 
     /// Reads what is left, and gives the digest of all.
     pub(crate) fn finish(mut self) -> Result<(Digest, u64), LayerError> {
         loop {
-            let length = self.fill_buf().map_err(LayerError::Read)?.len();
+            let length = match self.fill_buf() {
+                Ok(piece) => piece.len(),
+                Err(source) => return Err(self.failure.unwrap_or(Failure::Read).error(source)),
+            };
             if length == 0 {
                 return Ok((self.hasher.finish(), self.read.load(Ordering::Relaxed)));
             }
@@ -82,19 +92,29 @@ impl<'a, P: Pieces> BlobReader<'a, P> {
     }
 }
 
+impl Failure {
+    pub(super) fn error(self, source: io::Error) -> LayerError {
+        match self {
+            Self::Read => LayerError::Read(source),
+            Self::Copy => LayerError::Copy(source),
+        }
+    }
+}
+
 impl<P: Pieces> BufRead for BlobReader<'_, P> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.piece.is_empty() {
-            self.has_failed = true;
+            self.failure = Some(Failure::Read);
             if let Some(piece) = self.pieces.next_piece()? {
                 if let Some(copy) = self.copy {
+                    self.failure = Some(Failure::Copy);
                     write_all(copy, &piece)?;
                 }
                 self.hasher.update(&piece);
                 self.read.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 self.piece = piece;
             }
-            self.has_failed = false;
+            self.failure = None;
         }
         Ok(&self.piece)
     }

@@ -61,9 +61,12 @@ pub(crate) struct Passed {
 /// Why a layer is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
-    /// The blob could not be read, or its copy not be written.
+    /// The blob could not be read.
     #[error("reading the blob")]
     Read(#[source] io::Error),
+    /// The blob could not be written into the store.
+    #[error("writing the blob")]
+    Copy(#[source] io::Error),
     /// The compressed bytes are malformed or cut short.
     #[error("inflating {compression} data")]
     Inflate {
@@ -134,27 +137,39 @@ pub(crate) fn pass(
     read: &AtomicU64,
 ) -> Result<Passed, LayerError> {
     let Target { blob: copy, tree } = target;
-    let (writer, reader) = pipe();
+    let reader = BlobReader::new(pieces, copy, read);
+    let inflate = Inflate::new(reader, limits.zstd_window_log).map_err(|refused| match refused {
+        Ok(compression) => LayerError::Compression(compression),
+        Err(error) => LayerError::Read(error),
+    })?;
+    let compression = inflate.compression();
+    // What is not compressed is its own blob, and one digest is enough.
+    let (writer, reader) = pipe(compression != Compression::Plain);
     let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    let diff_id = expected.diff_id;
     let (filled, emptied) = std::thread::scope(|scope| {
         let sink =
-            move || tracing::dispatcher::with_default(&dispatch, || empty(reader, tree, expected, options));
+            move || tracing::dispatcher::with_default(&dispatch, || empty(reader, tree, diff_id, options));
         let sink = std::thread::Builder::new().name("unpack".to_owned()).spawn_scoped(scope, sink);
         let sink = sink.map_err(|source| OpError { call: "clone(CLONE_THREAD)".to_owned(), source })?;
-        let filled = fill(pieces, copy, writer, limits, read);
+        let filled = fill(inflate, writer, limits, read);
         Ok::<_, LayerError>((filled, sink.join().expect("unpacking does not panic")))
     })?;
-    // What went wrong with the blob comes first: the unpacker then saw only a part of it.
+    // What went wrong with the blob comes first: the unpacker saw what it saw because of that.
     let filled = filled?;
-    let record = emptied?;
-    let Filled { blob, blob_size, compression } = filled.expect("the unpacker read everything");
-    if let Some((digest, size)) = expected.blob {
-        if blob_size != size {
-            return Err(LayerError::Size { expected: size, actual: blob_size });
+    if let (Some(filled), Some((digest, size))) = (&filled, expected.blob) {
+        if filled.blob_size != size {
+            return Err(LayerError::Size { expected: size, actual: filled.blob_size });
         }
-        if blob != digest {
-            return Err(LayerError::Digest { expected: digest, actual: blob });
+        if filled.blob != digest {
+            return Err(LayerError::Digest { expected: digest, actual: filled.blob });
         }
+    }
+    let (record, inflated) = emptied?;
+    let Filled { blob, blob_size } = filled.expect("the unpacker read everything");
+    let actual = inflated.unwrap_or(blob);
+    if actual != diff_id {
+        return Err(LayerError::DiffId { expected: diff_id, actual });
     }
     Ok(Passed { blob, blob_size, compression, record })
 }
@@ -162,22 +177,15 @@ pub(crate) fn pass(
 struct Filled {
     blob: Digest,
     blob_size: u64,
-    compression: Compression,
 }
 
 /// The first half: from pieces to inflated bytes. `None` if the second half gave up.
-fn fill(
-    pieces: impl Pieces,
-    copy: Option<&File>,
+fn fill<P: Pieces>(
+    mut inflate: Inflate<BlobReader<'_, P>>,
     mut writer: PipeWriter,
     limits: &Limits,
     read: &AtomicU64,
 ) -> Result<Option<Filled>, LayerError> {
-    let reader = BlobReader::new(pieces, copy, read);
-    let mut inflate = Inflate::new(reader, limits.zstd_window_log).map_err(|refused| match refused {
-        Ok(compression) => LayerError::Compression(compression),
-        Err(error) => LayerError::Read(error),
-    })?;
     let compression = inflate.compression();
     let mut inflated = 0_u64;
     loop {
@@ -185,8 +193,12 @@ fn fill(
             Ok(Ok(0)) => break,
             Ok(Ok(count)) => inflated += count as u64,
             Ok(Err(ReaderIsGone)) => return Ok(None),
-            Err(error) if inflate.into_input().has_failed() => return Err(LayerError::Read(error)),
-            Err(source) => return Err(LayerError::Inflate { compression, source }),
+            Err(source) => {
+                return Err(match inflate.into_input().failure() {
+                    Some(failure) => failure.error(source),
+                    None => LayerError::Inflate { compression, source },
+                });
+            }
         }
         if inflated > limits.layer_bytes {
             return Err(LayerError::TooLarge(limits.layer_bytes));
@@ -197,32 +209,28 @@ fn fill(
         }
     }
     let (blob, blob_size) = inflate.into_input().finish()?;
-    Ok(Some(Filled { blob, blob_size, compression }))
+    Ok(Some(Filled { blob, blob_size }))
 }
 
-/// The second half: from inflated bytes to files.
+/// The second half: from inflated bytes to files. Returns their digest too, unless they are the blob itself.
 fn empty(
     mut reader: PipeReader,
     tree: Option<Dir>,
-    expected: Expected,
+    diff_id: Digest,
     options: UnpackOptions,
-) -> Result<Option<LayerRecord>, LayerError> {
+) -> Result<(Option<LayerRecord>, Option<Digest>), LayerError> {
     let record = match tree {
         Some(tree) => {
             let clone = |source| OpError { call: "unshare(CLONE_FS)".to_owned(), source };
             let umask = ZeroUmask::on_this_thread().map_err(clone)?;
-            Some(narrate(expected.diff_id, || unpack(&mut reader, tree, umask, options))?)
+            Some(narrate(diff_id, || unpack(&mut reader, tree, umask, options))?)
         }
         None => {
             io::copy(&mut reader, &mut io::sink()).map_err(LayerError::Read)?;
             None
         }
     };
-    let actual = reader.digest();
-    if actual != expected.diff_id {
-        return Err(LayerError::DiffId { expected: expected.diff_id, actual });
-    }
-    Ok(record)
+    Ok((record, reader.digest()))
 }
 
 /// One event for the whole layer: before it with its name, after it with what was made.
@@ -240,21 +248,20 @@ fn narrate(
         call: format_args!("unpack({diff_id}){shown}"),
         shell: format_args!("tar -x --xattrs --numeric-owner"),
     };
-    let record = op.perform(|| match unpack() {
-        Ok((record, made)) => {
-            counts.set(Some(made));
-            Ok(record)
-        }
-        Err(error) => {
-            let answer = io::Error::other("see below");
-            failure = Some(error);
-            Err(answer)
-        }
+    let record = op.perform(|| {
+        unpack()
+            .map(|(record, made)| {
+                counts.set(Some(made));
+                record
+            })
+            .map_err(|error| {
+                let answer = error.kernels_answer();
+                failure = Some(error);
+                answer
+            })
     });
-    match failure {
-        Some(error) => Err(LayerError::Unpack(error)),
-        None => Ok(record?),
-    }
+    // The narrator was told the kernel's answer; the caller gets everything.
+    failure.map_or_else(|| Ok(record?), |error| Err(LayerError::Unpack(error)))
 }
 
 #[cfg(test)]
@@ -301,8 +308,10 @@ mod tests {
         assert_eq!((passed.blob, passed.compression), (Digest::of(&blob), Compression::Zstd));
         assert_eq!(passed.record.unwrap().size, 100_000);
         let wrong = Digest::of(b"something else");
+        let both = Expected { blob: Some((wrong, blob.len() as u64)), diff_id: wrong };
         for (expected, message) in [
             (Expected { diff_id: wrong, ..right }, "DiffId"),
+            (both, "Digest"),
             (Expected { blob: Some((wrong, blob.len() as u64)), ..right }, "Digest"),
             (Expected { blob: Some((Digest::of(&blob), 7)), ..right }, "Size"),
         ] {

@@ -23,7 +23,8 @@ pub(crate) struct PipeReader {
     buffer: Vec<u8>,
     position: usize,
     is_at_end: bool,
-    hasher: Hasher,
+    /// Nobody asks for the digest of what is the blob itself.
+    hasher: Option<Hasher>,
 }
 
 enum Message {
@@ -35,8 +36,8 @@ enum Message {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReaderIsGone;
 
-/// A pipe of [`BUFFERS`] buffers.
-pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
+/// A pipe of [`BUFFERS`] buffers; with `hash` the reader knows the digest of all at the end.
+pub(crate) fn pipe(hash: bool) -> (PipeWriter, PipeReader) {
     let (full_in, full_out) = sync_channel(BUFFERS);
     let (empty_in, empty_out) = channel();
     for _ in 0..BUFFERS {
@@ -48,7 +49,7 @@ pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
         buffer: Vec::new(),
         position: 0,
         is_at_end: false,
-        hasher: Hasher::default(),
+        hasher: hash.then(Hasher::default),
     };
     (PipeWriter { full: full_in, empty: empty_out }, reader)
 }
@@ -74,9 +75,9 @@ impl PipeWriter {
 }
 
 impl PipeReader {
-    /// The digest of all bytes; only asked for after the end was read.
-    pub(crate) fn digest(self) -> Digest {
-        self.hasher.finish()
+    /// The digest of all bytes, once the end was read.
+    pub(crate) fn digest(self) -> Option<Digest> {
+        self.hasher.map(Hasher::finish)
     }
 }
 
@@ -85,7 +86,9 @@ impl BufRead for PipeReader {
         if self.position == self.buffer.len() && !self.is_at_end {
             match self.full.recv() {
                 Ok(Message::Bytes(bytes)) => {
-                    self.hasher.update(&bytes);
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(&bytes);
+                    }
                     let used = std::mem::replace(&mut self.buffer, bytes);
                     self.position = 0;
                     // The writer may have ended: then nobody needs the buffer.
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn bytes_arrive_in_order_and_hashed() {
         let sent: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
-        let (mut writer, mut reader) = pipe();
+        let (mut writer, mut reader) = pipe(true);
         let received = std::thread::scope(|scope| {
             let received = scope.spawn(move || {
                 let mut received = Vec::new();
@@ -132,17 +135,17 @@ mod tests {
             received.join().unwrap()
         });
         assert!(received.0 == sent);
-        assert_eq!(received.1, Digest::of(&sent));
+        assert_eq!(received.1, Some(Digest::of(&sent)));
     }
 
     #[test]
     fn neither_end_waits_for_one_that_is_gone() {
-        let (mut writer, reader) = pipe();
+        let (mut writer, reader) = pipe(false);
         drop(reader);
         let mut input = io::repeat(0);
         let sent = (0..100).map(|_| writer.copy_from(&mut input).unwrap()).find_map(Result::err);
         assert_eq!(sent, Some(ReaderIsGone));
-        let (writer, mut reader) = pipe();
+        let (writer, mut reader) = pipe(false);
         drop(writer);
         assert!(reader.fill_buf().is_err(), "an end without a mark is no end");
     }

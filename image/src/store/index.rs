@@ -65,8 +65,11 @@ struct IndexFile<'a> {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Descriptor<'a> {
-    #[serde(flatten)]
-    manifest: ManifestDescriptor,
+    // Not `ManifestDescriptor` flattened: serde would copy everything first, and `run` waits for this.
+    #[serde(borrow)]
+    media_type: Cow<'a, str>,
+    digest: Digest,
+    size: u64,
     #[serde(borrow)]
     annotations: Annotations<'a>,
 }
@@ -234,7 +237,8 @@ impl Index {
 
 impl IndexEntry {
     fn parse(json: &str) -> Option<Self> {
-        let Descriptor { manifest, annotations } = serde_json::from_str(json).ok()?;
+        let Descriptor { media_type, digest, size, annotations } = serde_json::from_str(json).ok()?;
+        let manifest = ManifestDescriptor { media_type: media_type.into_owned(), digest, size };
         let name = match annotations.pinned.or(annotations.ref_name) {
             Some(name) => Some(name.parse().ok()?),
             None => None,
@@ -249,7 +253,9 @@ impl IndexEntry {
             _ => (None, name),
         };
         let annotations = Annotations { ref_name, id: self.id, pinned };
-        let descriptor = Descriptor { manifest: self.manifest.clone(), annotations };
+        let ManifestDescriptor { media_type, digest, size } = &self.manifest;
+        let descriptor =
+            Descriptor { media_type: media_type.into(), digest: *digest, size: *size, annotations };
         serde_json::value::to_raw_value(&descriptor).expect("strings and numbers become JSON")
     }
 }

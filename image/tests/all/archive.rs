@@ -6,54 +6,54 @@ use image::Digest;
 
 /// A tar archive in the making.
 #[derive(Default, Clone)]
-pub struct Tar(Vec<u8>);
+pub(crate) struct Tar(Vec<u8>);
 
 /// A member's header, for what differs from an ordinary one.
-pub struct Header(tar::Header);
+pub(crate) struct Header(tar::Header);
 
 impl Header {
-    pub fn uid(mut self, uid: u64) -> Self {
+    pub(crate) fn uid(mut self, uid: u64) -> Self {
         self.0.set_uid(uid);
         self
     }
 
-    pub fn gid(mut self, gid: u64) -> Self {
+    pub(crate) fn gid(mut self, gid: u64) -> Self {
         self.0.set_gid(gid);
         self
     }
 
-    pub fn mode(mut self, mode: u32) -> Self {
+    pub(crate) fn mode(mut self, mode: u32) -> Self {
         self.0.set_mode(mode);
         self
     }
 
-    pub fn mtime(mut self, mtime: u64) -> Self {
+    pub(crate) fn mtime(mut self, mtime: u64) -> Self {
         self.0.set_mtime(mtime);
         self
     }
 
-    pub fn device(mut self, major: u32, minor: u32) -> Self {
+    pub(crate) fn device(mut self, major: u32, minor: u32) -> Self {
         self.0.set_device_major(major).unwrap();
         self.0.set_device_minor(minor).unwrap();
         self
     }
 
-    pub fn size(mut self, size: u64) -> Self {
+    pub(crate) fn size(mut self, size: u64) -> Self {
         self.0.set_size(size);
         self
     }
 
     /// Overwrites bytes of the header.
-    pub fn raw(mut self, at: usize, bytes: &[u8]) -> Self {
+    pub(crate) fn raw(mut self, at: usize, bytes: &[u8]) -> Self {
         self.0.as_mut_bytes()[at..at + bytes.len()].copy_from_slice(bytes);
         self
     }
 }
 
 /// The time that ordinary members have.
-pub const MTIME: u64 = 1_600_000_000;
+pub(crate) const MTIME: u64 = 1_600_000_000;
 
-pub fn header(kind: u8) -> Header {
+pub(crate) fn header(kind: u8) -> Header {
     let mut header = tar::Header::new_gnu();
     header.set_mode(if kind == b'5' { 0o755 } else { 0o644 });
     header.set_mtime(MTIME);
@@ -67,12 +67,12 @@ pub fn header(kind: u8) -> Header {
 }
 
 impl Tar {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Any member. Long names become GNU extensions.
-    pub fn member(
+    pub(crate) fn member(
         mut self,
         header: Header,
         name: impl AsRef<[u8]>,
@@ -98,24 +98,24 @@ impl Tar {
         self
     }
 
-    pub fn file(self, name: impl AsRef<[u8]>, data: &[u8]) -> Self {
+    pub(crate) fn file(self, name: impl AsRef<[u8]>, data: &[u8]) -> Self {
         self.member(header(b'0'), name, "", data)
     }
 
-    pub fn dir(self, name: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn dir(self, name: impl AsRef<[u8]>) -> Self {
         self.member(header(b'5'), name, "", b"")
     }
 
-    pub fn symlink(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn symlink(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
         self.member(header(b'2'), name, target, b"")
     }
 
-    pub fn hard_link(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn hard_link(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
         self.member(header(b'1'), name, target, b"")
     }
 
     /// PAX records for the member that follows.
-    pub fn pax(self, records: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
         let mut data = Vec::new();
         for (key, value) in records {
             let body = key.len() + value.len() + 3;
@@ -128,29 +128,29 @@ impl Tar {
     }
 
     /// Bytes as they are.
-    pub fn append(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn append(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 1024, 0);
         self.0
     }
 }
 
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 3).unwrap()
 }
 
 /// The configuration of an image with these layers.
-pub fn config(layers: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn config(layers: &[Vec<u8>]) -> Vec<u8> {
     let diff_ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "created": "2024-05-06T07:08:09Z",
@@ -161,12 +161,16 @@ pub fn config(layers: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// What `docker save` writes: plain layers.
-pub fn docker_archive(layers: &[Vec<u8>], tags: &[&str]) -> Vec<u8> {
+pub(crate) fn docker_archive(layers: &[Vec<u8>], tags: &[&str]) -> Vec<u8> {
     docker_archive_with(layers, tags, <[u8]>::to_vec)
 }
 
 /// The same with each layer changed on its way, compressed for instance.
-pub fn docker_archive_with(layers: &[Vec<u8>], tags: &[&str], pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+pub(crate) fn docker_archive_with(
+    layers: &[Vec<u8>],
+    tags: &[&str],
+    pack: impl Fn(&[u8]) -> Vec<u8>,
+) -> Vec<u8> {
     let config = config(layers);
     let config_name = format!("{}.json", Digest::of(&config).hex());
     let mut tar = Tar::new();

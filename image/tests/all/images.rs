@@ -9,31 +9,31 @@ use image::{Image, LoadError, LoadOptions, Loaded, Store};
 use crate::archive::docker_archive;
 
 /// A store in a temporary directory.
-pub struct TestStore {
-    pub store: Store,
-    pub root: PathBuf,
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) root: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl TestStore {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("image");
         Self { store: Store::open(&root).unwrap(), root, _directory: directory }
     }
 
-    pub fn load(&self, archive: &[u8]) -> Result<Vec<Loaded>, LoadError> {
+    pub(crate) fn load(&self, archive: &[u8]) -> Result<Vec<Loaded>, LoadError> {
         image::load(&self.store, file(archive), &LoadOptions::default(), &|_| ())
     }
 
     /// Loads one image made of these layers.
-    pub fn load_layers(&self, layers: &[Vec<u8>]) -> Result<Image, LoadError> {
+    pub(crate) fn load_layers(&self, layers: &[Vec<u8>]) -> Result<Image, LoadError> {
         let loaded = self.load(&docker_archive(layers, &["test:latest"]))?;
         Ok(self.store.resolve(&loaded[0].id.to_string()).unwrap())
     }
 
     /// Every file below the store's root, for comparing.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut directories = vec![self.root.clone()];
         while let Some(directory) = directories.pop() {
@@ -51,7 +51,7 @@ impl TestStore {
 }
 
 /// A nameless file with this content, at its beginning.
-pub fn file(bytes: &[u8]) -> File {
+pub(crate) fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
@@ -59,12 +59,12 @@ pub fn file(bytes: &[u8]) -> File {
 }
 
 /// An error with all its causes.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The content of a file of a layer.
-pub fn read(tree: &Path, name: &str) -> String {
+pub(crate) fn read(tree: &Path, name: &str) -> String {
     std::fs::read_to_string(tree.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }

@@ -145,7 +145,7 @@ fn what_is_no_archive_of_images_is_refused_and_leaves_nothing() {
         (
             "another layer",
             docker_archive_with(&[layer()], &[], |_| Tar::new().file("x", b"").finish()),
-            "diff id",
+            "the blob's digest is",
         ),
         (
             "config in a loop",

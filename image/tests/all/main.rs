@@ -4,10 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod archive;
+mod hostile;
 mod images;
 mod layers;
 mod load;
 mod malicious;
 mod overlay;
 mod peers;
+mod pull;
+mod registry;
+mod server;
 mod snapshot;
+mod upkeep;

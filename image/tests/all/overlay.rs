@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 /// Mounts `layers`, topmost first, and gives the mount point to `look`.
-pub fn mounted<T: Send>(layers: &[PathBuf], look: impl FnOnce(&Path) -> T + Send) -> T {
+pub(crate) fn mounted<T: Send>(layers: &[PathBuf], look: impl FnOnce(&Path) -> T + Send) -> T {
     let directory = tempfile::tempdir().unwrap();
     let [upper, work, merged] = ["upper", "work", "merged"].map(|name| {
         let path = directory.path().join(name);

@@ -9,7 +9,7 @@ use crate::overlay::mounted;
 use crate::snapshot::{differences, snapshot};
 
 /// Runs a tool and gives what it printed.
-fn run(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -25,7 +25,7 @@ fn path(path: &Path) -> &str {
 }
 
 /// Layers with about everything that a layer can have.
-fn layers() -> Vec<Vec<u8>> {
+pub(crate) fn layers() -> Vec<Vec<u8>> {
     let capability: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let base = Tar::new()
         .member(header(b'5').mode(0o755).mtime(1_500_000_000), "./", "", b"")

@@ -10,20 +10,20 @@ use image::Digest;
 
 /// One object of a tree.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Object {
-    pub kind: Kind,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
+pub(crate) struct Object {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Seconds and nanoseconds.
-    pub mtime: (i64, i64),
-    pub xattrs: BTreeMap<String, Vec<u8>>,
+    pub(crate) mtime: (i64, i64),
+    pub(crate) xattrs: BTreeMap<String, Vec<u8>>,
     /// The first name, in order, of the same file.
-    pub same_as: Option<String>,
+    pub(crate) same_as: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Directory,
     File { size: u64, digest: Digest },
     Symlink(Vec<u8>),
@@ -44,10 +44,10 @@ impl fmt::Debug for Object {
     }
 }
 
-pub type Snapshot = BTreeMap<String, Object>;
+pub(crate) type Snapshot = BTreeMap<String, Object>;
 
 /// The tree at `root`, its own attributes under the name ``.
-pub fn snapshot(root: &Path) -> Snapshot {
+pub(crate) fn snapshot(root: &Path) -> Snapshot {
     let mut objects = Snapshot::new();
     add(root, root, &mut objects);
     let mut first: BTreeMap<(u64, u64), String> = BTreeMap::new();
@@ -62,7 +62,7 @@ pub fn snapshot(root: &Path) -> Snapshot {
 }
 
 /// The lines in which two trees differ.
-pub fn differences(ours: &Snapshot, theirs: &Snapshot) -> Vec<String> {
+pub(crate) fn differences(ours: &Snapshot, theirs: &Snapshot) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let differing = names.into_iter().filter(|name| ours.get(*name) != theirs.get(*name));
     differing.map(|name| format!("{name:?}:\n  {:?}\n  {:?}", ours.get(name), theirs.get(name))).collect()
@@ -105,7 +105,7 @@ fn add(root: &Path, path: &Path, objects: &mut Snapshot) {
     }
 }
 
-pub fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut buffer = vec![0; 65536];
     let length = rustix::fs::llistxattr(path, buffer.as_mut_slice()).unwrap_or(0);
     let names = String::from_utf8(buffer[..length].to_vec()).unwrap();

@@ -1,8 +1,12 @@
 //! What a check finds, what it leaves alone, and how everything is taken back.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use network::{RemoveError, What, check, remove_all};
 
 use crate::host::{Container, Host, sh};
+use crate::narration::{Listener, Told};
 
 fn found(host: &Host, live: bool, repair: bool) -> Vec<String> {
     let found = check(&host.config, &|_| live, repair).unwrap();
@@ -17,7 +21,7 @@ fn nothing_is_found_where_all_is_well() {
     assert!(!host.config.state.exists());
     let container = host.start("a", &["8080:80"]);
     assert!(found(&host, false, true).is_empty(), "a held lease is all the life it asks for");
-    container.stop(&host);
+    container.stop();
     assert_eq!(found(&host, false, true), [""; 0], "a veth that is dying is no finding");
 }
 
@@ -125,7 +129,7 @@ fn a_removal_puts_the_host_back_as_it_was() {
         let before = host.everything();
         let (a, b) = (host.start("a", &["8080:80"]), host.start("b", &[]));
         assert_ne!(host.everything(), before);
-        a.stop(&host);
+        a.stop();
         // Killed; and its namespace takes its time.
         drop(b);
         check(&host.config, &|_| false, true).unwrap();
@@ -164,8 +168,39 @@ fn a_restarted_container_takes_its_old_pairs_place() {
     let second = Container::namespaces();
     let lease = network::lease(&host.config, "a", &[]).unwrap();
     let plan = network::AttachPlan::new("a", &lease.endpoint, &[]);
-    network::attach(&host.config, &plan, std::os::fd::AsFd::as_fd(&second.netns)).unwrap();
+    lease.attach(&plan, std::os::fd::AsFd::as_fd(&second.netns)).unwrap();
     let server = second.netns.listen(plan.endpoint.address, 80);
     assert_eq!(host.netns.talk(plan.endpoint.address, 80, &server), plan.endpoint.gateway);
     assert_eq!(first.netns.sh("ip -br link | wc -l"), "1\n", "only lo");
+}
+
+#[test]
+fn a_dying_network_namespace_is_given_its_time() {
+    let host = Host::new();
+    let mut container = host.start("a", &[]);
+    container.attached.take().unwrap().lease.release().unwrap();
+    // Something keeps the namespace, until the check has looked at the bridge's veths for the second time.
+    let (kept, looks) = (Mutex::new(Some(container)), AtomicUsize::new(0));
+    let told = Listener(move |told: Told| {
+        if told.call.contains("RTM_GETLINK{dump") && looks.fetch_add(1, Ordering::Relaxed) == 1 {
+            drop(kept.lock().unwrap().take());
+        }
+    });
+    let found = tracing::subscriber::with_default(told, || check(&host.config, &|_| false, false).unwrap());
+    assert_eq!(found, []);
+}
+
+#[test]
+fn forwarding_goes_back_to_what_it_was_before_the_first_start() {
+    let host = Host::new();
+    let outside = host.outside();
+    sh("echo 1 > /proc/sys/net/ipv4/conf/out0/forwarding");
+    let before = host.everything();
+    host.start("a", &[]).stop();
+    // This resets out0's setting, too.
+    sh("echo 0 > /proc/sys/net/ipv4/ip_forward");
+    host.start("b", &[]).stop();
+    remove_all(&host.config).unwrap();
+    host.is_as_before(&before, "with a setting of out0's own");
+    drop(outside);
 }

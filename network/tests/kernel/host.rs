@@ -16,9 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use network::{
-    AttachPlan, Lease, NetworkConfig, PortRequest, Reserved, attach, lease, parse_publish, reserve,
-};
+use network::{AttachPlan, Lease, NetworkConfig, PortRequest, Reserved, lease, parse_publish, reserve};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with, sockopt};
 
@@ -192,7 +190,7 @@ impl Host {
         let plan = AttachPlan::new(id, &lease.endpoint, &ports.mappings);
         let mut container = Container::namespaces();
         between();
-        attach(&self.config, &plan, container.netns.as_fd()).unwrap();
+        lease.attach(&plan, container.netns.as_fd()).unwrap();
         container.attached = Some(Attached { plan, lease, ports });
         container
     }
@@ -261,11 +259,12 @@ impl Container {
     }
 
     /// Ends as a container does: its processes first, then what the monitor takes back.
-    pub(crate) fn stop(mut self, host: &Host) {
-        let Attached { plan, lease, ports } = self.attached.take().unwrap();
+    pub(crate) fn stop(mut self) {
+        let Attached { plan, mut lease, ports } = self.attached.take().unwrap();
         drop(self);
-        let errors = network::detach(&host.config, &plan, lease);
+        let errors = lease.detach(&plan);
         assert!(errors.is_empty(), "{errors:?}");
+        network::forget_connections(&plan).unwrap();
         drop(ports);
     }
 }

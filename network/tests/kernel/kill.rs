@@ -39,8 +39,8 @@ fn works(host: &Host) {
     assert_eq!(host.netns.talk(Ipv4Addr::LOCALHOST, 8080, &server), next.gateway());
     let neighbour = host.start("neighbour", &[]);
     assert_eq!(neighbour.netns.talk(next.address(), 80, &server), neighbour.address());
-    neighbour.stop(host);
-    next.stop(host);
+    neighbour.stop();
+    next.stop();
 }
 
 fn nothing_is_left(host: &Host, before: &str, n: usize) {
@@ -58,8 +58,7 @@ fn every_kill(then: impl Fn(&Host, &str, usize)) {
     for n in 0.. {
         let host = Host::new();
         let before = host.everything();
-        let finished =
-            killed_at(&host, n, || host.start("killed", &["8080:80", "127.0.0.1:8081:81"]).stop(&host));
+        let finished = killed_at(&host, n, || host.start("killed", &["8080:80", "127.0.0.1:8081:81"]).stop());
         then(&host, &before, n);
         if finished {
             assert!(n > 40, "{n} operations are not a life");
@@ -89,7 +88,7 @@ fn a_removal_killed_at_any_operation_can_be_done_again() {
     for n in 0.. {
         let host = Host::new();
         let before = host.everything();
-        host.start("a", &["8080:80"]).stop(&host);
+        host.start("a", &["8080:80"]).stop();
         drop(host.start("killed", &["8080:80"]));
         sh("ip link del mini-killed 2>/dev/null || true");
         let finished = killed_at(&host, n, || remove_all(&host.config).unwrap());

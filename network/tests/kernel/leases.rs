@@ -62,13 +62,43 @@ fn starts_at_the_same_time_make_one_bridge_and_get_different_addresses() {
 }
 
 #[test]
-fn a_killed_monitors_address_is_free_again() {
+fn a_killed_monitors_address_is_free_again_and_no_port_leads_to_it() {
     let mut host = Host::new();
     host.config.subnet = Some("10.9.9.0/30".parse().unwrap());
     // What the kernel does at the end of a process: descriptors are closed, nothing else.
-    drop(lease(&host.config, "killed", &[]).unwrap());
+    drop(host.start("killed", &["8080:80"]));
+    sh("ip link del mini-killed 2>/dev/null || true");
+    assert!(sh("nft list maps").contains("8080 : 10.9.9.2 . 80"), "or this tests nothing");
     let only = lease(&host.config, "next", &[]).unwrap();
     assert_eq!(only.endpoint.address, Ipv4Addr::new(10, 9, 9, 2));
+    assert!(!sh("nft list maps").contains("elements"));
+}
+
+#[test]
+fn a_bridge_that_is_not_finished_is_finished() {
+    let host = Host::new();
+    sh("ip link add mini0 type bridge");
+    drop(lease(&host.config, "a", &[]).unwrap());
+    let state = || {
+        sh(
+            "ip -br -4 addr show up dev mini0 | grep -o '10[0-9./]*'; cat /proc/sys/net/ipv4/conf/mini0/route_localnet",
+        )
+    };
+    assert_eq!(state(), "10.87.0.1/16\n1\n");
+    sh("ip link set mini0 down");
+    drop(lease(&host.config, "b", &[]).unwrap());
+    assert_eq!(state(), "10.87.0.1/16\n1\n");
+}
+
+#[test]
+fn a_bridge_that_was_there_before_is_made_fit() {
+    let host = Host::new();
+    sh("ip link add mini0 type bridge; ip addr add 10.1.2.3/24 dev mini0; ip link set mini0 up");
+    let container = host.start("a", &["127.0.0.1:8080:80"]);
+    assert_eq!(container.gateway(), Ipv4Addr::new(10, 1, 2, 3));
+    let server = container.netns.listen(container.address(), 80);
+    host.netns.talk(Ipv4Addr::LOCALHOST, 8080, &server);
+    assert_eq!(sh("cat /proc/sys/net/ipv6/conf/mini0/disable_ipv6"), "1\n");
 }
 
 #[test]

@@ -105,13 +105,13 @@ fn every_event_fits_into_a_pipes_atomic_write() {
     let host = Host::new();
     let longest = "3f2a9c81d04be5774f2a9c81d04be5773f2a9c81d04be5773f2a9c81d04be577";
     let told = record(|| {
-        host.start(longest, &["8000-8099:8000-8099"]).stop(&host);
+        host.start(longest, &["8000-8099:8000-8099"]).stop();
         sh("nft flush ruleset");
         let kept = host.start(longest, &["127.0.0.1:8000-8099:8000-8099"]);
         sh("nft flush ruleset");
         drop(network::lease(&host.config, "b", &[]).unwrap());
         network::check(&host.config, &|_| true, true).unwrap();
-        kept.stop(&host);
+        kept.stop();
         network::remove_all(&host.config).unwrap();
     });
     assert!(told.len() > 100);

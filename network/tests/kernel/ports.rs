@@ -26,7 +26,7 @@ fn a_port_that_a_container_has_is_refused_with_its_name() {
     }
     let elsewhere = take(&host, &["127.0.0.2:8081:80"]).unwrap();
     assert_eq!(elsewhere.mappings[0].to_string(), "127.0.0.2:8081->80/tcp");
-    container.stop(&host);
+    container.stop();
     take(&host, &["8080:80", "127.0.0.1:8081:81"]).unwrap();
 }
 
@@ -45,6 +45,15 @@ fn a_port_that_another_program_has_is_refused() {
     let refused = TcpListener::bind("0.0.0.0:8080").unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse, "and the other way round");
     drop(reserved);
+}
+
+#[test]
+fn a_killed_containers_port_that_another_program_took_is_not_said_to_be_the_containers() {
+    let host = Host::new();
+    drop(host.start("killed", &["8080:80"]));
+    let _server = TcpListener::bind("0.0.0.0:8080").unwrap();
+    let error = take(&host, &["8080:80"]).unwrap_err();
+    assert_eq!(error.to_string(), "port 0.0.0.0:8080/tcp is already allocated");
 }
 
 #[test]
@@ -115,8 +124,8 @@ fn a_port_that_is_only_reserved_refuses_and_does_not_hang() {
     drop(reserved);
 }
 
-/// The client's machine went away without a word, and comes back from the port that it had: the kernel would still lead it
-/// to the container that was there then.
+/// Client and container went away without a word. The client comes back from the port that it had: the kernel would still lead
+/// it to the container that was there then.
 #[test]
 fn a_client_that_comes_again_is_led_to_the_container_of_today() {
     let host = Host::new();
@@ -125,12 +134,12 @@ fn a_client_that_comes_again_is_led_to_the_container_of_today() {
     let server = old.netns.listen(old.address(), 80);
     let client = outside.netns.connect_from(40000, HOST, 8080);
     let accepted = server.accept().unwrap();
-    outside.netns.sh(
-        "nft add table ip t; nft add chain ip t o '{ type filter hook output priority 0; policy drop; }'",
-    );
+    for silent in [&outside.netns, &old.netns] {
+        silent.sh("ip link set eth0 down");
+    }
     drop((client, accepted, server));
     drop(outside);
-    old.stop(&host);
+    old.stop();
     sh("ip link del out0 2>/dev/null || true");
 
     let outside = host.outside();
@@ -143,20 +152,27 @@ fn a_client_that_comes_again_is_led_to_the_container_of_today() {
 }
 
 #[test]
-fn the_end_of_a_container_cuts_no_other_ones_connections() {
+fn the_end_of_a_container_is_no_news_to_another_ones_connections() {
     let host = Host::new();
     let outside = host.outside();
     let (ending, staying) = (host.start("a", &["8080:80"]), host.start("b", &["8081:80"]));
+    // Counts how often the kernel takes a packet for a connection's first.
+    sh(
+        "nft add table ip watch; nft add chain ip watch first '{ type filter hook prerouting priority -150; }'; \
+        nft add rule ip watch first tcp dport 8081 ct state new counter",
+    );
     let servers = [&ending, &staying].map(|container| container.netns.listen(container.address(), 80));
     let connect = |port| outside.netns.connect(HOST, port).unwrap();
     let _cut = (connect(8080), servers[0].accept().unwrap());
     let mut client = connect(8081);
     let mut accepted = servers[1].accept().unwrap().0;
-    ending.stop(&host);
+    ending.stop();
     let mut byte = [0];
     client.write_all(b"?").unwrap();
     accepted.read_exact(&mut byte).unwrap();
     accepted.write_all(b"!").unwrap();
     client.read_exact(&mut byte).unwrap();
     assert_eq!(byte, *b"!");
+    let counted = sh("nft list table ip watch");
+    assert!(counted.contains("counter packets 1 "), "{counted}");
 }

@@ -40,7 +40,7 @@ fn published_ports_are_elements() {
     let maps = sh("nft list maps");
     assert!(maps.contains("elements = { 8080 : 10.87.0.2 . 80 }"), "{maps}");
     assert!(maps.contains("elements = { 127.0.0.1 . 8081 : 10.87.0.2 . 81 }"), "{maps}");
-    container.stop(&host);
+    container.stop();
     let maps = sh("nft list maps");
     assert!(!maps.contains("elements"), "{maps}");
 }
@@ -73,11 +73,11 @@ fn a_table_flushed_before_a_container_ends_is_no_error() {
     let host = Host::new();
     let container = host.start("a", &["8080:80", "8081:81"]);
     sh("nft delete element ip mini0 ports '{ 8081 }'");
-    container.stop(&host);
+    container.stop();
     assert!(!sh("nft list maps").contains("elements"), "the one that was there has gone");
     let container = host.start("b", &["8080:80"]);
     sh("nft flush ruleset");
-    container.stop(&host);
+    container.stop();
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_other_tables_of_the_host_are_left_alone() {
         "nft add table inet filter; nft add chain inet filter input '{ type filter hook input priority 0; }'; nft add table ip mini",
     );
     let before = sh("nft list ruleset");
-    host.start("a", &["8080:80"]).stop(&host);
+    host.start("a", &["8080:80"]).stop();
     network::remove_all(&host.config).unwrap();
     assert_eq!(sh("nft list ruleset"), before);
 }

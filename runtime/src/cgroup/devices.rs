@@ -9,6 +9,8 @@ use std::fmt;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
 
+use super::devices_bpf;
+
 /// What a container may do with device nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DevicePolicy {
@@ -31,8 +33,8 @@ impl DevicePolicy {
     /// What a list of rules comes to. Without any rule everything is denied, as for runc.
     ///
     /// # Errors
-    /// A rule that takes back a part of an earlier one: version 1 would silently ignore it, so it is refused
-    /// for both.
+    /// A rule that takes back a part of an earlier one, which version 1 would silently ignore, and thousands of
+    /// exceptions.
     pub fn of<'a>(rules: impl IntoIterator<Item = &'a DeviceRule>) -> Result<DevicePolicy, DeviceRuleError> {
         let mut policy = DevicePolicy { default_allow: false, exceptions: Vec::new() };
         for rule in rules {
@@ -42,7 +44,10 @@ impl DevicePolicy {
                 Some(devices) => policy.add(devices, rule.access),
             }
         }
-        Ok(policy)
+        match devices_bpf::fits(&policy) {
+            true => Ok(policy),
+            false => Err(DeviceRuleError::TooMany { count: policy.exceptions.len() }),
+        }
     }
 
     fn add(&mut self, devices: Devices, access: Access) {
@@ -127,7 +132,7 @@ impl Access {
     pub const ALL: Access = Access(7);
     const LETTERS: [(char, Access); 3] = [('r', Access::READ), ('w', Access::WRITE), ('m', Access::MAKE)];
 
-    fn union(self, other: Access) -> Access {
+    pub(super) fn union(self, other: Access) -> Access {
         Access(self.0 | other.0)
     }
 
@@ -141,6 +146,10 @@ impl Access {
 
     pub(super) fn complement(self) -> Access {
         Access::ALL.minus(self)
+    }
+
+    pub(super) fn cover(self, other: Access) -> bool {
+        other.minus(self) == Access::NONE
     }
 
     pub(super) fn bits(self) -> u32 {
@@ -210,6 +219,12 @@ pub enum DeviceRuleError {
         rule: DeviceRule,
         /// The earlier one.
         other: DeviceRule,
+    },
+    /// More exceptions than a program's jumps can pass over.
+    #[error("device rules come to {count} exceptions, which is more than the devices cgroup can be told")]
+    TooMany {
+        /// How many.
+        count: usize,
     },
     /// Only block and character devices have a driver to protect.
     #[error("device rule of type {kind:?}: only a, b and c can be controlled")]

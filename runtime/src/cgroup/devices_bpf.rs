@@ -1,10 +1,15 @@
 //! The devices policy as a program, the only form that cgroup v2 takes it in.
 //!
 //! The kernel runs it at each mknod(2) and open(2) of a device by a process in the cgroup
-//! (BPF_PROG_TYPE_CGROUP_DEVICE, Linux 4.15): 1 lets pass, 0 is EPERM. The instructions are written here, a
-//! handful for each exception; loading and attaching them is done elsewhere: everything here is pure.
+//! (BPF_PROG_TYPE_CGROUP_DEVICE, Linux 4.15): 1 lets pass, 0 is EPERM. Loading and attaching is done
+//! elsewhere: everything here is pure.
+//!
+//! What loading costs, the verifier decides, which walks every way through the program. So a way asks once
+//! for the kind, once for the major and once for the minor number, and ways join where only the access is
+//! left to judge. The program is written from its end to its beginning, like a seccomp filter: every target
+//! exists before its jump.
 
-use super::devices::{DevicePolicy, Devices, Exception};
+use super::devices::{Access, DeviceKind, DevicePolicy, Exception};
 
 /// The program that decides by `policy`.
 ///
@@ -12,7 +17,17 @@ use super::devices::{DevicePolicy, Devices, Exception};
 /// of the first word, then major and minor. It decides as version 1 does (security/device_cgroup.c): what is
 /// asked for must be allowed by one exception in whole; one exception that denies a part of it is enough.
 pub fn program(policy: &DevicePolicy) -> Vec<BpfInstruction> {
-    let mut program = vec![
+    let default_allow = policy.default_allow;
+    let mut program =
+        Backward { reversed: Vec::new(), default_allow, decided: [None; 2], judged: Vec::new() };
+    let of_kind = |kind| -> Vec<&Exception> {
+        policy.exceptions.iter().filter(|exception| exception.devices.kind == kind).collect()
+    };
+    let block = program.by_major(&of_kind(DeviceKind::Block));
+    let char = program.by_major(&of_kind(DeviceKind::Char));
+    let entry = program.switch(KIND, &[(DeviceKind::Block as u32, block)], char);
+    program.follow(entry);
+    let prologue = [
         BpfInstruction::load(KIND, CONTEXT, 0),
         BpfInstruction::copy(ACCESS, KIND),
         BpfInstruction::and(KIND, 0xffff),
@@ -20,38 +35,135 @@ pub fn program(policy: &DevicePolicy) -> Vec<BpfInstruction> {
         BpfInstruction::load(MAJOR, CONTEXT, 4),
         BpfInstruction::load(MINOR, CONTEXT, 8),
     ];
-    for exception in &policy.exceptions {
-        program.extend(block(exception, !policy.default_allow));
-    }
-    program.extend(decide(policy.default_allow));
-    program
+    prologue.into_iter().chain(program.reversed.into_iter().rev()).collect()
 }
 
-/// Decides if the exception is about this device and these uses; else runs into what follows.
-fn block(Exception { devices, access }: &Exception, allow: bool) -> Vec<BpfInstruction> {
-    let Devices { kind, major, minor } = *devices;
-    let tests = [(KIND, Some(kind as u32)), (MAJOR, major), (MINOR, minor)];
-    let tests = tests.into_iter().filter_map(|(register, value)| Some((register, value?)));
-    let mut block: Vec<_> =
-        tests.map(|(register, value)| BpfInstruction::jump_unless_equal(register, value)).collect();
-    if allow {
-        block.push(BpfInstruction::jump_if_any_bit(ACCESS, access.complement().bits(), TO_END));
-    } else {
-        block.push(BpfInstruction::jump_if_any_bit(ACCESS, access.bits(), OVER_NEXT));
-        block.push(BpfInstruction::jump());
-    }
-    block.extend(decide(allow));
-    let length = block.len();
-    for (index, instruction) in
-        block.iter_mut().enumerate().filter(|(_, instruction)| instruction.off == TO_END)
-    {
-        instruction.off = (length - index - 1) as i16;
-    }
-    block
+/// Whether every jump in the policy's program is short enough, by a generous estimate.
+pub(super) fn fits(policy: &DevicePolicy) -> bool {
+    // Those for any major number are asked about under each number again.
+    let wild = policy.exceptions.iter().filter(|exception| exception.devices.major.is_none()).count();
+    100 + 4 * policy.exceptions.len() * (1 + wild) < i16::MAX as usize
 }
 
-fn decide(allow: bool) -> [BpfInstruction; 2] {
-    [BpfInstruction::set(RESULT, allow.into()), BpfInstruction::exit()]
+/// The program so far, last instruction first. Nothing may stand in it that cannot be reached: the verifier
+/// refuses.
+struct Backward {
+    reversed: Vec<BpfInstruction>,
+    default_allow: bool,
+    /// Where it is decided, each made when it is first needed: denied, allowed.
+    decided: [Option<Label>; 2],
+    /// Where it is judged by these uses.
+    judged: Vec<(Vec<Access>, Label)>,
+}
+
+/// An instruction's place, counted from the program's end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Label(usize);
+
+impl Backward {
+    /// Decides by the exceptions for one kind.
+    fn by_major(&mut self, exceptions: &[&Exception]) -> Label {
+        self.by_number(MAJOR, exceptions, |exception| exception.devices.major, Backward::by_minor)
+    }
+
+    /// Decides by those of them that are left for one major number.
+    fn by_minor(&mut self, exceptions: &[&Exception]) -> Label {
+        self.by_number(
+            MINOR,
+            exceptions,
+            |exception| exception.devices.minor,
+            |program, exceptions| {
+                program.judge(exceptions.iter().map(|exception| exception.access).collect())
+            },
+        )
+    }
+
+    /// Asks for one number: each that an exception names leaves that exception and those for any number.
+    fn by_number(
+        &mut self,
+        register: u8,
+        exceptions: &[&Exception],
+        number: impl Fn(&Exception) -> Option<u32>,
+        decide: impl Fn(&mut Backward, &[&Exception]) -> Label,
+    ) -> Label {
+        let mut numbers: Vec<u32> = exceptions.iter().filter_map(|exception| number(exception)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut left = |asked: Option<u32>| {
+            let applies = |exception: &&&Exception| number(exception).is_none() || number(exception) == asked;
+            decide(self, &exceptions.iter().filter(applies).copied().collect::<Vec<_>>())
+        };
+        let cases: Vec<_> = numbers.into_iter().map(|asked| (asked, left(Some(asked)))).collect();
+        let otherwise = left(None);
+        self.switch(register, &cases, otherwise)
+    }
+
+    /// Decides by the access, when these uses are excepted.
+    fn judge(&mut self, uses: Vec<Access>) -> Label {
+        let mut uses = if self.default_allow {
+            vec![uses.into_iter().fold(Access::NONE, Access::union)]
+        } else {
+            let is_within_another =
+                |access: &Access| uses.iter().any(|other| *other != *access && other.cover(*access));
+            uses.iter().copied().filter(|access| !is_within_another(access)).collect()
+        };
+        uses.sort_unstable_by_key(|access| access.bits());
+        uses.dedup();
+        if let Some((_, label)) = self.judged.iter().find(|(known, _)| *known == uses) {
+            return *label;
+        }
+        // What must not be asked for: the uses denied, or what goes beyond one of those allowed.
+        let forbidden = |access: &Access| if self.default_allow { *access } else { access.complement() };
+        let label = match uses.iter().map(forbidden).collect::<Vec<_>>()[..] {
+            [] => self.decide(false),
+            [Access::NONE] => self.decide(true),
+            ref forbidden => forbidden.iter().fold(self.decide(false), |otherwise, access| {
+                let allow = self.decide(true);
+                self.follow(allow);
+                self.place_jump(BpfInstruction::jump_if_any_bit(ACCESS, access.bits()), otherwise)
+            }),
+        };
+        self.judged.push((uses, label));
+        label
+    }
+
+    fn decide(&mut self, allow: bool) -> Label {
+        if let Some(label) = self.decided[usize::from(allow)] {
+            return label;
+        }
+        self.place(BpfInstruction::exit());
+        let label = self.place(BpfInstruction::set(RESULT, allow.into()));
+        self.decided[usize::from(allow)] = Some(label);
+        label
+    }
+
+    /// Goes to the case that the register equals.
+    fn switch(&mut self, register: u8, cases: &[(u32, Label)], otherwise: Label) -> Label {
+        let mut label = otherwise;
+        for (value, target) in cases.iter().filter(|(_, target)| *target != otherwise) {
+            self.follow(label);
+            label = self.place_jump(BpfInstruction::jump_if_equal(register, *value), *target);
+        }
+        label
+    }
+
+    /// Makes what is placed next run on into `label`.
+    fn follow(&mut self, label: Label) {
+        if label.0 != self.reversed.len() {
+            self.place_jump(BpfInstruction::jump(), label);
+        }
+    }
+
+    fn place_jump(&mut self, jump: BpfInstruction, target: Label) -> Label {
+        let off = i16::try_from(self.reversed.len() - target.0)
+            .expect("`DevicePolicy::of` refuses what does not fit");
+        self.place(BpfInstruction { off, ..jump })
+    }
+
+    fn place(&mut self, instruction: BpfInstruction) -> Label {
+        self.reversed.push(instruction);
+        Label(self.reversed.len())
+    }
 }
 
 /// Registers. The kernel hands over the context and expects the result there.
@@ -61,11 +173,6 @@ const KIND: u8 = 2;
 const ACCESS: u8 = 3;
 const MAJOR: u8 = 4;
 const MINOR: u8 = 5;
-
-/// Jumps over one instruction.
-const OVER_NEXT: i16 = 1;
-/// Jumps behind the end of the block; stands there until that is known.
-const TO_END: i16 = i16::MAX;
 
 /// One instruction, laid out as the kernel's `struct bpf_insn` (linux/bpf.h).
 #[repr(C)]
@@ -109,15 +216,15 @@ impl BpfInstruction {
     }
 
     const fn jump() -> BpfInstruction {
-        BpfInstruction::new(0x05, 0, 0, TO_END, 0)
+        BpfInstruction::new(0x05, 0, 0, 0, 0)
     }
 
-    const fn jump_unless_equal(register: u8, value: u32) -> BpfInstruction {
-        BpfInstruction::new(0x56, register, 0, TO_END, value)
+    const fn jump_if_equal(register: u8, value: u32) -> BpfInstruction {
+        BpfInstruction::new(0x16, register, 0, 0, value)
     }
 
-    const fn jump_if_any_bit(register: u8, bits: u32, off: i16) -> BpfInstruction {
-        BpfInstruction::new(0x46, register, 0, off, bits)
+    const fn jump_if_any_bit(register: u8, bits: u32) -> BpfInstruction {
+        BpfInstruction::new(0x46, register, 0, 0, bits)
     }
 
     const fn exit() -> BpfInstruction {
@@ -133,7 +240,7 @@ mod tests {
     use std::io;
     use std::os::fd::{FromRawFd, OwnedFd};
 
-    use super::super::devices::{ALWAYS_ALLOWED, Access, DOCKER, DeviceKind, DevicePolicy, DeviceRule};
+    use super::super::devices::{ALWAYS_ALLOWED, DOCKER, DeviceRule, DeviceRuleError, Devices};
     use super::*;
 
     /// What is asked of a program: `struct bpf_cgroup_dev_ctx`.
@@ -182,7 +289,23 @@ mod tests {
         for (what, kind, major, minor, access, expected) in cases {
             assert_eq!(run(&program, Asked { access, kind, major, minor }), expected, "{what}");
         }
-        assert!(program.len() <= 69, "{} instructions, more than there were", program.len());
+        assert!(program.len() <= 25, "{} instructions: the verifier takes its time for each", program.len());
+    }
+
+    #[test]
+    fn a_thousand_devices_fit_and_what_does_not_is_refused() {
+        let rules = |count: u32| -> Vec<DeviceRule> {
+            let devices =
+                |number| Devices { kind: DeviceKind::Block, major: Some(number % 32), minor: Some(number) };
+            let rule =
+                |number| DeviceRule { allow: true, devices: Some(devices(number)), access: Access::READ };
+            ALWAYS_ALLOWED.into_iter().chain((0..count).map(rule)).collect()
+        };
+        let policy = DevicePolicy::of(&rules(1000)).unwrap();
+        let program = program(&policy);
+        load(&program).unwrap();
+        assert!(run(&program, Asked { access: 2, kind: 1, major: 999 % 32, minor: 999 }));
+        assert_eq!(DevicePolicy::of(&rules(5000)), Err(DeviceRuleError::TooMany { count: 5010 }));
     }
 
     fn policies() -> Vec<DevicePolicy> {
@@ -202,8 +325,34 @@ mod tests {
             deny(devices(block, None, None), Access::WRITE),
             deny(devices(block, Some(8), None), Access::MAKE),
         ];
-        let lists: [&[DeviceRule]; 5] = [&[], &DOCKER, &read_write, &all_but, &all_but[..1]];
-        lists.into_iter().map(|rules| DevicePolicy::of(rules).unwrap()).collect()
+        let docker: Vec<DeviceRule> = DOCKER.iter().chain(&ALWAYS_ALLOWED).copied().collect();
+        let lists: [&[DeviceRule]; 5] = [&[], &docker, &read_write, &all_but, &all_but[..1]];
+        let listed = lists.into_iter().map(|rules| DevicePolicy::of(rules).unwrap());
+        listed.chain(random_policies()).collect()
+    }
+
+    /// Few numbers, so that exceptions meet each other.
+    fn random_policies() -> impl Iterator<Item = DevicePolicy> {
+        let mut chance = 1_u32;
+        let mut below = move |limit: u32| {
+            chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (chance >> 16) % limit
+        };
+        (0..200).map(move |_| {
+            let allow = below(2) == 1;
+            let first = DeviceRule { allow: !allow, devices: None, access: Access::ALL };
+            let rules = (0..below(12)).map(|_| {
+                let mut number = || Some([1, 3, 8][below(3) as usize]).filter(|_| below(3) > 0);
+                let (major, minor) = (number(), number());
+                let kind = if below(2) == 0 { DeviceKind::Block } else { DeviceKind::Char };
+                let letters = [Access::MAKE, Access::READ, Access::WRITE];
+                let first = letters[below(3) as usize];
+                let access = letters.into_iter().filter(|_| below(2) == 0).fold(first, Access::union);
+                DeviceRule { allow, devices: Some(Devices { kind, major, minor }), access }
+            });
+            let rules: Vec<DeviceRule> = std::iter::once(first).chain(rules).collect();
+            DevicePolicy::of(&rules).unwrap()
+        })
     }
 
     fn everything() -> impl Iterator<Item = Asked> {
@@ -244,7 +393,7 @@ mod tests {
                 0x54 => registers[to] &= operand,
                 0x74 => registers[to] >>= operand,
                 0x05 => jump(true),
-                0x56 => jump(registers[to] != operand),
+                0x16 => jump(registers[to] == operand),
                 0x46 => jump(registers[to] & operand != 0),
                 0x95 => return registers[0] == 1,
                 _ => panic!("instruction {at} has the unknown code {code:#x}"),

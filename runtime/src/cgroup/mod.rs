@@ -144,6 +144,15 @@ impl Layout {
         }
     }
 
+    /// Whether a limit of this controller can be enforced here.
+    pub fn has(&self, controller: &str) -> bool {
+        match self {
+            Layout::V1(hierarchies) => hierarchies.iter().any(|h| h.controllers.contains(&controller)),
+            Layout::V2(root) => fs::read_to_string(root.join("cgroup.controllers"))
+                .is_ok_and(|all| all.split_whitespace().any(|name| name == controller)),
+        }
+    }
+
     /// Every directory that a container has.
     pub fn directories(&self, path: &Path) -> Vec<PathBuf> {
         match self {
@@ -198,33 +207,65 @@ impl Layout {
         pids
     }
 
-    /// Moves this process, which has one thread, to the group `path` in every hierarchy: out of its caller's.
+    /// Lets processes of the container's group go on where they were frozen: a frozen one ignores SIGKILL on version 1.
+    ///
+    /// # Errors
+    /// What write(2) answered.
+    pub fn thaw(&self, path: &Path) -> Result<(), OpError> {
+        let Layout::V1(_) = self else { return Ok(()) };
+        let Some(file) = self.directory("freezer", path).map(|directory| directory.join("freezer.state"))
+        else {
+            return Ok(());
+        };
+        match fs::read_to_string(&file).as_deref().map(str::trim) {
+            Ok("THAWED") | Err(_) => Ok(()),
+            Ok(_) => crate::sys::control::write_control(&file, "THAWED"),
+        }
+    }
+
+    /// A group of version 2 for a process to be born into, made where missing: a pid written to `cgroup.procs` would wait for
+    /// an RCU grace period. `None` where the host has no version 2 at all.
+    ///
+    /// # Errors
+    /// What mkdir or open answered.
+    pub fn birthplace(&self, path: &Path) -> Result<Option<OwnedFd>, OpError> {
+        let root = match self {
+            Layout::V2(root) => root.clone(),
+            Layout::V1(_) => PathBuf::from(UNIFIED),
+        };
+        if !root.join("cgroup.procs").exists() {
+            return Ok(None);
+        }
+        let directory = root.join(path);
+        make(&directory)?;
+        crate::sys::fs::open_dir(&directory).map(Some)
+    }
+
+    /// Moves this process, which has one thread, to the group `path` in every hierarchy of version 1: out of its caller's.
     ///
     /// A service manager or a CI runner kills what is left in the groups it made; a detached monitor is not to be found
-    /// there.
+    /// there. On version 2 it was born elsewhere ([`Layout::birthplace`]).
     ///
     /// # Errors
     /// What mkdir or write answered.
-    pub fn move_self(&self, path: &Path) -> Result<(), CgroupError> {
+    pub fn move_self(&self, path: &Path) -> Result<(), OpError> {
         match self {
             Layout::V1(_) => v1::move_self(path),
-            Layout::V2(root) => v2::move_self(root, path),
+            Layout::V2(_) => Ok(()),
         }
     }
 }
 
+/// Where a hybrid host mounts version 2 beside version 1.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
 /// A container's groups, made; who enters them is decided by [`Cgroup::enter`] (v1) or clone3 (v2).
 #[derive(Debug)]
 pub struct Cgroup {
-    entrance: Entrance,
-}
-
-#[derive(Debug)]
-enum Entrance {
-    /// Open `tasks` files, and their paths for the narrator.
-    Tasks(Vec<(PathBuf, OwnedFd)>),
-    /// The directory, for `CLONE_INTO_CGROUP`.
-    Directory(OwnedFd),
+    /// Version 1: open `tasks` files, and their paths for the narrator.
+    tasks: Vec<(PathBuf, OwnedFd)>,
+    /// Version 2: the directory, for `CLONE_INTO_CGROUP`.
+    birthplace: Option<OwnedFd>,
 }
 
 impl Cgroup {
@@ -234,42 +275,49 @@ impl Cgroup {
     /// See [`CgroupError`]; what was made is left to [`Layout::remove`].
     pub fn create(layout: &Layout, plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
         step("Make the container's own control groups and say what it may use");
-        let entrance = match layout {
-            Layout::V1(hierarchies) => Entrance::Tasks(v1::create(hierarchies, plan)?),
-            Layout::V2(root) => Entrance::Directory(v2::create(root, plan)?),
-        };
-        Ok(Cgroup { entrance })
+        Ok(match layout {
+            Layout::V1(hierarchies) => Cgroup { tasks: v1::create(hierarchies, plan)?, birthplace: None },
+            Layout::V2(root) => Cgroup { tasks: Vec::new(), birthplace: Some(v2::create(root, plan)?) },
+        })
     }
 
-    /// The groups of a running container.
+    /// The groups that a running container's init is in, as far as this process is not in them already.
     ///
     /// # Errors
-    /// What open(2) answered: `ENOENT` where the container is gone.
-    pub fn open(layout: &Layout, path: &Path) -> Result<Cgroup, CgroupError> {
-        let entrance = match layout {
-            Layout::V1(hierarchies) => Entrance::Tasks(v1::open(hierarchies, path)?),
-            Layout::V2(root) => Entrance::Directory(crate::sys::fs::open_dir(&root.join(path))?),
+    /// Where /proc cannot be read or a group cannot be opened: `ENOENT` where the container is gone.
+    pub fn of_process(init: i32) -> Result<Cgroup, OpError> {
+        step("See which control groups the container's first process is in");
+        let read = |pid: &str| {
+            let path = format!("/proc/{pid}/cgroup");
+            fs::read_to_string(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
         };
-        Ok(Cgroup { entrance })
-    }
-
-    /// For clone3: the directory to be born into, where the layout knows that.
-    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
-        match &self.entrance {
-            Entrance::Tasks(_) => None,
-            Entrance::Directory(directory) => Some(directory.as_fd()),
+        let (own, its) = (read("self")?, read(&init.to_string())?);
+        let mut cgroup = Cgroup { tasks: Vec::new(), birthplace: None };
+        for line in its.lines().filter(|line| !own.lines().any(|own| own == *line)) {
+            match v1::tasks_of(line) {
+                Some(tasks) => {
+                    cgroup.tasks.push((tasks.clone(), crate::sys::control::open_control_file(&tasks)?));
+                }
+                None => {
+                    cgroup.birthplace =
+                        v2::directory_of(line).map(|path| crate::sys::fs::open_dir(&path)).transpose()?;
+                }
+            }
         }
+        Ok(cgroup)
     }
 
-    /// Moves the calling process, which has one thread, into the groups (v1). On v2 it was born there.
+    /// For clone3: the directory to be born into, where there is one.
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        self.birthplace.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Moves the calling process, which has one thread, into the groups of version 1. Into version 2's it was born.
     ///
     /// # Errors
     /// What write(2) answered.
     pub fn enter(&self) -> Result<(), OpError> {
-        match &self.entrance {
-            Entrance::Tasks(tasks) => v1::enter(tasks),
-            Entrance::Directory(_) => Ok(()),
-        }
+        v1::enter(&self.tasks)
     }
 }
 

@@ -70,14 +70,15 @@ pub(super) fn create(
     Ok(tasks)
 }
 
-pub(super) fn open(hierarchies: &[Hierarchy], path: &Path) -> Result<Vec<(PathBuf, OwnedFd)>, CgroupError> {
-    let mut tasks = Vec::with_capacity(hierarchies.len());
-    for hierarchy in hierarchies {
-        let file = hierarchy.root.join(path).join("tasks");
-        let descriptor = sys::control::open_control_file(&file)?;
-        tasks.push((file, descriptor));
-    }
-    Ok(tasks)
+/// The `tasks` file that a line of /proc/PID/cgroup of version 1 means: `8:pids:/mini/x`, `9:name=systemd:/` (cgroups(7)).
+pub(super) fn tasks_of(line: &str) -> Option<PathBuf> {
+    let (_, rest) = line.split_once(':')?;
+    let (controllers, path) = rest.split_once(':')?;
+    let name = controllers.strip_prefix("name=").unwrap_or(controllers);
+    let root = Path::new("/sys/fs/cgroup");
+    let first = name.split(',').next().filter(|first| !first.is_empty())?;
+    let mount = if root.join(name).is_dir() { root.join(name) } else { root.join(first) };
+    Some(mount.join(path.trim_start_matches('/')).join("tasks"))
 }
 
 pub(super) fn enter(tasks: &[(PathBuf, OwnedFd)]) -> Result<(), OpError> {
@@ -85,7 +86,7 @@ pub(super) fn enter(tasks: &[(PathBuf, OwnedFd)]) -> Result<(), OpError> {
 }
 
 /// Every hierarchy this process is in, also those that containers do not use (name=systemd among them).
-pub(super) fn move_self(path: &Path) -> Result<(), CgroupError> {
+pub(super) fn move_self(path: &Path) -> Result<(), OpError> {
     let root = Path::new("/sys/fs/cgroup");
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         // Links are second names of directories that come by themselves; `unified` is version 2's.

@@ -1,7 +1,7 @@
 //! Control groups version 2: one directory; controllers are switched on from the root downwards; processes are born into it.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{CgroupError, CgroupPlan, Limits, devices_bpf, make};
 use crate::sys;
@@ -53,9 +53,12 @@ fn switch_on(
     Ok(())
 }
 
-pub(super) fn move_self(root: &Path, path: &Path) -> Result<(), CgroupError> {
-    make(&root.join(path))?;
-    Ok(sys::control::write_control(&root.join(path).join("cgroup.procs"), "0")?)
+/// The directory that the line of version 2 in /proc/PID/cgroup means: `0::/mini/x` (cgroups(7)).
+pub(super) fn directory_of(line: &str) -> Option<PathBuf> {
+    let path = line.strip_prefix("0::/")?;
+    let root = Path::new("/sys/fs/cgroup");
+    let root = if root.join("cgroup.procs").exists() { root.to_owned() } else { root.join("unified") };
+    root.join("cgroup.procs").exists().then(|| root.join(path))
 }
 
 /// (file, value, flag, controller), in the order in which they are written. PURE.

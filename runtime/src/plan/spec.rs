@@ -96,16 +96,14 @@ pub fn plan_process(process: &Process, seccomp: Option<LinuxSeccomp>) -> Result<
     }
 }
 
-/// What a process that joins must know of a container: its namespaces, its cgroup path, its user id map. PURE.
-pub fn world_of(spec: &Spec) -> (Kinds, PathBuf, Vec<IdMap>) {
+/// What a process that joins must know of a container: its namespaces and its user id map. PURE.
+pub fn world_of(spec: &Spec) -> (Kinds, Vec<IdMap>) {
     let linux = spec.linux().clone().unwrap_or_default();
     let (mut kinds, cgroup) = namespaces(&linux, &mut Vec::new());
     if cgroup {
         kinds |= Kinds::CONTROL_GROUP;
     }
-    let path = linux.cgroups_path().clone().unwrap_or_default();
-    let path = path.strip_prefix("/").unwrap_or(&path).to_owned();
-    (kinds, path, id_map(linux.uid_mappings()))
+    (kinds, id_map(linux.uid_mappings()))
 }
 
 fn id_map(lines: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>) -> Vec<IdMap> {

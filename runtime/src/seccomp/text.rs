@@ -19,12 +19,10 @@ use super::program::{AND, Instruction, JUMP, LOAD, RETURN, Test};
 pub fn listing(program: &[Instruction]) -> String {
     let mut text = String::new();
     let mut loaded = String::new();
-    // The tests of an architecture lead to the section for it, which ends where the next one begins.
+    // A test of the architecture leads to its section, which ends where the next one begins.
     let mut sections: Vec<(usize, Abi)> = Vec::new();
-    for (at, instruction) in program.iter().enumerate() {
-        let Instruction { code, jt, jf, k } = *instruction;
+    for (at, &Instruction { code, jt, jf, k }) in program.iter().enumerate() {
         let (yes, no) = (at + 1 + usize::from(jt), at + 1 + usize::from(jf));
-        let abi = sections.iter().rev().find(|(start, _)| *start <= at).map(|(_, abi)| *abi);
         let line = match code {
             LOAD => {
                 loaded = word(k);
@@ -33,15 +31,17 @@ pub fn listing(program: &[Instruction]) -> String {
             AND => format!("keep the bits {k:#x}"),
             JUMP => format!("go to {}", at + 1 + k as usize),
             RETURN => format!("return {}", verdict(k)),
-            _ => {
-                if let Some(abi) = Abi::ALL.into_iter().find(|abi| loaded == "arch" && abi.audit_arch() == k)
-                {
-                    sections.push((yes, abi));
-                    sections.sort_by_key(|(start, _)| *start);
-                }
-                let operand = operand(&loaded, k, abi);
+            test => {
+                let arch = Abi::ALL.into_iter().find(|abi| loaded == "arch" && abi.audit_arch() == k);
+                sections.extend(arch.map(|abi| (yes, abi)));
+                let within =
+                    sections.iter().filter(|(start, _)| *start <= at).max_by_key(|(start, _)| *start);
+                let called = within.filter(|_| loaded == "number").and_then(|(_, abi)| number_name(*abi, k));
+                let named = arch.map(|abi| format!(" ({abi:?})").to_lowercase());
+                let named = named.or(called.map(|name| format!(" ({name})"))).unwrap_or_default();
+                let operand = if k < 0x1_0000 { k.to_string() } else { format!("{k:#x}") };
                 let otherwise = if jf == 0 { String::new() } else { format!(", else to {no}") };
-                format!("if {} {operand} go to {yes}{otherwise}", sign(code))
+                format!("if {} {operand}{named} go to {yes}{otherwise}", sign(test))
             }
         };
         writeln!(text, "{at:4}  {line}").expect("a string takes everything");
@@ -50,42 +50,26 @@ pub fn listing(program: &[Instruction]) -> String {
 }
 
 fn word(offset: u32) -> String {
+    let half = if offset.is_multiple_of(8) { "lower" } else { "upper" };
     match offset {
         0 => "number".to_owned(),
         4 => "arch".to_owned(),
-        _ => {
-            format!(
-                "{} half of argument {}",
-                if offset.is_multiple_of(8) { "lower" } else { "upper" },
-                offset / 8 - 2
-            )
-        }
+        _ => format!("{half} half of argument {}", offset / 8 - 2),
     }
 }
 
-fn sign(code: u16) -> &'static str {
-    match code {
-        _ if code == Test::Equal as u16 => "=",
-        _ if code == Test::Greater as u16 => ">",
-        _ if code == Test::AtLeast as u16 => ">=",
+/// x32's numbers stand in the section of x86_64.
+fn number_name(abi: Abi, number: u32) -> Option<&'static str> {
+    name(abi, number).or_else(|| name(Abi::X32, number).filter(|_| abi == Abi::X86_64))
+}
+
+fn sign(test: u16) -> &'static str {
+    match test {
+        _ if test == Test::Equal as u16 => "=",
+        _ if test == Test::Greater as u16 => ">",
+        _ if test == Test::AtLeast as u16 => ">=",
         _ => "any bit of",
     }
-}
-
-fn operand(loaded: &str, k: u32, section: Option<Abi>) -> String {
-    let named = match (loaded, section) {
-        ("arch", _) => Abi::ALL
-            .into_iter()
-            .find(|abi| abi.audit_arch() == k)
-            .map(|abi| format!("{abi:?}").to_lowercase()),
-        ("number", Some(Abi::X86_64)) => {
-            name(Abi::X86_64, k).or_else(|| name(Abi::X32, k)).map(str::to_owned)
-        }
-        ("number", Some(abi)) => name(abi, k).map(str::to_owned),
-        _ => None,
-    };
-    let number = if k < 0x1_0000 { k.to_string() } else { format!("{k:#x}") };
-    named.map_or(number.clone(), |named| format!("{number} ({named})"))
 }
 
 fn verdict(k: u32) -> String {

@@ -23,9 +23,9 @@ pub fn open(pid: Pid) -> Result<OwnedFd> {
 /// # Errors
 /// What pidfd_send_signal(2) answered: `ESRCH` where the process has ended.
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
-    op!(("pidfd_send_signal(PIDFD, {signal})"), ("kill -{signal} PID"), || match Signal::from_named_raw(
-        signal
-    ) {
+    let name = super::signal::name(signal);
+    op!(("pidfd_send_signal(PIDFD, {name})"), ("kill -{signal} PID"), || match Signal::from_named_raw(signal)
+    {
         Some(signal) => rustix::process::pidfd_send_signal(pidfd, signal),
         None => super::signal::send_realtime(pidfd, signal),
     })

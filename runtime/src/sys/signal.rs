@@ -58,15 +58,19 @@ pub fn ignore(signal: i32) -> Result<()> {
 /// What sigprocmask(2) answered.
 pub fn reset() -> Result<()> {
     op!(("sigaction(all, SIG_DFL), sigprocmask(SIG_SETMASK, none)"), ("trap - …"), || {
-        // SAFETY: SIG_DFL is valid for every signal; EINVAL for SIGKILL, SIGSTOP and libc's own is expected and harmless.
+        // SAFETY: an all-zero action is SIG_DFL without flags, and the size is the kernel's own of a signal set. libc keeps
+        // two signals for itself and refuses to touch them, though a caller may have left them ignored: so the kernel is
+        // asked directly. EINVAL for SIGKILL and SIGSTOP is expected.
         unsafe {
-            for signal in 1..=libc::SIGRTMAX() {
-                let mut current: libc::sigaction = std::mem::zeroed();
-                if libc::sigaction(signal, std::ptr::null(), &raw mut current) == 0
-                    && current.sa_sigaction != libc::SIG_DFL
-                {
-                    libc::signal(signal, libc::SIG_DFL);
-                }
+            let default = [0u64; 4]; // struct kernel_sigaction: handler, flags, restorer, mask
+            for signal in 1..=64 {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    default.as_ptr(),
+                    std::ptr::null_mut::<u64>(),
+                    8usize,
+                );
             }
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);
@@ -109,5 +113,13 @@ pub fn die_of(signal: i32) -> ! {
         libc::sigprocmask(libc::SIG_UNBLOCK, &raw const only, std::ptr::null_mut());
         libc::raise(signal);
         libc::_exit(128 + signal)
+    }
+}
+
+/// What people call a signal (signal(7)).
+pub fn name(signal: i32) -> String {
+    match nix::sys::signal::Signal::try_from(signal) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) => format!("SIGRTMIN+{}", signal - 34),
     }
 }

@@ -18,18 +18,9 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
     let own = mini::config(world)?;
     let base = own["linux"]["uidMappings"][0]["hostID"].as_u64().context("mini's config.json maps no ids")?;
     for runtime in ["crun", "runc"] {
+        let quick = make(world, &own, base, &format!("{runtime}-quick"), &["true"])?;
+        let sleeping = make(world, &own, base, &format!("{runtime}-sleeping"), &["sleep", "1000000"])?;
         let root = format!("/run/{runtime}");
-        let make = |name: &str, args: &[&str]| -> Result<String> {
-            let bundle = world.plan.directory.join(format!("{runtime}-{name}"));
-            unpack(&world.layer, &bundle.join("rootfs"), base)?;
-            let config = adapt(&own, &format!("/{}/{runtime}-{name}", world.plan.cgroup), args, |path| {
-                Path::new(path).exists()
-            });
-            let file = bundle.join("config.json");
-            fs::write(&file, config.to_string()).with_context(|| format!("writing {}", file.display()))?;
-            Ok(bundle.to_string_lossy().into_owned())
-        };
-        let (quick, sleeping) = (make("quick", &["true"])?, make("sleeping", &["sleep", "1000000"])?);
         world.v1_only.run(&[runtime, "--root", &root, "run", "--detach", "--bundle", &sleeping, "c"])?;
         let words = [runtime, "--root", &root, "run", "--bundle", &quick, "quick"];
         candidates.push(Candidate::new(NO_NETWORK, runtime, Place::V1Only, words));
@@ -43,10 +34,25 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
     Ok(Vec::new())
 }
 
+/// A bundle: the root with its ids moved up, and config.json. Returns its path.
+fn make(world: &World, own: &Value, base: u64, name: &str, args: &[&str]) -> Result<String> {
+    let bundle = world.plan.directory.join(name);
+    unpack(&world.layer, &bundle.join("rootfs"), base)?;
+    let empty = bundle.join("empty");
+    fs::write(&empty, "").with_context(|| format!("writing {}", empty.display()))?;
+    let cgroup = format!("/{}/{name}", world.plan.cgroup);
+    let config = adapt(own, &cgroup, args, &empty.to_string_lossy(), |path| Path::new(path).exists());
+    let file = bundle.join("config.json");
+    fs::write(&file, config.to_string()).with_context(|| format!("writing {}", file.display()))?;
+    Ok(bundle.to_string_lossy().into_owned())
+}
+
 /// mini's config.json for another runtime: its own root, cgroup and command. Everything else stays, but for what mini made for
-/// its own container and only mini has: files to bind (an empty one instead) and namespaces. PURE.
-fn adapt(own: &Value, cgroup: &str, args: &[&str], exists: impl Fn(&str) -> bool) -> Value {
+/// its own container and only mini has: files to bind (`empty` instead) and namespaces. PURE.
+fn adapt(own: &Value, cgroup: &str, args: &[&str], empty: &str, exists: impl Fn(&str) -> bool) -> Value {
     let mut config = own.clone();
+    // Debian 12's crun refuses any later one; what the file says means the same in both.
+    config["ociVersion"] = json!("1.0.2");
     config["root"] = json!({ "path": "rootfs" });
     config["process"]["args"] = json!(args);
     config["process"]["terminal"] = json!(false);
@@ -64,7 +70,7 @@ fn adapt(own: &Value, cgroup: &str, args: &[&str], exists: impl Fn(&str) -> bool
             .as_array()
             .is_some_and(|options| options.iter().any(|option| option == "bind" || option == "rbind"));
         if binds && !mount["source"].as_str().is_some_and(&exists) {
-            mount["source"] = json!("/etc/hostname");
+            mount["source"] = json!(empty);
         }
     }
     config
@@ -96,6 +102,7 @@ mod tests {
     #[test]
     fn the_bundle_is_minis_own_but_for_what_only_mini_has() {
         let own = json!({
+            "ociVersion": "1.3.0",
             "root": { "path": "/run/mini/x/rootfs", "readonly": true },
             "process": { "args": ["sh"], "terminal": true, "cwd": "/" },
             "hooks": { "prestart": [] },
@@ -107,15 +114,16 @@ mod tests {
             ]
         });
         let wanted = json!({
+            "ociVersion": "1.0.2",
             "root": { "path": "rootfs" },
             "process": { "args": ["true"], "terminal": false, "cwd": "/" },
             "linux": { "cgroupsPath": "/b/crun", "namespaces": [{ "type": "network" }], "seccomp": { "x": 1 } },
             "mounts": [
                 { "destination": "/proc", "type": "proc", "source": "proc" },
-                { "destination": "/etc/hosts", "source": "/etc/hostname", "options": ["bind", "ro"] },
+                { "destination": "/etc/hosts", "source": "/empty", "options": ["bind", "ro"] },
                 { "destination": "/data", "source": "/here", "options": ["rbind"] }
             ]
         });
-        assert_eq!(adapt(&own, "/b/crun", &["true"], |path| path == "/here"), wanted);
+        assert_eq!(adapt(&own, "/b/crun", &["true"], "/empty", |path| path == "/here"), wanted);
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, World, wait_for};
 use crate::command::{command, run, succeeds};
 
-const SOCKET: &str = "/run/docker.sock";
+pub(super) const SOCKET: &str = "/run/docker.sock";
 
 pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Result<Vec<Child>> {
     let data = world.plan.directory.join("docker");

@@ -177,6 +177,7 @@ impl World<'_> {
                 thread::sleep(candidate.aftermath);
             }
         }
+        rows.sort_by_key(|row| [BRIDGE, NO_NETWORK, EXEC].iter().position(|work| *work == row.work));
         Ok(rows)
     }
 }

@@ -10,6 +10,7 @@
 //! Then it kills the namespaces' first process, and the kernel every other one; links and mounts go with their namespaces.
 //! What is left are a directory and a cgroup in every hierarchy, which it made and removes.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Plan;
+use super::docker::SOCKET as DOCKER_SOCKET;
 
 /// Starts the janitor and waits for it.
 pub(super) fn summon(plan: &Plan) -> Result<ExitCode> {
@@ -74,7 +76,11 @@ fn bench_in_namespaces(plan: &Plan) -> Result<ExitCode> {
         FIRST,
         "sh",
     ]);
-    world.arg(own).args(["bench", "inside", &plan.to_argument()?]).stdin(Stdio::null());
+    world
+        .arg(own)
+        .args(["bench", "inside", &plan.to_argument()?])
+        .stdin(Stdio::null())
+        .envs(environment(plan));
     let mut world = world.spawn().context("starting the bench in namespaces of its own")?;
 
     let gone = end_of_stdin();
@@ -88,6 +94,18 @@ fn bench_in_namespaces(plan: &Plan) -> Result<ExitCode> {
             bail!("interrupted");
         }
     }
+}
+
+/// Where the engines find what is theirs, and nobody's settings.
+fn environment(plan: &Plan) -> [(&'static str, OsString); 5] {
+    let below = |name: &str| plan.directory.join(name).into_os_string();
+    [
+        ("MINI_ROOT", below("mini")),
+        ("MINI_RUN_ROOT", "/run/mini".into()),
+        ("DOCKER_HOST", format!("unix://{DOCKER_SOCKET}").into()),
+        ("HOME", below("home")),
+        ("LC_ALL", "C".into()),
+    ]
 }
 
 /// Says one word, or hangs up, at the end of our stdin.

@@ -62,7 +62,8 @@ impl Drop for Owned {
 fn serve_root(socket: &Path, complaints: &Path) -> Result<Owned> {
     let program = VIRTIOFSD.into_iter().find(|path| Path::new(path).exists());
     let program = program.with_context(|| format!("no virtiofsd (neither of {})", VIRTIOFSD.join(", ")))?;
-    let mut virtiofsd = command(program, [format!("--socket-path={}", socket.display())]);
+    let mut virtiofsd = mortal(program);
+    virtiofsd.arg(format!("--socket-path={}", socket.display()));
     for option in ["source=/", "cache=always", "xattr", "sandbox=chroot", "no_posix_lock"] {
         virtiofsd.args(["-o", option]);
     }
@@ -104,6 +105,11 @@ fn boot(socket: &Path, kernel: &Path, initramfs: &Path, accel: &str, complaints:
     ]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs).args(["-append", PARAMETERS]);
     start(qemu.stdout(Stdio::piped()), complaints)
+}
+
+/// A command that the kernel kills when we are gone, however we went (PR_SET_PDEATHSIG).
+fn mortal(program: &str) -> Command {
+    command("setpriv", ["--pdeathsig", "KILL", "--", program])
 }
 
 /// Starts a helper whose stderr goes to a file, to be shown if it fails.

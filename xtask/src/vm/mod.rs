@@ -91,8 +91,8 @@ fn test_command(workspace: &Workspace, filters: &[String]) -> Result<String> {
     for (name, path) in binaries(&mini) {
         command += &format!("export {name}={}\n", quoted(&path));
     }
-    // The harness keeps what it makes beside its binary; there everything is in memory, and gone afterwards.
-    command += &format!("{} --test-threads=2", quoted(tests.as_os_str()));
+    // What takes long on a real processor takes too long on an emulated one.
+    command += &format!("{} --test-threads=2 --skip kill_ --skip slow_", quoted(tests.as_os_str()));
     for filter in filters {
         command += &format!(" {}", quoted(filter.as_ref()));
     }

@@ -1,0 +1,76 @@
+//! What a layer hides of those below it, in overlay's on-disk form.
+
+use super::confined::Found;
+use super::dirs::join;
+use super::entry::{Entry, split};
+use super::error::{Call, UnpackError};
+use super::record::PathText;
+use super::unpack::Unpacker;
+
+impl Unpacker {
+    /// Hides what lower layers have at the path. What this layer has there stays (OCI image spec, layer.md: whiteouts apply to
+    /// lower layers only), in whichever order the two come.
+    pub(super) fn whiteout(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
+        let name = split(&entry.path).1;
+        let path = join(&parent, name);
+        self.counts.whiteouts += 1;
+        match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
+            Found::Missing if self.directories.record.links.contains_key(&PathText(path.clone())) => {}
+            Found::Missing => {
+                at.make_whiteout(name).map_err(UnpackError::kernel(Call::MakeNode, &path))?;
+                self.directories.record.inodes += 1;
+                let parent = PathText(parent);
+                if !self.directories.record.whiteouts.contains(&parent) {
+                    self.directories.note(&parent.0)?;
+                    self.directories.record.whiteouts.insert(parent);
+                }
+            }
+            Found::Directory => {
+                let dir = self.directories.open_resolved(&path)?;
+                self.directories.mark_opaque(&path, &dir)?;
+            }
+            Found::Symlink(_) | Found::Whiteout | Found::Other => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn make_opaque(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        self.counts.whiteouts += 1;
+        let (path, dir) = self.directories.directory(&entry.path, entry.attributes.mtime)?;
+        if path.is_empty() {
+            // Overlay merges roots whatever their attributes say; the chain begins anew at this layer instead.
+            self.opaque = true;
+            return Ok(());
+        }
+        self.directories.mark_opaque(&path, &dir)
+    }
+
+    /// Below an opaque directory nothing of lower layers shows, so a whiteout hides nothing there; overlay would show it as a name
+    /// that nothing can open, because it filters whiteouts only where it merges.
+    pub(super) fn remove_idle_whiteouts(&mut self) -> Result<(), UnpackError> {
+        let record = &self.directories.record;
+        let is_hidden = |path: &[u8]| {
+            let mut path = path;
+            while !path.is_empty() {
+                if record.opaque.contains(&PathText(path.to_vec())) {
+                    return true;
+                }
+                path = split(path).0;
+            }
+            self.opaque
+        };
+        let idle: Vec<PathText> =
+            record.whiteouts.iter().filter(|path| is_hidden(&path.0)).cloned().collect();
+        for path in idle {
+            let dir = self.directories.open_resolved(&path.0)?;
+            for (name, _) in dir.list().map_err(UnpackError::kernel(Call::Open, &path.0))? {
+                if let Found::Whiteout = dir.look(&name).map_err(UnpackError::kernel(Call::Stat, &path.0))? {
+                    self.directories.displace(&path.0, &name)?;
+                }
+            }
+            self.directories.record.whiteouts.remove(&path);
+        }
+        Ok(())
+    }
+}
