@@ -12,7 +12,7 @@ use crate::detach::{Keys, Typed};
 use crate::exit_code::ExitCode;
 use crate::explain::Story;
 use crate::supervise::protocol::{LONGEST, Message, VERSION};
-use crate::supervise::{self, Charge};
+use crate::supervise::{self, Charge, Start};
 
 /// Signals that go to the container instead of ending the client; all that end or stop a process by default.
 pub(crate) const FORWARDED: [i32; 11] = [
@@ -47,18 +47,18 @@ pub(crate) enum Outcome {
 ///
 /// # Errors
 /// The failure of the container's start; a monitor that died.
-pub(crate) fn launch(charge: Charge, mut story: Option<Story>) -> Result<Outcome> {
+pub(crate) fn launch(charge: Charge, start: Start, mut story: Option<Story>) -> Result<Outcome> {
     let (interactive, terminal, detached) =
-        (charge.plan.stdio.interactive, charge.plan.stdio.terminal, charge.plan.lifecycle.detached);
+        (start.plan.stdio.interactive, start.plan.stdio.terminal, start.plan.lifecycle.detached);
     sys::process::assert_single_threaded()?;
     let (ours, theirs) = sys::socket::pair()?;
     // Blocked before the fork, so that none is lost; the monitor is not to be ended by a key either.
     let signals = signal::as_descriptor(&FORWARDED)?;
-    if birth(&charge)?.is_none() {
+    if birth(&charge, &start)?.is_none() {
         drop((ours, signals, story));
-        supervise::run(charge, theirs);
+        supervise::run(charge, start, theirs);
     }
-    drop((charge, theirs));
+    drop((charge, start, theirs));
     let mut client = Client {
         socket: ours,
         signals,
@@ -79,11 +79,11 @@ pub(crate) fn launch(charge: Charge, mut story: Option<Story>) -> Result<Outcome
 }
 
 /// The monitor; `None` in it. A detached one is born outside its caller's group of version 2, and moves out of the others.
-fn birth(charge: &Charge) -> Result<Option<rustix::process::Pid>> {
+fn birth(charge: &Charge, start: &Start) -> Result<Option<rustix::process::Pid>> {
     runtime::op::step("Fork the monitor: it stays with the container, we stay with the terminal");
-    let place = match charge.plan.lifecycle.detached {
+    let place = match start.plan.lifecycle.detached {
         // Where no group can be made it stays in its caller's: less safe from a service manager, not wrong.
-        true => charge.layout.birthplace(&charge.monitor_group).ok().flatten(),
+        true => charge.layout.birthplace(&start.monitor_group).ok().flatten(),
         false => None,
     };
     let Some(place) = place else { return Ok(sys::ns::fork()?) };

@@ -42,11 +42,22 @@ impl Digest {
     /// # Errors
     /// What is wrong with `digits`.
     pub fn from_hex(digits: &str) -> Result<Self, DigestError> {
-        if digits.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(DigestError::Format(digits.to_owned()));
+        let nibble = |digit: u8| match digit {
+            b'0'..=b'9' => Ok(digit - b'0'),
+            b'a'..=b'f' => Ok(digit - b'a' + 10),
+            _ => Err(DigestError::Format(digits.to_owned())),
+        };
+        let nibbles = digits.bytes().map(nibble);
+        if digits.len() != 64 {
+            return match nibbles.collect::<Result<Vec<u8>, _>>() {
+                Ok(_) => Err(DigestError::Length(digits.to_owned())),
+                Err(error) => Err(error),
+            };
         }
         let mut bytes = [0; 32];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| DigestError::Length(digits.to_owned()))?;
+        for (at, nibble) in nibbles.enumerate() {
+            bytes[at / 2] = bytes[at / 2] << 4 | nibble?;
+        }
         Ok(Self(bytes))
     }
 }

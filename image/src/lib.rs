@@ -7,9 +7,9 @@
 //! run:   Store::open → Store::resolve → Image { config, layers }
 //! ```
 //!
-//! What comes from an image is hostile: `archive` decides what its entries may mean and unpacks them so that nothing can lie
-//! outside; digests and sizes are verified before anything becomes visible. This crate knows neither containers nor networks
-//! of containers, prints nothing, and reads no environment.
+//! What comes from an image is hostile: `archive` decides what its entries may mean and unpacks them so that
+//! nothing can lie outside; digests and sizes are verified before anything becomes visible. This crate knows
+//! neither containers nor networks of containers, prints nothing, and reads no environment.
 
 pub mod reference;
 

@@ -1,7 +1,7 @@
 //! Manifests, indexes and image configurations: parsed, checked, and reduced to what a pull needs. PURE.
 //!
-//! They come from a registry or an archive, so nothing in them is believed: a document that could be read as two kinds is refused
-//! (CVE-2021-41190), kinds that mini does not know are refused by name.
+//! They come from a registry or an archive, so nothing in them is believed: a document that could be read as
+//! two kinds is refused (CVE-2021-41190), kinds that mini does not know are refused by name.
 
 use oci_distribution::manifest::{
     IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE,

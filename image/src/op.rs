@@ -1,7 +1,8 @@
 //! One kernel operation: the call, how a shell would say it, how long it took, how it failed.
 //!
-//! Every operation passes through [`Op::perform`]. It asks the narrator before, tells it after, and on failure
-//! returns an error that holds the same text. The narrator is whoever listens to three `tracing` targets:
+//! Every operation passes through [`Op::perform`]. It asks the narrator before, tells it after, and on
+//! failure returns an error that holds the same text. The narrator is whoever listens to three `tracing`
+//! targets:
 //!
 //! | target | fields | when |
 //! |---|---|---|
@@ -27,6 +28,17 @@ pub struct Op<'a> {
     pub call: fmt::Arguments<'a>,
     /// What does the same in a shell; a comment (`# …`) where no tool does.
     pub shell: fmt::Arguments<'a>,
+}
+
+/// Carries out an operation that only looks: there is nothing to tell, but its error is like any other's.
+///
+/// # Errors
+/// What `act` returned, with the call's text.
+pub fn look<T, E: Into<io::Error>>(
+    call: fmt::Arguments<'_>,
+    act: impl FnOnce() -> Result<T, E>,
+) -> Result<T, OpError> {
+    act().map_err(|error| OpError { call: call.to_string(), source: error.into() })
 }
 
 /// An operation that failed: what was tried; its source says why not.

@@ -26,8 +26,8 @@ impl Platform {
         Self::new("linux", &machine.machine().to_string_lossy(), None)
     }
 
-    /// A platform with its names as docker normalises them (containerd's platforms package): `aarch64` is `arm64`, `arm` alone is its
-    /// version 7, the usual variant is none.
+    /// A platform with its names as docker normalises them (containerd's platforms package): `aarch64` is
+    /// `arm64`, `arm` alone is its version 7, the usual variant is none.
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let (architecture, variant) =
             (architecture.to_ascii_lowercase(), variant.map(str::to_ascii_lowercase));

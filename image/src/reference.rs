@@ -1,8 +1,8 @@
 //! Image references, normalised exactly as docker does it. PURE.
 //!
-//! `busybox` means `docker.io/library/busybox:latest`, `localhost/x` and `host:5000/x` name a registry, and what
-//! docker refuses is refused here in docker's words: scripts compare names, and a name that two tools read
-//! differently pulls different software. The grammar is that of `distribution/reference`.
+//! `busybox` means `docker.io/library/busybox:latest`, `localhost/x` and `host:5000/x` name a registry, and
+//! what docker refuses is refused here in docker's words: scripts compare names, and a name that two tools
+//! read differently pulls different software. The grammar is that of `distribution/reference`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -170,8 +170,8 @@ impl FromStr for Reference {
     }
 }
 
-/// Docker's rule for what is a registry: the part before the first slash, if it is `localhost`, has a dot or a colon, or is
-/// not lower case (a repository could not be that).
+/// Docker's rule for what is a registry: the part before the first slash, if it is `localhost`, has a dot or
+/// a colon, or is not lower case (a repository could not be that).
 fn split_registry(text: &str) -> (&str, String) {
     let (registry, remainder) = match text.split_once('/') {
         Some((first, rest))

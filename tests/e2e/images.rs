@@ -1,25 +1,12 @@
 //! `mini images` and `mini rmi`: the list, and what goes when a name goes.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::{Host, Image, Tarball};
+use tests::{Host, Image, Tarball, disk};
 
 fn saying(word: &str) -> Image {
     Image::busybox().with(Tarball::new().file("word", 0o644, word)).set("Cmd", json!(["cat", "/word"]))
-}
-
-/// Bytes of all regular files below a directory.
-fn size(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(meta) if meta.is_dir() => size(&entry.path()),
-            Ok(meta) => meta.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }
 
 #[test]
@@ -75,14 +62,14 @@ fn an_image_is_found_by_its_id_and_a_prefix_of_it() {
 #[test]
 fn rmi_takes_the_last_name_and_the_bytes_with_it() {
     let host = Host::new();
-    let empty = size(&host.root());
+    let empty = disk::used(&host.root());
     host.load(&saying("x"), "x:1");
     host.mini(["load"]).stdin(saying("x").docker_archive(&["x:2"])).run().ok();
     host.mini(["rmi", "x:1"]).run().ok().stdout_has("Untagged: x:1");
     host.mini(["run", "--rm", "x:2"]).run().ok().stdout("x");
     host.mini(["rmi", "x:2"]).run().ok().stdout_has("Untagged: x:2").stdout_has("Deleted: sha256:");
     host.mini(["images", "-q"]).run().ok().stdout("");
-    let left = size(&host.root()) - empty;
+    let left = disk::used(&host.root()) - empty;
     assert!(left < 10_000, "{left} bytes are left of an image that is gone");
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::server::{Contents, ImageServer};
 use tests::{Host, Image, Mini, Tarball};
 
-use crate::killing::{Scene, at_every_operation};
+use crate::killing::{Scene, at_every_operation, settle};
 
 /// Two layers of a dozen files each, on top of busybox.
 fn image() -> Image {
@@ -34,6 +34,7 @@ fn whole_or_absent(host: &Host, name: &str, again: &dyn Fn(&Host) -> Mini) {
     again(host).run().ok();
     host.mini(["run", "--rm", "--pull=never", name]).run().ok();
     host.mini(["rmi", name]).run().ok();
+    settle(host);
     host.mini(["system", "check"]).run().ok();
 }
 

@@ -2,14 +2,20 @@
 
 use tests::Host;
 
-use crate::killing::{Scene, at_every_operation, run_works};
+use crate::killing::{Scene, at_every_operation, first_on_the_host, run_works};
 
 /// Kills `role` everywhere in `mini run OPTIONS busybox COMMAND`.
 #[track_caller]
 fn kill(role: &str, options: &[&str], command: &[&str]) {
+    kill_after(&|_| (), role, options, command);
+}
+
+/// The same, with something done before each round.
+#[track_caller]
+fn kill_after(before: &dyn Fn(&Host), role: &str, options: &[&str], command: &[&str]) {
     let host = Host::with_busybox();
     let scene = Scene {
-        before: &|_| (),
+        before,
         command: &|host| {
             let run = host.mini(["run", "--name", "killed", "-p", "8080:80"]).args(options);
             run.arg("busybox").args(command)
@@ -22,6 +28,11 @@ fn kill(role: &str, options: &[&str], command: &[&str]) {
 #[test]
 fn the_client_of_a_container_with_rm() {
     kill("client", &["--rm"], &["true"]);
+}
+
+#[test]
+fn the_client_of_the_first_container_of_all() {
+    kill_after(&first_on_the_host, "client", &["--rm"], &["true"]);
 }
 
 #[test]

@@ -349,7 +349,7 @@ fn nobody_there_and_nothing_there_are_told_apart() {
     host.mini(["pull", "127.0.0.1:1/a:1"]).run().error(1, &["127.0.0.1:1"]);
     let server = ImageServer::open(Contents::default());
     let name = format!("{}/a:1", server.name());
-    host.mini(["pull", &name]).run().error(1, &[&name, "not found"]);
+    host.mini(["pull", &name]).run().error(1, &[&name, "no manifest"]);
     host.mini(["run", "--rm", &name]).run().error(125, &[&name]);
 }
 

@@ -17,6 +17,7 @@ pub mod command;
 pub mod container;
 pub mod debian;
 pub mod delivery;
+pub mod disk;
 pub mod host;
 pub mod http;
 pub mod image;

@@ -22,7 +22,7 @@ use crate::plan::facts::HostFacts;
 use crate::plan::ids::{self, IdLease};
 use crate::plan::{Leases, NetworkMode, Place, Request, RunPlan, spec};
 use crate::settings::Settings;
-use crate::supervise::Charge;
+use crate::supervise::{Charge, Start};
 
 /// What overlay stacks below the writable layer (OVL_MAX_STACK, fs/overlayfs/params.h).
 const MOST_LAYERS: usize = 500;
@@ -160,12 +160,13 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
         output::print_json(&plan)?;
         return Ok(ExitCode::Success);
     }
-    let charge = prepare(context, args, &request, &image, facts)?;
+    let (charge, start) = prepare(context, args, &request, &image, facts)?;
     drop((pin, image, store));
-    match launch::launch(charge.0, story) {
+    let id = charge.record.id.clone();
+    match launch::launch(charge, start, story) {
         Ok(Outcome::Detached) => {
             if args.detach {
-                output::print_line(&charge.1)?;
+                output::print_line(&id)?;
             }
             Ok(ExitCode::Success)
         }
@@ -241,7 +242,7 @@ fn prepare(
     request: &Request,
     image: &Image,
     facts: HostFacts,
-) -> Result<(Charge, String)> {
+) -> Result<(Charge, Start)> {
     let id = new_id()?;
     let mut taken = Taken::default();
     let written = taken
@@ -256,8 +257,6 @@ fn prepare(
     };
     let Taken { ids, ports, lease, .. } = taken;
     let charge = Charge {
-        plan,
-        init,
         layout: facts.cgroups,
         state: context.state(),
         record,
@@ -265,10 +264,13 @@ fn prepare(
         ids,
         ports,
         lease,
-        window: if request.terminal { launch::window() } else { None },
-        monitor_group: context.monitor_group(),
+        attach: plan.network.attach.clone(),
+        cgroup: init.cgroup.path.clone(),
+        memory_limit: init.cgroup.limits.memory,
+        stop_signal: plan.lifecycle.stop_signal,
     };
-    Ok((charge, id))
+    let window = if request.terminal { launch::window() } else { None };
+    Ok((charge, Start { plan, init, window, monitor_group: context.monitor_group() }))
 }
 
 /// Plans the container under a name that is free, and writes it down: from here on it can be found, and removed.

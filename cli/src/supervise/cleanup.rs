@@ -12,7 +12,7 @@ use super::Charge;
 pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec<String> {
     step("Write down how it ended, and free what others may want: ports, address, name");
     let mut left: Vec<String> = Vec::new();
-    if let (Some(plan), Some(lease)) = (&charge.plan.network.attach, &mut charge.lease) {
+    if let (Some(plan), Some(lease)) = (&charge.attach, &mut charge.lease) {
         left.extend(lease.detach(plan).iter().map(|error| sentence(error)));
     }
     charge.ports = None;
@@ -31,12 +31,12 @@ pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec
 pub(super) fn after_the_word(charge: &mut Charge) {
     step("Remove what nobody waits for: control groups and files");
     let dirs = &charge.claim.dirs;
-    let mut results = vec![charge.layout.remove(&charge.init.cgroup.path)];
+    let mut results = vec![charge.layout.remove(&charge.cgroup)];
     if charge.record.auto_remove {
         results.push(sys::fs::remove_tree(&dirs.disk));
     }
     results.push(sys::fs::remove_tree(&dirs.run));
-    if let Some(plan) = &charge.plan.network.attach {
+    if let Some(plan) = &charge.attach {
         // As the others, it can only be left undone: the kernel forgets by itself in time.
         let _forgotten = network::forget_connections(plan);
     }

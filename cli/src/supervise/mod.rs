@@ -10,8 +10,9 @@ mod shed;
 mod stream;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
-use network::{Lease, Reserved};
+use network::{AttachPlan, Lease, Reserved};
 use runtime::cgroup::Layout;
 use runtime::create::{Created, Running};
 use runtime::plan::InitPlan;
@@ -21,55 +22,67 @@ use runtime::sys::pidfd::Ending;
 use runtime::{Failure, FailureKind};
 
 use crate::clock;
+use crate::plan::ids::IdLease;
 use crate::plan::{NetworkMode, RunPlan};
 use client::Client;
 use protocol::{Exit, Message};
 
-/// Everything that a container needs to run, and that is given back when this is dropped or its holder dies.
-pub(crate) struct Charge {
+/// What a container's start needs, and nobody afterwards.
+pub(crate) struct Start {
     pub(crate) plan: RunPlan,
     pub(crate) init: InitPlan,
+    /// The size of the client's terminal: (rows, columns).
+    pub(crate) window: Option<(u16, u16)>,
+    /// The detached monitor's own group.
+    pub(crate) monitor_group: PathBuf,
+}
+
+/// What a container needs as long as it runs, and that is given back when this is dropped or its holder dies.
+pub(crate) struct Charge {
     pub(crate) layout: Layout,
     pub(crate) state: State,
     pub(crate) record: Record,
     pub(crate) claim: Claim,
-    pub(crate) ids: Option<crate::plan::ids::IdLease>,
+    pub(crate) ids: Option<IdLease>,
     pub(crate) ports: Option<Reserved>,
     pub(crate) lease: Option<Lease>,
-    /// The size of the client's terminal: (rows, columns).
-    pub(crate) window: Option<(u16, u16)>,
-    /// The detached monitor's own group.
-    pub(crate) monitor_group: std::path::PathBuf,
+    /// Its place on the bridge.
+    pub(crate) attach: Option<AttachPlan>,
+    /// `PARENT/ID`.
+    pub(crate) cgroup: PathBuf,
+    /// Bytes.
+    pub(crate) memory_limit: Option<u64>,
+    /// What stops it, signal(7).
+    pub(crate) stop_signal: i32,
 }
 
 /// Runs in the fork and never returns.
-pub(crate) fn run(mut charge: Charge, client: OwnedFd) -> ! {
+pub(crate) fn run(mut charge: Charge, start: Start, client: OwnedFd) -> ! {
     runtime::op::enter_process("monitor");
     let mut client = Client::new(client);
     client.send(&Message::Hello(protocol::VERSION));
-    let code = match shed::shed(&charge) {
-        Err(error) => fail(&mut charge, &mut client, &Failure::new(FailureKind::Other, &error)),
-        Ok(()) => match start(&mut charge) {
-            Err(failure) => fail(&mut charge, &mut client, &failure),
-            Ok(running) => supervise(&mut charge, &mut client, running),
-        },
+    let started = shed::shed(&charge, &start).map_err(Failure::from).and_then(|()| begin(&charge, start));
+    let code = match started {
+        Ok(running) => supervise(&mut charge, &mut client, running),
+        Err(failure) => fail(&mut charge, &mut client, &failure),
     };
     runtime::sys::process::exit(code)
 }
 
 /// From the plan to a running program.
-fn start(charge: &mut Charge) -> Result<Running, Failure> {
-    let born = runtime::create::clone_init(&charge.init, &charge.layout).map_err(other)?;
+fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
+    let Start { plan, init, window, .. } = start;
+    let born = runtime::create::clone_init(&init, &charge.layout).map_err(other)?;
     save_live(charge, born.pid(), None)?;
-    let created = born.furnish(&charge.init, charge.plan.stdio.interactive).map_err(|error| match error {
+    let created = born.furnish(&init, plan.stdio.interactive).map_err(|error| match error {
         runtime::create::CreateError::Init(failure) => failure,
         error => other(error),
     })?;
-    if let (Some(terminal), Some((ws_row, ws_col))) = (created.terminal(), charge.window) {
+    if let (Some(terminal), Some((ws_row, ws_col))) = (created.terminal(), window) {
         let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
         runtime::sys::terminal::set_size(terminal, size)?;
     }
-    attach(charge, &created)?;
+    attach(charge, plan.network.mode, &created)?;
     let started = clock::now();
     let pid = created.pid();
     let running = created.start()?;
@@ -78,8 +91,8 @@ fn start(charge: &mut Charge) -> Result<Running, Failure> {
 }
 
 /// The network, while init builds its root.
-fn attach(charge: &Charge, created: &Created) -> Result<(), Failure> {
-    match (&charge.plan.network.mode, &charge.plan.network.attach, &charge.lease) {
+fn attach(charge: &Charge, mode: NetworkMode, created: &Created) -> Result<(), Failure> {
+    match (mode, &charge.attach, &charge.lease) {
         (NetworkMode::Host, ..) => Ok(()),
         (_, Some(plan), Some(lease)) => lease.attach(plan, created.netns()?.as_fd()).map_err(other),
         _ => network::loopback_up(created.netns()?.as_fd()).map_err(other),
@@ -92,7 +105,7 @@ fn save_live(charge: &Charge, pid: rustix::process::Pid, started: Option<u64>) -
         init: identify(pid)?,
         monitor: identify(rustix::process::getpid())?,
         started,
-        settings: serde_json::json!({ "network": charge.plan.network.attach }),
+        settings: serde_json::json!({ "network": charge.attach }),
     };
     Ok(charge.state.save_live(&charge.claim.dirs, &live)?)
 }
@@ -129,8 +142,8 @@ fn fail(charge: &mut Charge, client: &mut Client, failure: &Failure) -> i32 {
 }
 
 fn last_run(charge: &Charge, started: u64, ending: Ending) -> LastRun {
-    let path = &charge.init.cgroup.path;
-    let limit = charge.init.cgroup.limits.memory;
+    let path = &charge.cgroup;
+    let limit = charge.memory_limit;
     let killed = matches!(ending, Ending::Signaled(libc::SIGKILL)) || ending.code() == 137;
     let oom_killed = (killed || limit.is_some()) && charge.layout.oom_kills(path) > 0;
     let reason = oom_killed.then(|| {

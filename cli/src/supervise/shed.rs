@@ -5,13 +5,13 @@ use std::os::fd::AsFd;
 use runtime::op::{OpError, step};
 use runtime::sys;
 
-use super::Charge;
+use super::{Charge, Start};
 
 /// Becomes a process of its own.
 ///
 /// # Errors
 /// What the kernel answered.
-pub(super) fn shed(charge: &Charge) -> Result<(), OpError> {
+pub(super) fn shed(charge: &Charge, start: &Start) -> Result<(), OpError> {
     step("Become the container's monitor: a session of our own, nothing of the caller's left");
     sys::process::new_session()?;
     sys::process::become_subreaper()?;
@@ -23,9 +23,9 @@ pub(super) fn shed(charge: &Charge) -> Result<(), OpError> {
     // What the caller had open beside these three was closed when mini began; what mini opened, it knows.
     drop(null);
     sys::memory::overwrite_arguments(&format!("mini: monitor of {}", &charge.record.id[..12]));
-    if charge.plan.lifecycle.detached {
+    if start.plan.lifecycle.detached {
         // A group that cannot be made or entered leaves the monitor where it is: less safe from a service manager, not wrong.
-        let _stays = charge.layout.move_self(&charge.monitor_group);
+        let _stays = charge.layout.move_self(&start.monitor_group);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use runtime::create::{Running, Stdio};
 use runtime::io::log::{Bounds, Log, Stream};
+use runtime::sys::memory::Spare;
 use runtime::sys::pidfd::{self, Ending};
 use runtime::sys::{signal, terminal};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -42,8 +43,6 @@ enum Event {
     Told,
     /// Patience is at its end.
     Late,
-    /// Nothing has happened for a while, for the first time.
-    Idle,
     /// Init has ended.
     Ended,
 }
@@ -63,15 +62,15 @@ struct Pump<'a> {
     input_ended: bool,
     stop_signal: i32,
     kill_at: Option<u64>,
-    rested: bool,
 }
 
 /// Drives the loop until init has ended and everything it wrote is in the log and on its way to the client.
 pub(super) fn pump(charge: &Charge, client: &mut Client, running: Running) -> Ending {
     let signals = signal::as_descriptor(&[libc::SIGTERM]).ok();
     let mut pump = Pump::new(charge, client, running);
+    let mut spare = None;
     loop {
-        for event in pump.wait(signals.as_ref().map(AsFd::as_fd)) {
+        for event in pump.wait(signals.as_ref().map(AsFd::as_fd), &mut spare) {
             match event {
                 Event::Readable(stream) => {
                     pump.read(stream);
@@ -88,7 +87,6 @@ pub(super) fn pump(charge: &Charge, client: &mut Client, running: Running) -> En
                     pump.signal(libc::SIGKILL);
                     pump.kill_at = None;
                 }
-                Event::Idle => pump.rest(),
                 Event::Ended => return pump.end(),
             }
         }
@@ -121,14 +119,13 @@ impl<'a> Pump<'a> {
             slave,
             waiting: Vec::new(),
             input_ended: false,
-            stop_signal: charge.plan.lifecycle.stop_signal,
+            stop_signal: charge.stop_signal,
             kill_at: None,
-            rested: false,
         }
     }
 
     /// Waits until something happens, and says what; init's end comes last.
-    fn wait(&self, signals: Option<BorrowedFd<'_>>) -> Vec<Event> {
+    fn wait(&self, signals: Option<BorrowedFd<'_>>, spare: &mut Option<Spare>) -> Vec<Event> {
         let mut awaited: Vec<(BorrowedFd<'_>, PollFlags, Event)> = Vec::with_capacity(8);
         if !self.client.is_busy() {
             for (descriptor, stream) in [(&self.output, Stream::Output), (&self.error, Stream::Error)] {
@@ -153,16 +150,18 @@ impl<'a> Pump<'a> {
             .iter()
             .map(|(descriptor, flags, _)| PollFd::from_borrowed_fd(*descriptor, *flags))
             .collect();
-        let left = match self.kill_at {
-            Some(at) => Some(at.saturating_sub(clock::now())),
-            None => (!self.rested).then_some(REST_AFTER),
-        };
-        let timeout = left.map(|left| Timespec {
+        let left = self.kill_at.map_or(REST_AFTER, |at| at.saturating_sub(clock::now()));
+        let timeout = Timespec {
             tv_sec: (left / 1_000_000_000).cast_signed(),
             tv_nsec: (left % 1_000_000_000).cast_signed(),
-        });
-        match rustix::event::poll(&mut polled, timeout.as_ref()) {
-            Ok(0) => vec![if self.kill_at.is_some() { Event::Late } else { Event::Idle }],
+        };
+        let mut polled_events = rustix::event::poll(&mut polled, Some(&timeout));
+        if polled_events == Ok(0) && self.kill_at.is_none() {
+            // The monitor sleeps for most of its life: what its start needed goes back to the kernel.
+            polled_events = spare.get_or_insert_with(Spare::find).sleep(&mut polled);
+        }
+        match polled_events {
+            Ok(0) => vec![Event::Late],
             Ok(_) => {
                 let happened = polled.iter().zip(&awaited).filter(|(poll, _)| !poll.revents().is_empty());
                 happened.map(|(_, (.., event))| *event).collect()
@@ -256,13 +255,6 @@ impl<'a> Pump<'a> {
             // A terminal that is gone has no size.
             let _gone = terminal::set_size(master.as_fd(), size);
         }
-    }
-
-    /// The monitor sleeps for most of its life: what its start needed goes back to the kernel.
-    fn rest(&mut self) {
-        self.rested = true;
-        self.log.shrink();
-        runtime::sys::memory::give_back();
     }
 
     fn signal(&self, number: i32) {

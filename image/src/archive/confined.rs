@@ -1,8 +1,9 @@
 //! The door to a tree of files: every operation of unpacking goes through here, and none can leave the tree.
 //!
-//! A [`Dir`] is an open directory. Names given to its methods are single components, which the kernel cannot walk out of;
-//! the one longer path, [`Dir::beneath`], goes through `openat2(2)` with `RESOLVE_BENEATH` and without symbolic links. Links in a
-//! layer are resolved by [`super::dirs`], component by component, so nothing here follows one.
+//! A [`Dir`] is an open directory. Names given to its methods are single components, which the kernel cannot
+//! walk out of; the one longer path, [`Dir::beneath`], goes through `openat2(2)` with `RESOLVE_BENEATH` and
+//! without symbolic links. Links in a layer are resolved by [`super::dirs`], component by component, so
+//! nothing here follows one.
 //!
 //! The trees are private: below a 0700 directory, and written by one process that holds a lock.
 
@@ -39,15 +40,16 @@ pub(crate) enum Found {
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Proof that this thread's umask is zero, so that modes given to `open` and `mkdir` are the modes of what is made.
+/// Proof that this thread's umask is zero, so that modes given to `open` and `mkdir` are the modes of what is
+/// made.
 ///
 /// It cannot leave its thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ZeroUmask(PhantomData<*const ()>);
 
 impl ZeroUmask {
-    /// Gives the calling thread a umask of its own (`unshare(CLONE_FS)`, which no permission is needed for) and clears it. For threads
-    /// made for unpacking: the process's other threads keep theirs.
+    /// Gives the calling thread a umask of its own (`unshare(CLONE_FS)`, which no permission is needed for)
+    /// and clears it. For threads made for unpacking: the process's other threads keep theirs.
     pub(crate) fn on_this_thread() -> io::Result<Self> {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
         rustix::process::umask(Mode::empty());
@@ -155,7 +157,8 @@ impl Dir {
         self.make_node(name, Node::Character, 0, (0, 0))
     }
 
-    /// Gives the file `target` of `directory` the name `name` here. A symbolic link is linked itself (no `AT_SYMLINK_FOLLOW`).
+    /// Gives the file `target` of `directory` the name `name` here. A symbolic link is linked itself (no
+    /// `AT_SYMLINK_FOLLOW`).
     pub(crate) fn make_link(&self, name: &[u8], directory: &Self, target: &[u8]) -> Result<(), Errno> {
         rustix::fs::linkat(&directory.0, target, &self.0, name, AtFlags::empty())
     }

@@ -1,10 +1,13 @@
-//! The directories of a tree that is being unpacked: finding them, making missing ones, and giving them back their times.
+//! The directories of a tree that is being unpacked: finding them, making missing ones, and giving them back
+//! their times.
 //!
-//! Resolution happens inside the tree, whatever a layer's links say: an absolute target begins at the tree's root, and `..`
-//! at the root stays there, as if the tree were `/`. The common case, a path without links, is one `openat2` or none.
+//! Resolution happens inside the tree, whatever a layer's links say: an absolute target begins at the tree's
+//! root, and `..` at the root stays there, as if the tree were `/`. The common case, a path without links, is
+//! one `openat2` or none.
 //!
-//! Changing a directory's content changes its time, so each open directory remembers the time it should have and gets it back when it
-//! is closed. That keeps nothing in memory for the directories of a layer that are not open.
+//! Changing a directory's content changes its time, so each open directory remembers the time it should have
+//! and gets it back when it is closed. That keeps nothing in memory for the directories of a layer that are
+//! not open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -33,11 +36,10 @@ pub(super) struct Record {
     pub(super) implicit: BTreeSet<PathText>,
     /// Directories with whiteouts in them.
     pub(super) whiteouts: BTreeSet<PathText>,
-    /// Directories marked opaque.
-    pub(super) opaque: BTreeSet<PathText>,
     /// Hard links to lower layers.
     pub(super) links: BTreeMap<PathText, PathText>,
-    /// Attributes that would be inherited by what is made later, set when all is made: setgid modes and default access lists.
+    /// Attributes that would be inherited by what is made later, set when all is made: setgid modes and
+    /// default access lists.
     pub(super) inheritable: BTreeMap<PathText, Inheritable>,
     /// Bytes of path in all of these, to bound the memory that a layer can claim.
     pub(super) path_bytes: usize,
@@ -67,10 +69,11 @@ struct OpenDir {
 const OPEN_MAX: usize = 32;
 /// As many links in one path as Linux follows (MAXSYMLINKS, path_resolution(7)).
 const LINKS_MAX: usize = 40;
-/// What a layer may spend on walking component by component; an honest one hardly does so at all. Minutes at most.
+/// What a layer may spend on walking component by component; an honest one hardly does so at all. Minutes at
+/// most.
 pub(super) const STEPS_MAX: u64 = 20_000_000;
 /// Bytes of path that [`Record`] may hold.
-const PATH_BYTES_MAX: usize = 128 << 20;
+const PATH_BYTES_MAX: usize = 32 << 20;
 /// The longest path given to the kernel at once, safely below PATH_MAX.
 const PATH_MAX: usize = 4000;
 
@@ -80,8 +83,8 @@ impl Directories {
         Self { root: Rc::new(root), open: Vec::new(), steps: 0, record }
     }
 
-    /// The directory that holds `path`'s last component, and that directory's path without links. Missing ones are made, with
-    /// `time`; whatever stands in the way of a directory is replaced by one.
+    /// The directory that holds `path`'s last component, and that directory's path without links. Missing
+    /// ones are made, with `time`; whatever stands in the way of a directory is replaced by one.
     pub(super) fn parent_of(&mut self, path: &[u8], time: Time) -> Result<Located, UnpackError> {
         let (parent, _) = split(path);
         self.directory(parent, time)
@@ -122,9 +125,14 @@ impl Directories {
         }
     }
 
-    /// Makes the directory `name` in the one at `parent`, over whatever stands there; opens it. It is opaque if it replaces
-    /// something: whatever lower layers have there was hidden by what it replaces.
-    pub(super) fn make(&mut self, parent: &[u8], name: &[u8], time: Time) -> Result<Vec<u8>, UnpackError> {
+    /// Makes the directory `name` in the one at `parent`, over whatever stands there; opens it. It is opaque
+    /// if it replaces something: whatever lower layers have there was hidden by what it replaces.
+    pub(super) fn make(
+        &mut self,
+        parent: &[u8],
+        name: &[u8],
+        time: Time,
+    ) -> Result<(Vec<u8>, bool), UnpackError> {
         let at = self.open_resolved(parent)?;
         let path = join(parent, name);
         let mut replaces = self.record.links.remove(&PathText(path.clone())).is_some();
@@ -139,20 +147,13 @@ impl Directories {
         let dir = Rc::new(at.open(name).map_err(UnpackError::kernel(Call::Open, &path))?);
         self.remember(OpenDir { path: path.clone(), dir: Rc::clone(&dir), time })?;
         if replaces {
-            self.mark_opaque(&path, &dir)?;
+            mark_opaque(&path, &dir)?;
         }
-        Ok(path)
+        Ok((path, replaces))
     }
 
-    /// Marks the directory at `path` opaque.
-    pub(super) fn mark_opaque(&mut self, path: &[u8], dir: &Dir) -> Result<(), UnpackError> {
-        confined::set_opaque(dir).map_err(UnpackError::kernel(Call::SetXattr, path))?;
-        self.note(path)?;
-        self.record.opaque.insert(PathText(path.to_vec()));
-        Ok(())
-    }
-
-    /// Removes what stands at `name` in the directory at `parent`, with everything below it, so that something else can be made.
+    /// Removes what stands at `name` in the directory at `parent`, with everything below it, so that
+    /// something else can be made.
     pub(super) fn displace(&mut self, parent: &[u8], name: &[u8]) -> Result<(), UnpackError> {
         let at = self.open_resolved(parent)?;
         let path = join(parent, name);
@@ -222,8 +223,8 @@ impl Directories {
         Ok(())
     }
 
-    /// Walks `path` component by component inside the tree; returns it without links. With a time, what is missing is made;
-    /// without, a missing directory ends the walk.
+    /// Walks `path` component by component inside the tree; returns it without links. With a time, what is
+    /// missing is made; without, a missing directory ends the walk.
     fn resolve(&mut self, path: &[u8], make: Option<Time>) -> Result<Option<Vec<u8>>, UnpackError> {
         let mut links = 0;
         let mut at = Vec::new();
@@ -254,9 +255,13 @@ impl Directories {
                 }
                 (_, None) => return Ok(None),
                 (Found::Missing | Found::Whiteout | Found::Other, Some(time)) => {
-                    at = self.make(&at, &component, time)?;
-                    self.note(&at)?;
-                    self.record.implicit.insert(PathText(at.clone()));
+                    let (made, replaces) = self.make(&at, &component, time)?;
+                    at = made;
+                    // What replaces something is new, and takes nothing from below.
+                    if !replaces {
+                        self.note(&at)?;
+                        self.record.implicit.insert(PathText(at.clone()));
+                    }
                 }
             }
         }
@@ -289,10 +294,14 @@ impl Record {
         let keep = |known: &PathText| !is_at_or_below(&known.0, path);
         self.implicit.retain(keep);
         self.whiteouts.retain(keep);
-        self.opaque.retain(keep);
         self.links.retain(|known, _| keep(known));
         self.inheritable.retain(|known, _| keep(known));
     }
+}
+
+/// Marks the directory at `path` opaque.
+pub(super) fn mark_opaque(path: &[u8], dir: &Dir) -> Result<(), UnpackError> {
+    confined::set_opaque(dir).map_err(UnpackError::kernel(Call::SetXattr, path))
 }
 
 /// Opens `path` without links; in pieces where it is too long for the kernel.

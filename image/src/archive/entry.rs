@@ -1,7 +1,8 @@
 //! What one member of a layer's archive asks for, and whether it may. PURE.
 //!
-//! A layer is hostile: its names, targets, numbers and attributes are checked here, before anything touches the disk.
-//! Where they lead is `confined`'s matter; what they mean is decided here, once, for pull, load and every later reader.
+//! A layer is hostile: its names, targets, numbers and attributes are checked here, before anything touches
+//! the disk. Where they lead is `confined`'s matter; what they mean is decided here, once, for pull, load and
+//! every later reader.
 
 use super::sparse::SparseMap;
 use super::tar::Member;
@@ -9,8 +10,8 @@ use super::tar::Member;
 /// A checked member: what to make, where, and with which attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Where, relative to the layer's root: no empty component, no `.` and no `..`; empty for the root itself. Parents may
-    /// still be symbolic links.
+    /// Where, relative to the layer's root: no empty component, no `.` and no `..`; empty for the root
+    /// itself. Parents may still be symbolic links.
     pub(crate) path: Vec<u8>,
     pub(crate) kind: Kind,
     pub(crate) attributes: Attributes,
@@ -82,7 +83,7 @@ pub enum EntryError {
     /// A NUL byte in a name: the kernel would see a shorter one.
     #[error("the name has a NUL byte")]
     Nul,
-    /// Longer than [`NAME_MAX`].
+    /// Longer than 4096 bytes, Linux's PATH_MAX.
     #[error("the name has {0} bytes, at most {NAME_MAX} are possible")]
     NameTooLong(usize),
     /// A component longer than the kernel's 255 bytes.
@@ -144,8 +145,8 @@ const NAME_MAX: usize = 4096;
 const COMPONENT_MAX: usize = 255;
 const TARGET_MAX: usize = 4095;
 
-/// The prefix of whiteouts, and of what only AUFS understands (OCI image spec, layer.md; AUFS's metadata is skipped by
-/// docker too).
+/// The prefix of whiteouts, and of what only AUFS understands (OCI image spec, layer.md; AUFS's metadata is
+/// skipped by docker too).
 const WHITEOUT: &[u8] = b".wh.";
 const AUFS_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -214,7 +215,8 @@ fn device(node: Node, member: &Member) -> Result<Kind, EntryError> {
     if node == Node::Character && major == 0 && minor == 0 {
         return Err(EntryError::OverlayWhiteout);
     }
-    // dev_t has 12 bits of major and 20 of minor (include/linux/kdev_t.h); more would wrap around, to 0:0 too.
+    // dev_t has 12 bits of major and 20 of minor (include/linux/kdev_t.h); more would wrap around, to 0:0
+    // too.
     match (u32::try_from(major), u32::try_from(minor)) {
         (Ok(major @ 0..0x1000), Ok(minor @ 0..0x10_0000)) => Ok(Kind::Node { node, major, minor }),
         _ => Err(EntryError::Device { major, minor }),
@@ -244,9 +246,9 @@ fn attributes(member: &Member) -> Result<Attributes, EntryError> {
 
 /// Which extended attributes a layer may set, and as what.
 ///
-/// Kept: `user.*` (but overlay's own), POSIX access lists, and file capabilities, whose version 3 must belong to root
-/// and becomes version 2, because layers are 0-based and only the view of them is mapped. Everything else belongs to the
-/// host: `trusted.*` (overlay's marks too) and the labels of its security modules.
+/// Kept: `user.*` (but overlay's own), POSIX access lists, and file capabilities, whose version 3 must belong
+/// to root and becomes version 2, because layers are 0-based and only the view of them is mapped. Everything
+/// else belongs to the host: `trusted.*` (overlay's marks too) and the labels of its security modules.
 pub(crate) fn xattr(name: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, EntryError> {
     if name.contains(&0) || name.len() > COMPONENT_MAX {
         return Ok(None);
@@ -260,7 +262,8 @@ pub(crate) fn xattr(name: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, EntryE
     }
 }
 
-/// `struct vfs_cap_data` (linux/capability.h): magic and revision, two pairs of 32-bit sets, in version 3 the id of root.
+/// `struct vfs_cap_data` (linux/capability.h): magic and revision, two pairs of 32-bit sets, in version 3 the
+/// id of root.
 fn capability(value: &[u8]) -> Result<Vec<u8>, EntryError> {
     const REVISION_2: u8 = 2;
     const REVISION_3: u8 = 3;
@@ -275,8 +278,8 @@ fn capability(value: &[u8]) -> Result<Vec<u8>, EntryError> {
     }
 }
 
-/// Resolves empty, `.` and `..` components by their text. A name that climbs above the root is refused, absolute or not;
-/// otherwise a leading slash means the layer's root.
+/// Resolves empty, `.` and `..` components by their text. A name that climbs above the root is refused,
+/// absolute or not; otherwise a leading slash means the layer's root.
 pub(crate) fn clean(name: &[u8]) -> Result<Vec<u8>, EntryError> {
     if name.contains(&0) {
         return Err(EntryError::Nul);

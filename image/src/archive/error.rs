@@ -186,7 +186,7 @@ pub enum TarErrorKind {
     /// Two extensions of one kind before one member, or none after them.
     #[error("extension header {:?} that belongs to no member or comes twice", char::from(*.0))]
     Extension(u8),
-    /// An extension larger than [`EXTENSION_MAX`].
+    /// An extension larger than the 1 MiB that Go's reader takes, too.
     #[error("extension header of {0} bytes, at most {EXTENSION_MAX} are read")]
     ExtensionSize(u64),
     /// A bad extended header.

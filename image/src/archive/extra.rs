@@ -1,9 +1,10 @@
 //! The small extra layer above a layer: what it takes from the layers below it.
 //!
-//! A layer unpacks alone. Three things in it depend on what is below: directories without an entry of their own, which must not mask the
-//! lower ones' attributes; hard links to lower files, which overlay can only show as one file within one layer; and whiteouts in
-//! directories that exist nowhere below, which overlay would show (it hides them only where it merges). Each layer recorded them; for
-//! each chain they become entries of an extra layer, stacked directly above the layer. Most layers need none.
+//! A layer unpacks alone. Three things in it depend on what is below: directories without an entry of their
+//! own, which must not mask the lower ones' attributes; hard links to lower files, which overlay can only
+//! show as one file within one layer; and whiteouts in directories that exist nowhere below, which overlay
+//! would show (it hides them only where it merges). Each layer recorded them; for each chain they become
+//! entries of an extra layer, stacked directly above the layer. Most layers need none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -63,7 +64,8 @@ impl ExtraPlan {
         let lower = View::new(below.to_vec());
         let merged = View::new([std::slice::from_ref(tree), below].concat());
         let mut plan = Self::default();
-        // Where nothing is below a directory, nothing is below what is in it; and paths in order come one after the other.
+        // Where nothing is below a directory, nothing is below what is in it; and paths in order come one
+        // after the other.
         let mut bottom: Option<&[u8]> = None;
         for PathText(path) in &record.implicit {
             if bottom.is_some_and(|bottom| is_at_or_below(path, bottom)) {
@@ -74,7 +76,6 @@ impl ExtraPlan {
                 continue;
             };
             if let Seen::Directory(here) = merged.exact(path)?
-                && here.len() > 1
                 && attributes_differ(&here[0], &under[0]).map_err(UnpackError::kernel(Call::Stat, path))?
             {
                 plan.directories.insert(path.clone(), Rc::clone(&under[0]));
@@ -91,7 +92,7 @@ impl ExtraPlan {
         plan.plan_links(record, &lower, &merged)?;
         let paths: Vec<Vec<u8>> = plan.paths().map(<[u8]>::to_vec).collect();
         for path in paths {
-            plan.plan_parents(&path, &merged, &record.implicit)?;
+            plan.plan_parents(&path, &merged, &lower, &record.implicit)?;
         }
         Ok(plan)
     }
@@ -143,15 +144,17 @@ impl ExtraPlan {
         &mut self,
         path: &[u8],
         merged: &View,
+        lower: &View,
         implicit: &BTreeSet<PathText>,
     ) -> Result<(), UnpackError> {
         let mut parent = split(path).0;
         while !parent.is_empty() && !self.directories.contains_key(parent) {
-            if let Seen::Directory(here) = merged.exact(parent)? {
-                // A directory without an entry takes the attributes from below where there is one.
-                let is_implicit = implicit.contains(&PathText(parent.to_vec()));
-                let source = here.get(usize::from(is_implicit)).unwrap_or(&here[0]);
-                self.directories.insert(parent.to_vec(), Rc::clone(source));
+            // A directory without an entry takes the attributes from below where there is one.
+            let is_implicit = implicit.contains(&PathText(parent.to_vec()));
+            let below = if is_implicit { lower.exact(parent)? } else { Seen::Missing };
+            let seen = if let Seen::Directory(_) = below { below } else { merged.exact(parent)? };
+            if let Seen::Directory(directories) = seen {
+                self.directories.insert(parent.to_vec(), Rc::clone(&directories[0]));
             }
             parent = split(parent).0;
         }

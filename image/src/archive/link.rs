@@ -1,4 +1,5 @@
-//! Hard links of a layer that is being unpacked, to its own files and to those of layers that nobody knows yet.
+//! Hard links of a layer that is being unpacked, to its own files and to those of layers that nobody knows
+//! yet.
 
 use rustix::io::Errno;
 
@@ -10,8 +11,8 @@ use super::record::{PathText, escape};
 use super::unpack::Unpacker;
 
 impl Unpacker {
-    /// A hard link shares everything with its target, so the header's owner, mode and time are not applied. A target that this layer
-    /// does not have is a lower layer's: the link is made when the chain is known.
+    /// A hard link shares everything with its target, so the header's owner, mode and time are not applied. A
+    /// target that this layer does not have is a lower layer's: the link is made when the chain is known.
     pub(super) fn hard_link(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
         let (target_parent, target_name) = split(target);
         let found = match self.directories.existing(target_parent)? {

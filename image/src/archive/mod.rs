@@ -1,4 +1,5 @@
-//! Layers as archives: what their entries mean, and how they become files that cannot lie outside their directory.
+//! Layers as archives: what their entries mean, and how they become files that cannot lie outside their
+//! directory.
 
 pub(crate) mod confined;
 mod dirs;

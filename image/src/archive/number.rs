@@ -1,7 +1,7 @@
 //! Numbers in tar headers: octal text, base-256, and the decimal ones of PAX. PURE.
 //!
-//! Parsers that read a number differently see different files in one archive (CVE-2025-62518 and its kin), so whatever
-//! is not exactly a number is refused instead of being guessed.
+//! Parsers that read a number differently see different files in one archive (CVE-2025-62518 and its kin), so
+//! whatever is not exactly a number is refused instead of being guessed.
 
 use super::entry::Time;
 
@@ -10,8 +10,8 @@ use super::entry::Time;
 #[error("{:?} is no number", String::from_utf8_lossy(.0))]
 pub struct NumberError(pub Vec<u8>);
 
-/// A numeric header field: octal digits between optional spaces and NULs (POSIX pax, ustar), or base-256 when the first
-/// byte is 0x80 or 0xff (GNU tar, star): two's complement, most significant byte first.
+/// A numeric header field: octal digits between optional spaces and NULs (POSIX pax, ustar), or base-256 when
+/// the first byte is 0x80 or 0xff (GNU tar, star): two's complement, most significant byte first.
 pub(super) fn header_number(field: &[u8]) -> Result<i64, NumberError> {
     let invalid = || NumberError(field.to_vec());
     match field.first() {

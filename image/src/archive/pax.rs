@@ -1,7 +1,8 @@
 //! PAX extended headers: `length key=value\n` records that override a tar header. PURE.
 //!
-//! Own code, because values are bytes: a file capability may hold a newline, at which line-splitting parsers end a record.
-//! What two parsers could read differently is refused: a record whose length lies, one key twice, a zero-length name.
+//! Own code, because values are bytes: a file capability may hold a newline, at which line-splitting parsers
+//! end a record. What two parsers could read differently is refused: a record whose length lies, one key
+//! twice, a zero-length name.
 
 use super::entry::Time;
 use super::number::{NumberError, decimal, pax_time};

@@ -1,7 +1,9 @@
-//! What unpacking a layer leaves for later: the parts of it that only the layers below can complete, and its counts.
+//! What unpacking a layer leaves for later: the parts of it that only the layers below can complete, and its
+//! counts.
 //!
-//! Layers unpack without each other, in any order. What depends on the layers below is written down and realised for each
-//! chain of layers in one small extra layer (`chain`). Written as `layer.json` beside the tree; a promise on disk, versioned.
+//! Layers unpack without each other, in any order. What depends on the layers below is written down and
+//! realised for each chain of layers in one small extra layer (`chain`). Written as `layer.json` beside the
+//! tree; a promise on disk, versioned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +13,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LayerRecord {
     pub(crate) version: u32,
-    /// The boot during which it was unpacked (/proc/sys/kernel/random/boot_id). Until an image that is on disk refers to
-    /// it, a layer is only worth something during that boot: after a power loss its files may be empty.
+    /// The boot during which it was unpacked (/proc/sys/kernel/random/boot_id). Until an image that is on
+    /// disk refers to it, a layer is only worth something during that boot: after a power loss its files may
+    /// be empty.
     pub(crate) boot: String,
     /// Sum of the sizes in the archive: docker's size of a layer.
     pub(crate) size: u64,
@@ -26,8 +29,8 @@ pub(crate) struct LayerRecord {
     /// Directories that have no entry of their own, and take their attributes from the layers below.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) implicit: BTreeSet<PathText>,
-    /// Directories with whiteouts in them. Overlay hides these marks only where it merges directories, so where nothing
-    /// is below, the chain has to provide something to merge with.
+    /// Directories with whiteouts in them. Overlay hides these marks only where it merges directories, so
+    /// where nothing is below, the chain has to provide something to merge with.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) whiteouts: BTreeSet<PathText>,
     /// Hard links to files of lower layers: name and target.

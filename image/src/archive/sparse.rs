@@ -1,7 +1,7 @@
 //! Sparse files in tar: which bytes of a file an archive carries; the rest are holes. PURE.
 //!
-//! GNU tar has written four forms: a table in the header (old), two lists in PAX records (0.0, 0.1) and a text map before
-//! the data (1.0). All end here as one checked list of segments.
+//! GNU tar has written four forms: a table in the header (old), two lists in PAX records (0.0, 0.1) and a
+//! text map before the data (1.0). All end here as one checked list of segments.
 
 use super::number::{NumberError, decimal};
 
@@ -47,7 +47,7 @@ pub enum SparseError {
     /// A part of the map is missing, or there is more of it than of the file.
     #[error("incomplete sparse map")]
     Incomplete,
-    /// The map has more than [`SEGMENTS_MAX`] segments.
+    /// The map has more segments than are kept in memory.
     #[error("sparse map of more than {SEGMENTS_MAX} segments")]
     TooMany,
     /// A form this reader does not know.
@@ -67,7 +67,8 @@ pub enum SparseError {
 pub(super) const SEGMENTS_MAX: usize = 1 << 20;
 
 impl SparseMap {
-    /// Checks `pairs` of offset and length against the file's size and the number of data bytes in the archive.
+    /// Checks `pairs` of offset and length against the file's size and the number of data bytes in the
+    /// archive.
     pub(super) fn new(pairs: &[i64], real_size: i64, stored: u64) -> Result<Self, SparseError> {
         if !pairs.len().is_multiple_of(2) {
             return Err(SparseError::Incomplete);

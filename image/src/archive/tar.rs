@@ -1,9 +1,10 @@
 //! Reads tar: a stream of bytes becomes members, each with its header decoded and its data still to come.
 //!
-//! The `tar` crate knows the header's layout. Iterating is done here because the crate's reader holds a whole extended
-//! header in memory however long it says it is, splits its records at newlines inside values, and takes the low
-//! eight bytes of any number. One rule decides every doubtful case: what two readers could understand differently is an error.
-//! Formats: V7, ustar, pax, old GNU (long names, base-256 numbers, sparse files).
+//! The `tar` crate knows the header's layout. Iterating is done here because the crate's reader holds a whole
+//! extended header in memory however long it says it is, splits its records at newlines inside values, and
+//! takes the low eight bytes of any number. One rule decides every doubtful case: what two readers could
+//! understand differently is an error. Formats: V7, ustar, pax, old GNU (long names, base-256 numbers, sparse
+//! files).
 
 use std::io::{self, BufRead};
 
@@ -65,7 +66,8 @@ impl<R: BufRead> Archive<R> {
         Self { input, position: 0, data: 0, padding: 0 }
     }
 
-    /// The next member, or `None` at the end of the archive. What was not read of the last one's data is skipped.
+    /// The next member, or `None` at the end of the archive. What was not read of the last one's data is
+    /// skipped.
     ///
     /// # Errors
     /// The archive is malformed, truncated, or could be read in two ways.
@@ -93,7 +95,8 @@ impl<R: BufRead> Archive<R> {
         self.position += count as u64;
     }
 
-    /// Reads whatever follows the archive's end, so that a digest covers the whole stream, and gives the input back.
+    /// Reads whatever follows the archive's end, so that a digest covers the whole stream, and gives the
+    /// input back.
     pub(crate) fn drain(mut self) -> io::Result<R> {
         loop {
             let piece = self.input.fill_buf()?.len();
@@ -141,7 +144,8 @@ impl<R: BufRead> Archive<R> {
         }
     }
 
-    /// The next block that is a header: `None` after two blocks of zeros, or where the stream ends between members.
+    /// The next block that is a header: `None` after two blocks of zeros, or where the stream ends between
+    /// members.
     fn next_header(&mut self) -> Result<Option<Block>, TarErrorKind> {
         self.skip_rest()?;
         let Some(block) = self.block()? else { return Ok(None) };
@@ -163,7 +167,8 @@ impl<R: BufRead> Archive<R> {
         let size = member_size(block, pax.size)?;
         self.data = size;
         self.padding = size.next_multiple_of(BLOCK as u64) - size;
-        // POSIX: none of these has data. Go's reader would take the next block for a header, GNU tar would skip `size`.
+        // POSIX: none of these has data. Go's reader would take the next block for a header, GNU tar would
+        // skip `size`.
         if matches!(kind, b'1'..=b'6') && size != 0 {
             return Err(TarErrorKind::UnexpectedData { kind, size });
         }
@@ -277,7 +282,8 @@ impl<R: BufRead> Archive<R> {
         self.skip_data()?;
         self.data = std::mem::take(&mut self.padding);
         match self.skip_data() {
-            // Some writers (umoci) leave out what should fill the last block; Go's reader takes that for the end, too.
+            // Some writers (umoci) leave out what should fill the last block; Go's reader takes that for the
+            // end, too.
             Err(TarErrorKind::Truncated) => {
                 self.data = 0;
                 Ok(())
@@ -335,8 +341,8 @@ fn file_size(block: &Block) -> Result<i64, TarErrorKind> {
     header_number(&block[124..136]).map_err(|source| TarErrorKind::Number { name: "size", source })
 }
 
-/// The size that both headers agree on. A size of 8 GiB and more does not fit eleven octal digits: writers then leave zero
-/// or the largest number there, and only then may the two differ.
+/// The size that both headers agree on. A size of 8 GiB and more does not fit eleven octal digits: writers
+/// then leave zero or the largest number there, and only then may the two differ.
 fn member_size(block: &Block, pax: Option<i64>) -> Result<u64, TarErrorKind> {
     const OCTAL_MAX: i64 = 0o77_777_777_777;
     let header = file_size(block)?;

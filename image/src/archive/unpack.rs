@@ -1,11 +1,11 @@
 //! Unpacks one layer into its own directory, in overlay's on-disk form, without knowing the layers below it.
 //!
 //! Whiteouts become character devices 0:0, opaque directories get `trusted.overlay.opaque`
-//! (Documentation/filesystems/overlayfs.rst). Ids stay as the archive has them, 0-based: only a container's view of them is mapped.
-//! What the layers below decide is written into the [`LayerRecord`].
+//! (Documentation/filesystems/overlayfs.rst). Ids stay as the archive has them, 0-based: only a container's
+//! view of them is mapped. What the layers below decide is written into the [`LayerRecord`].
 //!
-//! Whatever an entry finds at its name is replaced and never written through: an existing link could lead elsewhere, and an
-//! existing file could be another name of a file that must not change.
+//! Whatever an entry finds at its name is replaced and never written through: an existing link could lead
+//! elsewhere, and an existing file could be another name of a file that must not change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,7 +63,8 @@ impl fmt::Display for Counts {
 
 /// A layer's id of which a container usually has none.
 const HIGH_ID: u32 = 65536;
-/// How many different ones are remembered: the kernel's id maps have 340 lines, so more cannot be mapped anyway.
+/// How many different ones are remembered: the kernel's id maps have 340 lines, so more cannot be mapped
+/// anyway.
 const HIGH_IDS_MAX: usize = 1024;
 
 /// Unpacks the archive in `input` into `root`, an empty directory; reads `input` to its end.
@@ -153,7 +154,7 @@ impl Unpacker {
             let path = join(&parent, name);
             match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
                 Found::Directory => (path, false),
-                _ => (self.directories.make(&parent, name, attributes.mtime)?, true),
+                _ => (self.directories.make(&parent, name, attributes.mtime)?.0, true),
             }
         };
         let dir = self.directories.open_resolved(&path)?;
@@ -194,8 +195,8 @@ impl Unpacker {
         archive: &mut Archive<R>,
     ) -> Result<(), UnpackError> {
         let attributes = &entry.attributes;
-        // A new file belongs to root already, and its mode is exact: nothing more to set for most files. Changing the owner would
-        // take setuid bits away (chown(2)), so with one of them the mode comes last.
+        // A new file belongs to root already, and its mode is exact: nothing more to set for most files.
+        // Changing the owner would take setuid bits away (chown(2)), so with one of them the mode comes last.
         let is_plain = attributes.uid == 0 && attributes.gid == 0 && attributes.mode & 0o7000 == 0;
         let mode = if is_plain { attributes.mode } else { 0o600 };
         let (path, file) = self.replace(entry, Call::MakeFile, |at, name| at.make_file(name, mode))?;
@@ -240,8 +241,8 @@ impl Unpacker {
         at.change_mode(name, entry.attributes.mode).map_err(UnpackError::kernel(Call::SetMode, &path))
     }
 
-    /// Owner and time of what cannot be opened. Links and special files get no extended attributes: the kernel keeps none of
-    /// the kinds that a layer may have on them (xattr(7)).
+    /// Owner and time of what cannot be opened. Links and special files get no extended attributes: the
+    /// kernel keeps none of the kinds that a layer may have on them (xattr(7)).
     fn finish_named(&mut self, entry: &Entry, path: &[u8], at: &Dir) -> Result<(), UnpackError> {
         let name = split(path).1;
         let attributes = &entry.attributes;
@@ -254,7 +255,8 @@ impl Unpacker {
         at.change_time(name, attributes.mtime).map_err(UnpackError::kernel(Call::SetTime, path))
     }
 
-    /// Makes something at the entry's path with `make`, after removing what is there; returns its path without links.
+    /// Makes something at the entry's path with `make`, after removing what is there; returns its path
+    /// without links.
     fn replace<T>(
         &mut self,
         entry: &Entry,
@@ -277,7 +279,8 @@ impl Unpacker {
         Ok((path, made))
     }
 
-    /// A filesystem without `user.*` attributes or access lists loses them, as with docker; losing a capability is an error.
+    /// A filesystem without `user.*` attributes or access lists loses them, as with docker; losing a
+    /// capability is an error.
     fn set_xattr(
         &mut self,
         file: impl std::os::fd::AsFd,
@@ -303,7 +306,6 @@ impl Unpacker {
     }
 
     fn finish(mut self) -> Result<(LayerRecord, Counts), UnpackError> {
-        self.remove_idle_whiteouts()?;
         for (path, inheritable) in std::mem::take(&mut self.directories.record.inheritable) {
             let dir = self.directories.open_resolved(&path.0)?;
             if let Some(mode) = inheritable.mode {

@@ -1,7 +1,8 @@
 //! What a stack of layers looks like, without mounting it: overlay's rules for looking a name up.
 //!
-//! Documentation/filesystems/overlayfs.rst: directories of one name merge until a whiteout, an opaque directory, or something that is no
-//! directory ends the stack. Nothing here follows a link out: a link's target is looked up in the same view.
+//! Documentation/filesystems/overlayfs.rst: directories of one name merge until a whiteout, an opaque
+//! directory, or something that is no directory ends the stack. Nothing here follows a link out: a link's
+//! target is looked up in the same view.
 
 use std::cell::Cell;
 use std::rc::Rc;

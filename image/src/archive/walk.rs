@@ -10,7 +10,8 @@ use super::confined::Dir;
 impl Dir {
     /// Removes the directory `name` with all it holds, and tells `removed` of everything that goes.
     ///
-    /// Walks down and up again with one descriptor, so that no depth exhausts them. What vanishes meanwhile is not missed.
+    /// Walks down and up again with one descriptor, so that no depth exhausts them. What vanishes meanwhile
+    /// is not missed.
     pub(crate) fn remove_tree(&self, name: &[u8], removed: &mut dyn FnMut(&Stat)) -> Result<(), Errno> {
         let mut directory = match self.open(name) {
             Err(Errno::NOENT) => return Ok(()),
@@ -57,8 +58,8 @@ impl Dir {
         Ok(directories)
     }
 
-    /// How many objects the tree has, itself included, and how many bytes are in its regular files; each object counts once, however many
-    /// names it has.
+    /// How many objects the tree has, itself included, and how many bytes are in its regular files; each
+    /// object counts once, however many names it has.
     pub(crate) fn count(&self) -> Result<(u64, u64), Errno> {
         let (mut objects, mut bytes) = (1, 0);
         let mut linked = HashSet::new();

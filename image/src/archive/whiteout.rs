@@ -1,15 +1,15 @@
 //! What a layer hides of those below it, in overlay's on-disk form.
 
 use super::confined::Found;
-use super::dirs::join;
+use super::dirs::{join, mark_opaque};
 use super::entry::{Entry, split};
 use super::error::{Call, UnpackError};
 use super::record::PathText;
 use super::unpack::Unpacker;
 
 impl Unpacker {
-    /// Hides what lower layers have at the path. What this layer has there stays (OCI image spec, layer.md: whiteouts apply to
-    /// lower layers only), in whichever order the two come.
+    /// Hides what lower layers have at the path. What this layer has there stays (OCI image spec, layer.md:
+    /// whiteouts apply to lower layers only), in whichever order the two come.
     pub(super) fn whiteout(&mut self, entry: &Entry) -> Result<(), UnpackError> {
         let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
         let name = split(&entry.path).1;
@@ -28,7 +28,9 @@ impl Unpacker {
             }
             Found::Directory => {
                 let dir = self.directories.open_resolved(&path)?;
-                self.directories.mark_opaque(&path, &dir)?;
+                mark_opaque(&path, &dir)?;
+                // With the lower directory its attributes go.
+                self.directories.record.implicit.remove(&PathText(path));
             }
             Found::Symlink(_) | Found::Whiteout | Found::Other => {}
         }
@@ -39,38 +41,11 @@ impl Unpacker {
         self.counts.whiteouts += 1;
         let (path, dir) = self.directories.directory(&entry.path, entry.attributes.mtime)?;
         if path.is_empty() {
-            // Overlay merges roots whatever their attributes say; the chain begins anew at this layer instead.
+            // Overlay merges roots whatever their attributes say; the chain begins anew at this layer
+            // instead.
             self.opaque = true;
             return Ok(());
         }
-        self.directories.mark_opaque(&path, &dir)
-    }
-
-    /// Below an opaque directory nothing of lower layers shows, so a whiteout hides nothing there; overlay would show it as a name
-    /// that nothing can open, because it filters whiteouts only where it merges.
-    pub(super) fn remove_idle_whiteouts(&mut self) -> Result<(), UnpackError> {
-        let record = &self.directories.record;
-        let is_hidden = |path: &[u8]| {
-            let mut path = path;
-            while !path.is_empty() {
-                if record.opaque.contains(&PathText(path.to_vec())) {
-                    return true;
-                }
-                path = split(path).0;
-            }
-            self.opaque
-        };
-        let idle: Vec<PathText> =
-            record.whiteouts.iter().filter(|path| is_hidden(&path.0)).cloned().collect();
-        for path in idle {
-            let dir = self.directories.open_resolved(&path.0)?;
-            for (name, _) in dir.list().map_err(UnpackError::kernel(Call::Open, &path.0))? {
-                if let Found::Whiteout = dir.look(&name).map_err(UnpackError::kernel(Call::Stat, &path.0))? {
-                    self.directories.displace(&path.0, &name)?;
-                }
-            }
-            self.directories.record.whiteouts.remove(&path);
-        }
-        Ok(())
+        mark_opaque(&path, &dir)
     }
 }

@@ -58,7 +58,8 @@ pub(crate) enum Inflate<R: BufRead> {
 impl<R: BufRead> Inflate<R> {
     /// Looks at the first bytes of `input`; `Err(Ok(_))` for a compression that cannot be undone here.
     ///
-    /// Frames of zstd that need a larger window than `window_log` allows are refused when they come: a window is memory.
+    /// Frames of zstd that need a larger window than `window_log` allows are refused when they come: a window
+    /// is memory.
     pub(crate) fn new(mut input: R, window_log: u32) -> Result<Self, Result<Compression, io::Error>> {
         // Pieces may be shorter than the magic number.
         let mut beginning = Vec::with_capacity(MAGIC);

@@ -73,7 +73,8 @@ impl Session<'_> {
         Ok(Task::Work(Work { ingest, unpack, has_blob }))
     }
 
-    /// Does it: passes the blob through, and puts what it gave where others find it. What is not whole is removed.
+    /// Does it: passes the blob through, and puts what it gave where others find it. What is not whole is
+    /// removed.
     pub(crate) fn work(
         &self,
         work: Work,

@@ -6,8 +6,9 @@
 //!        └──────────── this thread ─────────────┘      └── a second one ──┘
 //! ```
 //!
-//! Two threads a layer, so that a single large one keeps two processors busy; memory is the pipe's buffers and the decoder's window.
-//! Nothing is verified before the end is reached, so nothing may be visible before: the caller renames afterwards.
+//! Two threads a layer, so that a single large one keeps two processors busy; memory is the pipe's buffers
+//! and the decoder's window. Nothing is verified before the end is reached, so nothing may be visible before:
+//! the caller renames afterwards.
 
 pub(crate) mod blob;
 pub(crate) mod inflate;
@@ -127,7 +128,8 @@ pub enum LayerError {
 /// Passes a blob through; `read` counts its bytes for whoever watches.
 ///
 /// # Errors
-/// The blob could not be read, is not what it should be, or holds what no layer may. What was unpacked so far stays.
+/// The blob could not be read, is not what it should be, or holds what no layer may. What was unpacked so far
+/// stays.
 pub(crate) fn pass(
     pieces: impl Pieces,
     expected: Expected,

@@ -1,6 +1,7 @@
 //! Inflated bytes from one thread to the next: a few buffers that go round.
 //!
-//! The buffers are allocated once. New ones for each piece would cost a page fault for every 4 KiB of the archive.
+//! The buffers are allocated once. New ones for each piece would cost a page fault for every 4 KiB of the
+//! archive.
 
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, RecvError, Sender, SyncSender, channel, sync_channel};

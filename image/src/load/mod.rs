@@ -1,6 +1,8 @@
-//! `mini load`: images from an archive, `docker save`'s or an OCI image layout in a tar file, compressed or not.
+//! `mini load`: images from an archive, `docker save`'s or an OCI image layout in a tar file, compressed or
+//! not.
 //!
-//! Everything passes the same verification and the same unpacker as a pull, and becomes visible in one moment.
+//! Everything passes the same verification and the same unpacker as a pull, and becomes visible in one
+//! moment.
 
 mod plan;
 mod spool;
@@ -162,7 +164,8 @@ impl Default for LoadOptions {
 /// Loads every image of the archive in `input`, which may be a pipe.
 ///
 /// # Errors
-/// The archive or an image in it is malformed or malicious, or the store cannot be written. Nothing becomes visible then.
+/// The archive or an image in it is malformed or malicious, or the store cannot be written. Nothing becomes
+/// visible then.
 pub fn load(
     store: &Store,
     input: File,

@@ -127,7 +127,8 @@ fn oci_images(
     Ok(())
 }
 
-/// Whether an item of an index is to be loaded: of those that are one image for several platforms, the one that fits.
+/// Whether an item of an index is to be loaded: of those that are one image for several platforms, the one
+/// that fits.
 fn is_wanted(item: &IndexItem, items: &[IndexItem], platform: &Platform) -> bool {
     if item.platform.is_none() {
         return true;
@@ -140,8 +141,8 @@ fn is_wanted(item: &IndexItem, items: &[IndexItem], platform: &Platform) -> bool
     platform.choose(&offered).is_some_and(|best| std::ptr::eq(same_name[best], item))
 }
 
-/// The annotation of containerd and docker is a whole name; OCI's may be one too (skopeo, umoci), or a tag alone, which then
-/// becomes the name.
+/// The annotation of containerd and docker is a whole name; OCI's may be one too (skopeo, umoci), or a tag
+/// alone, which then becomes the name.
 fn names(item: Option<&IndexItem>) -> Result<Vec<Reference>, LoadError> {
     let text = item.and_then(|item| item.image_name.as_ref().or(item.ref_name.as_ref()));
     text.map(|text| name(text)).into_iter().collect()

@@ -1,7 +1,8 @@
 //! The archive given to `load`, as a file in which every member can be read where it lies.
 //!
-//! A plain file is used as it is. Anything else, a pipe or a compressed archive, is written to the store first: docker's archives say at
-//! their end what was at their beginning. Names in it are only ever looked up here, never opened.
+//! A plain file is used as it is. Anything else, a pipe or a compressed archive, is written to the store
+//! first: docker's archives say at their end what was at their beginning. Names in it are only ever looked up
+//! here, never opened.
 
 use std::collections::HashMap;
 use std::fs::File;

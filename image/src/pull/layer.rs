@@ -19,8 +19,8 @@ use crate::op::step;
 use crate::progress::{Event, LayerInfo, LayerState};
 use crate::registry::{RegistryError, Stopped};
 
-/// Pieces of a blob between the network and a layer's thread: 16 KiB each, as a rule.
-const PIECES: usize = 64;
+/// Pieces of a blob between the network and a layer's thread, of 64 KiB at most.
+const PIECES: usize = 32;
 /// How often to look whether another process has finished a layer.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 

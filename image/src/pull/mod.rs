@@ -1,7 +1,8 @@
 //! `mini pull`: an image from a registry, whole or not at all.
 //!
-//! The network is spoken to by an async runtime on the calling thread, which lives no longer than this function; hashing, inflating and unpacking
-//! happen on plain threads, two a layer. In between are bounded channels, so that memory does not depend on the image.
+//! The network is spoken to by an async runtime on the calling thread, which lives no longer than this
+//! function; hashing, inflating and unpacking happen on plain threads, two a layer. In between are bounded
+//! channels, so that memory does not depend on the image.
 //!
 //! ```text
 //! this thread:   manifest → configuration → for each of three layers at a time: bytes ─┐ tokio channel
@@ -198,11 +199,12 @@ impl PullError {
     }
 }
 
-/// Pulls the image of a reference, `latest` by default. Blocks; starts threads, all of which have ended when it returns.
+/// Pulls the image of a reference, `latest` by default. Blocks; starts threads, all of which have ended when
+/// it returns.
 ///
 /// # Errors
-/// The registry does not give the image, the image is refused, or the store cannot be written. Layers that arrived whole are kept for another attempt
-/// if one might help, otherwise nothing stays.
+/// The registry does not give the image, the image is refused, or the store cannot be written. Layers that
+/// arrived whole are kept for another attempt if one might help, otherwise nothing stays.
 pub fn pull(
     store: &Store,
     reference: &Reference,

@@ -1,4 +1,5 @@
-//! What a registry asks for when it answers 401: the `WWW-Authenticate` header (RFC 9110, 11.6.1; OCI distribution spec). PURE.
+//! What a registry asks for when it answers 401: the `WWW-Authenticate` header (RFC 9110, 11.6.1; OCI
+//! distribution spec). PURE.
 
 /// A way to authenticate that a registry offers.
 #[derive(Debug, Clone, PartialEq, Eq)]

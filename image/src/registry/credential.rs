@@ -34,8 +34,8 @@ const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 impl Credential {
     /// Looks `registry` up in the content of `config.json`: an entry, a helper for it, or the helper for all.
     ///
-    /// A helper is a program, `docker-credential-NAME`, found on PATH: the one thing that a pull runs, because the user's
-    /// configuration says so.
+    /// A helper is a program, `docker-credential-NAME`, found on PATH: the one thing that a pull runs,
+    /// because the user's configuration says so.
     pub(crate) fn find(config: &[u8], registry: &str) -> Result<Option<Self>, CredentialError> {
         let key = if registry == DEFAULT_REGISTRY { DOCKER_HUB_KEY } else { registry };
         match get_credential_from_reader(config, key) {
@@ -51,7 +51,8 @@ impl Credential {
             Ok(DockerCredential::IdentityToken(token)) if token.is_empty() => Ok(None),
             Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Self::Identity(token))),
             Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
-            // What helpers say when they have nothing (docker-credential-helpers, "credentials not found in native keychain").
+            // What helpers say when they have nothing (docker-credential-helpers, "credentials not found in
+            // native keychain").
             Err(CredentialRetrievalError::HelperFailure { stdout, .. })
                 if stdout.contains("credentials not found") =>
             {

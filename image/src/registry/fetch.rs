@@ -23,18 +23,21 @@ pub(crate) struct Attempts {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
 
+/// The most bytes handed over at once.
+const PIECE_MAX: usize = 64 * 1024;
+
 /// The longest that a registry can make us wait between attempts.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Attempts {
-    /// Runs `request` until it succeeds, fails for good, or has failed too often.
+    /// Runs `request`, for something small, until it succeeds, fails for good, or has failed too often.
     pub(crate) async fn run<T, F: Future<Output = Result<T, RegistryError>>>(
         self,
         mut request: impl FnMut() -> F,
     ) -> Result<T, RegistryError> {
         for attempt in 1.. {
             match request().await {
-                Err(error) if error.is_transient() && attempt < self.max => {
+                Err(error) if error.is_passing() && attempt < self.max => {
                     tokio::time::sleep(self.wait_after(attempt, &error)).await;
                 }
                 done => return done,
@@ -51,8 +54,8 @@ impl Attempts {
 }
 
 impl Registry {
-    /// Sends a blob's bytes to `pieces`, exactly as many as the manifest says. After an interruption it goes on where it stopped. Their digest is
-    /// the receiver's matter.
+    /// Sends a blob's bytes to `pieces`, exactly as many as the manifest says. After an interruption it goes
+    /// on where it stopped. Their digest is the receiver's matter.
     pub(crate) async fn fetch(
         &self,
         blob: Descriptor,
@@ -83,7 +86,8 @@ impl Registry {
         progress: &impl Fn(u64),
     ) -> Result<Result<(), Stopped>, RegistryError> {
         let response = self.blob(blob.digest, *done).await?;
-        // A registry may answer a request for a part with the whole: then what is known already is passed over.
+        // A registry may answer a request for a part with the whole: then what is known already is passed
+        // over.
         let begin = match response.status() {
             StatusCode::PARTIAL_CONTENT => {
                 let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
@@ -105,15 +109,16 @@ impl Registry {
                 let (url, max) = (body.url().to_owned(), blob.size);
                 return Err(HttpError::TooLong { url, max }.into());
             }
-            let fresh = piece.split_off(known);
-            if fresh.is_empty() {
-                continue;
+            let mut fresh = piece.split_off(known);
+            // Small ones, so that the channel's length bounds the memory.
+            while !fresh.is_empty() {
+                let part = fresh.split_to(fresh.len().min(PIECE_MAX));
+                *done += part.len() as u64;
+                if pieces.send(part).await.is_err() {
+                    return Ok(Err(Stopped));
+                }
+                progress(*done);
             }
-            *done += fresh.len() as u64;
-            if pieces.send(fresh).await.is_err() {
-                return Ok(Err(Stopped));
-            }
-            progress(*done);
         }
         if position < blob.size {
             let url = body.url().to_owned();

@@ -1,7 +1,8 @@
 //! HTTP for registries: bounded in time and memory, redirects followed by rules of our own.
 //!
-//! Plain http is spoken to loopback only, as docker does. Credentials go to the origin they are for and never along with a redirect. A
-//! registry that is silent, drips, or talks without end gets an error that says what was waited for.
+//! Plain http is spoken to loopback only, as docker does. Credentials go to the origin they are for and never
+//! along with a redirect. A registry that is silent, drips, or talks without end gets an error that says what
+//! was waited for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
@@ -62,6 +63,9 @@ pub enum HttpError {
         method: Method,
         /// The address without its query.
         url: String,
+        /// Whether there never was one: no such host, nobody listening, a certificate that nobody vouches
+        /// for.
+        is_refused: bool,
         /// Why.
         #[source]
         source: reqwest::Error,
@@ -186,8 +190,9 @@ impl Http {
                     {
                         Ok(Ok(response)) => Ok(response),
                         Ok(Err(error)) => {
-                            let source = error.without_url();
-                            Err(HttpError::Connection { method: method.clone(), url: shown.clone(), source })
+                            let (is_refused, source) = (error.is_connect(), error.without_url());
+                            let (method, url) = (method.clone(), shown.clone());
+                            Err(HttpError::Connection { method, url, is_refused, source })
                         }
                         Err(_) => Err(self.silent(&shown, "an answer")),
                     }
@@ -250,8 +255,8 @@ impl Http {
         HttpError::Silent { url: url.to_owned(), what, seconds: self.timeouts.idle.as_secs() }
     }
 
-    /// The client for an address. The one for TLS reads the machine's certificates, and cannot be made where there are none;
-    /// so plain http to loopback has one of its own (reqwest issue 2988).
+    /// The client for an address. The one for TLS reads the machine's certificates, and cannot be made where
+    /// there are none; so plain http to loopback has one of its own (reqwest issue 2988).
     fn client(&self, url: &Url) -> Result<&Client, HttpError> {
         let is_loopback = url.host_str().is_some_and(is_loopback);
         if self.offline && !is_loopback {
@@ -297,14 +302,15 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// The next bytes; `None` at the end. Only waiting counts as time: a slow disk is not the registry's fault.
+    /// The next bytes; `None` at the end. Only waiting counts as time: a slow disk is not the registry's
+    /// fault.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
         let begin = Instant::now();
         let piece = match tokio::time::timeout(self.timeouts.idle, self.response.chunk()).await {
             Ok(Ok(piece)) => piece,
             Ok(Err(error)) => {
-                let source = error.without_url();
-                return Err(HttpError::Connection { method: Method::GET, url: self.url.clone(), source });
+                let (method, url, source) = (Method::GET, self.url.clone(), error.without_url());
+                return Err(HttpError::Connection { method, url, is_refused: false, source });
             }
             Err(_) => {
                 let seconds = self.timeouts.idle.as_secs();

@@ -1,7 +1,8 @@
-//! One repository of one registry: manifests and blobs (OCI distribution spec), with whatever authentication it asks for.
+//! One repository of one registry: manifests and blobs (OCI distribution spec), with whatever authentication
+//! it asks for.
 //!
-//! The client of `oci-client` is not used for this: it reads bodies of any length into memory, knows no identity tokens, and cannot be told to
-//! follow redirects by other rules. Its types describe the manifests.
+//! The client of `oci-client` is not used for this: it reads bodies of any length into memory, knows no
+//! identity tokens, and cannot be told to follow redirects by other rules. Its types describe the manifests.
 
 mod challenge;
 mod credential;
@@ -203,7 +204,8 @@ impl Registry {
         Ok(None)
     }
 
-    /// A token to pull with (distribution's token authentication specification, and its OAuth 2 form for identity tokens).
+    /// A token to pull with (distribution's token authentication specification, and its OAuth 2 form for
+    /// identity tokens).
     async fn token(
         &self,
         realm: &str,
@@ -294,6 +296,16 @@ impl RegistryError {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
             _ => false,
+        }
+    }
+
+    /// Whether to ask again for a manifest before the user is told: a registry that is busy or hangs up, but
+    /// not one that cannot be reached or says nothing, for which the user would wait several times over.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Http(HttpError::Connection { is_refused, .. }) => !is_refused,
+            Self::Http(HttpError::Silent { .. } | HttpError::Slow { .. }) => false,
+            other => other.is_transient(),
         }
     }
 

@@ -61,7 +61,8 @@ struct Part {
 }
 
 impl Session<'_> {
-    /// Stacks the layers of an image, all of which are in the store, and makes the extra layers that they need.
+    /// Stacks the layers of an image, all of which are in the store, and makes the extra layers that they
+    /// need.
     pub(super) fn stack(&self, diff_ids: &[Digest]) -> Result<Stack, StackError> {
         let mut stack = Stack::default();
         let mut parts: Vec<Part> = Vec::new();
@@ -82,7 +83,8 @@ impl Session<'_> {
             } else {
                 None
             };
-            // Overlay refuses one directory twice (ELOOP), and what a layer shows lies in its topmost place anyway.
+            // Overlay refuses one directory twice (ELOOP), and what a layer shows lies in its topmost place
+            // anyway.
             parts.retain(|part| part.path != path);
             parts.push(Part { path, tree });
             parts.extend(extra);

@@ -1,7 +1,8 @@
-//! `mini system check`: is everything there that the images need, is it what it should be, and is there anything else?
+//! `mini system check`: is everything there that the images need, is it what it should be, and is there
+//! anything else?
 //!
-//! Blobs are hashed. A layer's tree is counted, objects and bytes, against what unpacking counted: that finds files that a power loss
-//! emptied or a hand removed, though not a flipped bit.
+//! Blobs are hashed. A layer's tree is counted, objects and bytes, against what unpacking counted: that finds
+//! files that a power loss emptied or a hand removed, though not a flipped bit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -26,7 +27,8 @@ pub struct Finding {
     pub path: PathBuf,
     /// What is wrong.
     pub problem: Problem,
-    /// Whether it has been put right: garbage removed; an image with missing parts removed, so that it can be pulled again.
+    /// Whether it has been put right: garbage removed; an image with missing parts removed, so that it can be
+    /// pulled again.
     pub is_repaired: bool,
 }
 
@@ -108,10 +110,11 @@ impl fmt::Display for Fault {
 }
 
 impl Store {
-    /// Looks for what is broken and for what nobody needs; with `repair` removes it, broken images too, unless `in_use` knows somebody who uses
-    /// them.
+    /// Looks for what is broken and for what nobody needs; with `repair` removes it, broken images too,
+    /// unless `in_use` knows somebody who uses them.
     ///
-    /// While a pull or load is under way, what nothing refers to is left alone and not told of: it may be theirs.
+    /// While a pull or load is under way, what nothing refers to is left alone and not told of: it may be
+    /// theirs.
     ///
     /// # Errors
     /// The store cannot be read, or not be written. Broken parts are findings and no errors.

@@ -1,7 +1,8 @@
 //! The moment an image becomes visible.
 //!
-//! Its layers and blobs are in the store already, without a name. First the whole filesystem is flushed, then the small files are
-//! written, and last the index: whatever happens on the way, the store shows the image whole or not at all.
+//! Its layers and blobs are in the store already, without a name. First the whole filesystem is flushed, then
+//! the small files are written, and last the index: whatever happens on the way, the store shows the image
+//! whole or not at all.
 
 use super::chain::StackError;
 use super::disk::Hold;

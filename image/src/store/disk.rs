@@ -1,7 +1,8 @@
 //! The door to the store's own files: narrated, and safe against power loss.
 //!
-//! Whatever others may read is written to a temporary name, flushed, and renamed; afterwards the directory is flushed too (fsync(2):
-//! syncing a file does not sync its name). Every lock is a `flock(2)`: the kernel gives it back when its holder dies.
+//! Whatever others may read is written to a temporary name, flushed, and renamed; afterwards the directory is
+//! flushed too (fsync(2): syncing a file does not sync its name). Every lock is a `flock(2)`: the kernel
+//! gives it back when its holder dies.
 
 #![expect(clippy::disallowed_methods, reason = "this is the door that the lint points to")]
 
@@ -14,7 +15,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use crate::archive::confined::{self, Dir};
-use crate::op::{Op, OpError};
+use crate::op::{Op, OpError, look};
 
 /// A directory of the store: open, and with its path for messages.
 #[derive(Debug)]
@@ -40,19 +41,18 @@ impl Place {
     /// Opens the directory at `path`, the store's root; `None` where nothing is.
     pub(crate) fn open_root(path: &Path) -> Result<Option<Self>, OpError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = Op {
-            call: format_args!("open({path:?}, O_DIRECTORY)"),
-            shell: format_args!("ls -d {}", path.display()),
-        }
-        .perform(|| match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(dir) => Ok(Some(dir)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error),
+        let opened = look(format_args!("open({path:?}, O_DIRECTORY)"), || {
+            match rustix::fs::open(path, flags, Mode::empty()) {
+                Ok(dir) => Ok(Some(dir)),
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error),
+            }
         })?;
         Ok(opened.map(|dir| Self { dir: Dir::new(dir), path: path.to_owned() }))
     }
 
-    /// Makes the directory at `path` and the missing ones above it, for their owner alone (CVE-2021-41091: setuid files of images).
+    /// Makes the directory at `path` and the missing ones above it, for their owner alone (CVE-2021-41091:
+    /// setuid files of images).
     pub(crate) fn make_root(path: &Path) -> Result<(), OpError> {
         use std::os::unix::fs::DirBuilderExt;
         Op {
@@ -65,11 +65,7 @@ impl Place {
     /// A directory inside this one.
     pub(crate) fn enter(&self, name: &str) -> Result<Self, OpError> {
         let path = self.path.join(name);
-        let dir = Op {
-            call: format_args!("openat({path:?}, O_DIRECTORY)"),
-            shell: format_args!("cd {}", path.display()),
-        }
-        .perform(|| self.dir.beneath(name.as_bytes()))?;
+        let dir = look(format_args!("openat({path:?}, O_DIRECTORY)"), || self.dir.beneath(name.as_bytes()))?;
         Ok(Self { dir, path })
     }
 
@@ -94,8 +90,8 @@ impl Place {
         })
     }
 
-    /// Makes the directory that a layer is unpacked into: owned by root, 0755, with nothing inherited from above, neither a group
-    /// nor an access list.
+    /// Makes the directory that a layer is unpacked into: owned by root, 0755, with nothing inherited from
+    /// above, neither a group nor an access list.
     pub(crate) fn make_tree(&self, name: &str) -> Result<Dir, OpError> {
         let path = self.path.join(name);
         Op {
@@ -173,12 +169,11 @@ impl Place {
     /// Opens a file for reading; `None` if there is none.
     pub(crate) fn open_file(&self, name: &str) -> Result<Option<File>, OpError> {
         let path = self.path.join(name);
-        Op { call: format_args!("openat({path:?}, O_RDONLY)"), shell: format_args!("cat {}", path.display()) }
-            .perform(|| match self.dir.open_file(name.as_bytes()) {
-                Ok(file) => Ok(Some(File::from(file))),
-                Err(Errno::NOENT) => Ok(None),
-                Err(error) => Err(error),
-            })
+        look(format_args!("openat({path:?}, O_RDONLY)"), || match self.dir.open_file(name.as_bytes()) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        })
     }
 
     /// Moves something to `to/new_name`, which must not exist; `false` if it does.
@@ -232,11 +227,7 @@ impl Place {
     /// The names in this directory, sorted.
     pub(crate) fn names(&self) -> Result<Vec<String>, OpError> {
         let path = &self.path;
-        let list = Op {
-            call: format_args!("getdents64({path:?})"),
-            shell: format_args!("ls -A {}", path.display()),
-        }
-        .perform(|| self.dir.list())?;
+        let list = look(format_args!("getdents64({path:?})"), || self.dir.list())?;
         // What is no UTF-8 was not made here, and is left alone.
         let mut names: Vec<String> =
             list.into_iter().filter_map(|(name, _)| String::from_utf8(name).ok()).collect();
@@ -258,14 +249,14 @@ impl Place {
         self.flock(&path, file, hold)
     }
 
-    /// Takes the lock `name` if nobody holds it.
-    pub(crate) fn try_lock(&self, name: &str, hold: Hold) -> Result<Option<Lock>, OpError> {
+    /// Takes the lock `name` exclusively if nobody holds it.
+    pub(crate) fn try_lock(&self, name: &str) -> Result<Option<Lock>, OpError> {
         let file = self.lock_file(name)?;
-        let path = self.path.join(name);
-        self.try_flock(&path, file, hold)
+        self.try_flock(&self.path.join(name), file)
     }
 
-    /// Locks the directory `name` itself, exclusively, if nobody has; `None` if somebody has, or it vanished meanwhile.
+    /// Locks the directory `name` itself, exclusively, if nobody has; `None` if somebody has, or it vanished
+    /// meanwhile.
     ///
     /// The lock belongs to the directory and not to its name: it stays with it when it is renamed.
     pub(crate) fn try_lock_dir(&self, name: &str) -> Result<Option<(Self, Lock)>, OpError> {
@@ -274,7 +265,7 @@ impl Place {
             call: format!("fcntl({:?}, F_DUPFD_CLOEXEC)", place.path),
             source,
         })?;
-        let Some(lock) = self.try_flock(&place.path, again, Hold::Exclusive)? else { return Ok(None) };
+        let Some(lock) = self.try_flock(&place.path, again)? else { return Ok(None) };
         Ok(if self.is(name, &place)? { Some((place, lock)) } else { None })
     }
 
@@ -282,15 +273,14 @@ impl Place {
     pub(crate) fn is(&self, name: &str, place: &Self) -> Result<bool, OpError> {
         let path = self.path.join(name);
         let identity = |stat: &Stat| (stat.st_dev, stat.st_ino);
-        Op { call: format_args!("fstatat({path:?})"), shell: format_args!("stat {}", path.display()) }
-            .perform(|| {
-                let here = place.dir.stat()?;
-                match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(there) => Ok(identity(&here) == identity(&there)),
-                    Err(Errno::NOENT) => Ok(false),
-                    Err(error) => Err(error),
-                }
-            })
+        look(format_args!("fstatat({path:?})"), || {
+            let here = place.dir.stat()?;
+            match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(there) => Ok(identity(&here) == identity(&there)),
+                Err(Errno::NOENT) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     /// Size of a regular file; `None` if there is none.
@@ -305,12 +295,11 @@ impl Place {
     /// Whether something of that name exists.
     pub(crate) fn has(&self, name: &str) -> Result<bool, OpError> {
         let path = self.path.join(name);
-        Op { call: format_args!("fstatat({path:?})"), shell: format_args!("stat {}", path.display()) }
-            .perform(|| match self.dir.stat_of(name.as_bytes()) {
-                Ok(_) => Ok(true),
-                Err(Errno::NOENT) => Ok(false),
-                Err(error) => Err(error),
-            })
+        look(format_args!("fstatat({path:?})"), || match self.dir.stat_of(name.as_bytes()) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error),
+        })
     }
 
     pub(crate) fn into_dir(self) -> Dir {
@@ -324,39 +313,34 @@ impl Place {
     fn lock_file(&self, name: &str) -> Result<OwnedFd, OpError> {
         let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Op {
-            call: format_args!("openat({path:?}, O_CREAT)"),
-            shell: format_args!("touch {}", path.display()),
-        }
-        .perform(|| rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o600)))
+        look(format_args!("openat({path:?}, O_CREAT)"), || {
+            rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o600))
+        })
     }
 
+    /// Waits for a lock. To take one that others wait for is worth telling; shared ones are taken all the time.
     fn flock(&self, path: &Path, file: OwnedFd, hold: Hold) -> Result<Lock, OpError> {
-        let (operation, name, option) = match hold {
-            Hold::Shared => (FlockOperation::LockShared, "LOCK_SH", "-s"),
-            Hold::Exclusive => (FlockOperation::LockExclusive, "LOCK_EX", "-x"),
-        };
-        Op {
-            call: format_args!("flock({path:?}, {name})"),
-            shell: format_args!("flock {option} {}", path.display()),
-        }
-        .perform(|| retry_interrupted(|| rustix::fs::flock(&file, operation)))?;
+        match hold {
+            Hold::Shared => look(format_args!("flock({path:?}, LOCK_SH)"), || {
+                retry_interrupted(|| rustix::fs::flock(&file, FlockOperation::LockShared))
+            }),
+            Hold::Exclusive => Op {
+                call: format_args!("flock({path:?}, LOCK_EX)"),
+                shell: format_args!("flock -x {}", path.display()),
+            }
+            .perform(|| retry_interrupted(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))),
+        }?;
         Ok(Lock { _file: file })
     }
 
-    fn try_flock(&self, path: &Path, file: OwnedFd, hold: Hold) -> Result<Option<Lock>, OpError> {
-        let (operation, name, option) = match hold {
-            Hold::Shared => (FlockOperation::NonBlockingLockShared, "LOCK_SH", "-s"),
-            Hold::Exclusive => (FlockOperation::NonBlockingLockExclusive, "LOCK_EX", "-x"),
-        };
-        let is_held = Op {
-            call: format_args!("flock({path:?}, {name} | LOCK_NB)"),
-            shell: format_args!("flock {option} -n {}", path.display()),
-        }
-        .perform(|| match retry_interrupted(|| rustix::fs::flock(&file, operation)) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error),
+    /// Takes an exclusive lock if nobody holds it.
+    fn try_flock(&self, path: &Path, file: OwnedFd) -> Result<Option<Lock>, OpError> {
+        let is_held = look(format_args!("flock({path:?}, LOCK_EX | LOCK_NB)"), || {
+            match retry_interrupted(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+                Ok(()) => Ok(true),
+                Err(Errno::WOULDBLOCK) => Ok(false),
+                Err(error) => Err(error),
+            }
         })?;
         Ok(is_held.then_some(Lock { _file: file }))
     }

@@ -86,7 +86,8 @@ impl Store {
         Ok(garbage)
     }
 
-    /// Removes what nothing refers to, unless a pull or load is under way: that does it at its end. Returns what was removed.
+    /// Removes what nothing refers to, unless a pull or load is under way: that does it at its end. Returns
+    /// what was removed.
     pub(crate) fn sweep(&self) -> Result<Vec<Garbage>, StoreError> {
         let ingest = self.place().enter(INGEST)?;
         let (garbage, trash) = {

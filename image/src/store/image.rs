@@ -1,7 +1,8 @@
 //! One image of the store: what `run` needs of it, in one small file.
 //!
-//! `images/<id>.json` repeats the configuration and lists the layers' directories, so that finding an image reads two files, and
-//! scans nothing. It is written before the index refers to the image; a promise on disk, versioned.
+//! `images/<id>.json` repeats the configuration and lists the layers' directories, so that finding an image
+//! reads two files, and scans nothing. It is written before the index refers to the image; a promise on disk,
+//! versioned.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! `index.json`: which images the store has, and by which names. PURE.
 //!
-//! An OCI image index (image-layout.md) of one descriptor for each name. Names are in the annotation that every OCI tool reads; the
-//! image's id stands beside it, so that a look-up needs no other file. Descriptors that other tools put there are kept as they are and
-//! not shown: mini has not unpacked them.
+//! An OCI image index (image-layout.md) of one descriptor for each name. Names are in the annotation that
+//! every OCI tool reads; the image's id stands beside it, so that a look-up needs no other file. Descriptors
+//! that other tools put there are kept as they are and not shown: mini has not unpacked them.
 
 use std::borrow::Cow;
 
@@ -87,7 +87,8 @@ struct Annotations<'a> {
     /// The image's id.
     #[serde(rename = "io.github.mini-containers.image.id")]
     id: Digest,
-    /// A name by digest, which OCI's annotation cannot hold: the digest may be an index's and not the manifest's.
+    /// A name by digest, which OCI's annotation cannot hold: the digest may be an index's and not the
+    /// manifest's.
     #[serde(
         rename = "io.github.mini-containers.image.pinned",
         default,
@@ -182,8 +183,8 @@ impl Index {
         ids
     }
 
-    /// Adds an image under `names`. A name that another image had is taken from it; an image that loses its last name stays without
-    /// one. Returns the image that each taken name belonged to.
+    /// Adds an image under `names`. A name that another image had is taken from it; an image that loses its
+    /// last name stays without one. Returns the image that each taken name belonged to.
     pub(crate) fn add(
         &mut self,
         id: Digest,
@@ -305,7 +306,8 @@ mod tests {
         ] {
             assert_eq!(find(&index, &text), expected, "{text}");
         }
-        // 6b86b273… and d4735e3a… begin differently, so ask for what both begin with: nothing is not a prefix.
+        // 6b86b273… and d4735e3a… begin differently, so ask for what both begin with: nothing is not a
+        // prefix.
         assert_eq!(find(&index, "sha256:"), Err(NotFound::Missing));
         index.add(two, &manifest("b"), &[name(short)]);
         assert_eq!(find(&index, short), Ok((two, FoundBy::Name)), "a name wins over an id");

@@ -11,8 +11,8 @@
 //! active                                      shared while a pull or load relies on things without a name yet
 //! ```
 //!
-//! Invariants: what `index.json` refers to is whole, verified and on disk before the index says so. Nothing outside `ingest/` is
-//! ever half made. Every lock is a `flock`, so a killed process holds none.
+//! Invariants: what `index.json` refers to is whole, verified and on disk before the index says so. Nothing
+//! outside `ingest/` is ever half made. Every lock is a `flock`, so a killed process holds none.
 
 pub(crate) mod chain;
 mod check;
@@ -46,8 +46,8 @@ pub struct Store {
     place: Place,
 }
 
-/// While it lives, no image can be removed from the store: hold it from looking an image up until the container's record
-/// exists that keeps the image.
+/// While it lives, no image can be removed from the store: hold it from looking an image up until the
+/// container's record exists that keeps the image.
 #[derive(Debug)]
 pub struct Pin {
     _lock: Lock,
@@ -139,6 +139,8 @@ impl Store {
     /// # Errors
     /// The index or the record of an image cannot be read.
     pub fn list(&self) -> Result<Vec<Image>, StoreError> {
+        // No image goes between the reading of the index and that of its record.
+        let _pin = self.pin()?;
         let index = self.index()?;
         index.ids().into_iter().map(|id| self.image(&index, id)).collect()
     }
@@ -208,7 +210,7 @@ impl Store {
 
     /// `None` while a pull or load is under way; otherwise none can begin until the lock is dropped.
     pub(crate) fn quiet(&self) -> Result<Option<Lock>, StoreError> {
-        Ok(self.place.try_lock(ACTIVE, Hold::Exclusive)?)
+        Ok(self.place.try_lock(ACTIVE)?)
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
@@ -224,7 +226,8 @@ impl Store {
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
-    /// Makes what a new store consists of. Its version comes last: a store without one is made again, and what is there stays.
+    /// Makes what a new store consists of. Its version comes last: a store without one is made again, and
+    /// what is there stays.
     fn initialise(&self) -> Result<(), StoreError> {
         step("Lay out an empty image store");
         let _lock = self.lock(Hold::Exclusive)?;

@@ -1,7 +1,7 @@
 //! What `rmi` does: docker's rules for names, images and the containers that use them. PURE.
 //!
-//! Docker takes a name away first, and the image only with its last name. An image that somebody uses is kept unless forced, and never
-//! taken from a running container.
+//! Docker takes a name away first, and the image only with its last name. An image that somebody uses is kept
+//! unless forced, and never taken from a running container.
 
 use std::fmt;
 

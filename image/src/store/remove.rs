@@ -27,8 +27,8 @@ pub enum RemoveError {
 impl Store {
     /// Removes a name, and with its last name the image and what no other image needs.
     ///
-    /// `in_use` tells who uses the image of an id. With `force`, an image that only stopped containers use loses its names and stays,
-    /// unlike docker's, until they are gone: their files are its layers.
+    /// `in_use` tells who uses the image of an id. With `force`, an image that only stopped containers use
+    /// loses its names and stays, unlike docker's, until they are gone: their files are its layers.
     ///
     /// # Errors
     /// There is no such image, it is in use, or it has several names and was asked for by its id.

@@ -28,8 +28,8 @@ pub enum ResolveError {
 }
 
 impl Store {
-    /// Finds an image by name (`busybox`, `host/app:1`, `app@sha256:…`), by id, or by the unique beginning of an id, with docker's
-    /// precedence: a full id, then a name, then the beginning of an id.
+    /// Finds an image by name (`busybox`, `host/app:1`, `app@sha256:…`), by id, or by the unique beginning of
+    /// an id, with docker's precedence: a full id, then a name, then the beginning of an id.
     ///
     /// # Errors
     /// There is none, several ids begin so, or `name` is no reference.

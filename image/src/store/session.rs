@@ -1,11 +1,13 @@
 //! One pull or load at work: what it may rely on, and how its layers enter the store.
 //!
-//! Whatever is in the making lies in a directory of its own below `ingest/`, locked by its maker. The lock is on the directory itself, so
-//! two processes that want the same layer meet there: one unpacks, the other waits and then finds it. A directory that nobody
-//! holds is garbage of a killed process, and goes when the next session begins.
+//! Whatever is in the making lies in a directory of its own below `ingest/`, locked by its maker. The lock is
+//! on the directory itself, so two processes that want the same layer meet there: one unpacks, the other
+//! waits and then finds it. A directory that nobody holds is garbage of a killed process, and goes when the
+//! next session begins.
 //!
-//! A layer that no image on disk refers to is believed only if it was unpacked since the machine booted: its pages are then in the
-//! kernel's cache, whereas after a power loss a file may be empty. Everything is flushed before an image refers to it.
+//! A layer that no image on disk refers to is believed only if it was unpacked since the machine booted: its
+//! pages are then in the kernel's cache, whereas after a power loss a file may be empty. Everything is
+//! flushed before an image refers to it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -219,7 +221,8 @@ impl Session<'_> {
     pub(crate) fn publish_blob(&self, ingest: &Ingest, digest: Digest) -> Result<(), StoreError> {
         let blobs = self.store.place().enter(BLOBS)?;
         if !ingest.place.rename("blob", &blobs, &digest.hex())? {
-            // One that an image refers to is flushed and verified; any other may be damaged, and this one is not.
+            // One that an image refers to is flushed and verified; any other may be damaged, and this one is
+            // not.
             if self.is_settled(digest) && self.blob_size(digest)?.is_some() {
                 ingest.place.remove_file("blob")?;
             } else {

@@ -1,4 +1,5 @@
-//! What honest layers hold arrives as it was: attributes, special files, ids, and what one layer says about those below it.
+//! What honest layers hold arrives as it was: attributes, special files, ids, and what one layer says about
+//! those below it.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -71,7 +72,8 @@ fn attributes_arrive_exactly() {
 
 #[test]
 fn what_a_directory_hands_down_is_set_last() {
-    // struct posix_acl_xattr_header and entries (linux/posix_acl_xattr.h): version 2; user, group, mask, other.
+    // struct posix_acl_xattr_header and entries (linux/posix_acl_xattr.h): version 2; user, group, mask,
+    // other.
     let entry = |tag: u16, permissions: u16| {
         [tag.to_le_bytes(), permissions.to_le_bytes(), [0xff; 2], [0xff; 2]].concat()
     };
@@ -183,6 +185,31 @@ fn missing_parents_take_the_lower_layers_attributes() {
         assert_eq!(attributes("a/b/c"), (0o755, 0, 0, MTIME.cast_signed()), "no lower layer has it");
         assert_eq!(read(root, "a/b/c/upper"), "upper");
         assert!(root.join("a/b/lower").exists());
+    });
+}
+
+#[test]
+fn only_a_directory_that_stays_keeps_its_attributes() {
+    let directory = |name: &str| Tar::new().member(header(b'5').mode(0o700).mtime(5), name, "", b"").finish();
+    let lower: Vec<u8> = ["opaque", "gone", "late", "file"].iter().fold(Vec::new(), |mut tar, name| {
+        tar.extend_from_slice(&directory(name)[..512]);
+        tar
+    });
+    let lower = Tar::new().append(&lower);
+    let upper = Tar::new()
+        .file("opaque/.wh..wh..opq", b"")
+        .file(".wh.gone", b"")
+        .file("gone/new", b"")
+        .file("late/new", b"")
+        .file(".wh.late", b"")
+        .file("file", b"")
+        .file("file/new", b"");
+    let (_test, image) = load(&[lower, upper]);
+    mounted(&image.layers, |root| {
+        let seen = snapshot(root);
+        for (name, mode) in [("opaque", 0o700), ("gone", 0o755), ("late", 0o755), ("file", 0o755)] {
+            assert_eq!(seen[name].mode, mode, "{name}");
+        }
     });
 }
 

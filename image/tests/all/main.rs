@@ -1,4 +1,5 @@
-//! Tests of the crate that need a kernel: they unpack as root into temporary directories and leave nothing behind.
+//! Tests of the crate that need a kernel: they unpack as root into temporary directories and leave nothing
+//! behind.
 
 #![expect(clippy::disallowed_methods, reason = "tests arrange the files that the crate then meets")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]

@@ -17,7 +17,8 @@ pub(crate) fn mounted<T: Send>(layers: &[PathBuf], look: impl FnOnce(&Path) -> T
         format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), upper.display(), work.display());
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            // A thread may have a mount namespace of its own; it ends with the thread, and its mounts with it.
+            // A thread may have a mount namespace of its own; it ends with the thread, and its mounts with
+            // it.
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
             let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
             rustix::mount::mount_change("/", private).unwrap();

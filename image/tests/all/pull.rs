@@ -361,3 +361,13 @@ fn a_busy_registry_is_asked_again() {
     let options = PullOptions { wait: Duration::from_secs(3600), ..hasty() };
     TestStore::new().pull_with(&server, "app", &options).unwrap();
 }
+
+#[test]
+fn who_cannot_be_reached_is_not_asked_again_and_again() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = PullOptions { wait: Duration::from_secs(3600), ..hasty() };
+    let reference: Reference = format!("{nobody}/app").parse().unwrap();
+    let error = pull(&TestStore::new().store, &reference, &options, &|_| ()).unwrap_err();
+    assert!(error.is_transient(), "{}", chain(&error));
+    assert!(chain(&error).contains("refused"), "{}", chain(&error));
+}

@@ -88,16 +88,55 @@ mod arguments {
     }
 }
 
-/// Gives pages back that this process will not need soon: free heap, and the program's own pages, which are read again from
-/// the page cache when they are needed (madvise(2), `MADV_DONTNEED` on a file mapping).
-pub fn give_back() {
-    // SAFETY: malloc_trim only returns free memory.
-    unsafe { libc::malloc_trim(0) };
-    let Ok(smaps) = std::fs::read_to_string("/proc/self/smaps") else { return };
-    for (start, end) in droppable(&smaps) {
-        // SAFETY: a mapping of a file that cannot be written and of which no page is our own holds what the file holds:
-        // dropped pages come back the same.
-        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+/// Pages that a sleeping process need not keep.
+#[derive(Debug, Default)]
+pub struct Spare {
+    /// Mappings of files, as (first address, length).
+    files: Vec<(usize, usize)>,
+    /// The lowest address of the stack.
+    stack: usize,
+}
+
+impl Spare {
+    /// Looks at what is mapped; the program's own mappings do not change afterwards.
+    pub fn find() -> Spare {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+        let files = droppable(&smaps).into_iter().map(|(start, end)| (start, end - start)).collect();
+        let stack = smaps
+            .lines()
+            .find(|line| line.ends_with("[stack]"))
+            .and_then(|line| usize::from_str_radix(line.split('-').next()?, 16).ok());
+        Spare { files, stack: stack.unwrap_or(usize::MAX) }
+    }
+
+    /// Waits for one of `waits`, without a limit, on as few pages as can be: free heap, the unused stack and the program's own
+    /// pages go back to the kernel; the latter are read again from the page cache when they are needed (madvise(2),
+    /// `MADV_DONTNEED` on a file mapping).
+    ///
+    /// # Errors
+    /// What poll(2) answered: `EINTR`.
+    #[inline(never)]
+    pub fn sleep(&self, waits: &mut [rustix::event::PollFd<'_>]) -> rustix::io::Result<usize> {
+        use rustix::mm::{Advice, madvise};
+        // What is called after the last mapping was dropped is read back: some frames above this one, and below it a signal's.
+        const KEPT_STACK: usize = 16 << 10;
+        let here = std::ptr::from_ref(&waits).addr();
+        // SAFETY: malloc_trim only returns free memory.
+        unsafe { libc::malloc_trim(0) };
+        // SAFETY: the stack below its top holds nothing that is used again; a mapping of a file that cannot be written, and of
+        // which no page is our own, holds what the file holds: dropped pages come back the same.
+        unsafe {
+            if let Some(unused) =
+                (here & !0xfff).checked_sub(KEPT_STACK).and_then(|top| top.checked_sub(self.stack))
+            {
+                // Advice that is not taken costs memory, nothing else.
+                let _kept = madvise(self.stack as *mut _, unused, Advice::LinuxDontNeed);
+            }
+            for (start, length) in &self.files {
+                let _kept = madvise(*start as *mut _, *length, Advice::LinuxDontNeed);
+            }
+        }
+        rustix::event::poll(waits, None)
     }
 }
 
@@ -135,7 +174,10 @@ mod tests {
 
     #[test]
     fn the_program_goes_on_after_giving_its_pages_back() {
-        give_back();
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        rustix::io::write(&write, b"x").unwrap();
+        let mut waits = [rustix::event::PollFd::new(&read, rustix::event::PollFlags::IN)];
+        assert_eq!(Spare::find().sleep(&mut waits), Ok(1));
         assert_eq!(format!("{:?}", (1, "two")), "(1, \"two\")");
     }
 }

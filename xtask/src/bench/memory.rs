@@ -15,6 +15,8 @@ use crate::command::{command, read, run};
 /// What mini promises, in kB.
 const BAR: u64 = 150;
 const MANY: usize = 50;
+/// After how long a container that was started is one that runs.
+const SETTLED: Duration = Duration::from_secs(2);
 const REGISTRY: &str = "127.0.0.1:5000";
 
 /// Measures after everything else, since it fills the machine with containers.
@@ -31,11 +33,13 @@ fn measure(world: &World) -> Result<String> {
     let image = format!("{REGISTRY}/busybox");
     run(command("docker", ["tag", "busybox", &image]))?;
     run(command("docker", ["push", "--quiet", &image]))?;
-    let pulled = pss(monitor(world, "pulled", &image)?)?;
+    let pulled = monitor(world, "pulled", &image)?;
     let many = (0..MANY)
         .map(|number| monitor(world, &format!("many-{number}"), "busybox"))
         .collect::<Result<Vec<_>>>()?;
-    let many: u64 = many.into_iter().map(pss).sum::<Result<u64>>()?;
+    // What is measured is the time between start and end, which is most of a container's life.
+    thread::sleep(SETTLED);
+    let (pulled, many) = (pss(pulled)?, many.into_iter().map(pss).sum::<Result<u64>>()?);
 
     let average = many / MANY as u64;
     let judgement = if pulled.max(average) <= BAR { "met" } else { "MISSED" };

@@ -68,6 +68,9 @@ mod tests {
         assert_eq!(kernel_of_series(depends, "6.1"), Some("linux-image-6.1.0-56-cloud-amd64"));
         assert_eq!(kernel_of_series(depends, "6"), Some("linux-image-6.1.0-56-cloud-amd64"));
         assert_eq!(kernel_of_series(depends, "6.12"), None);
+        let later = "linux-image-6.12-cloud-amd64\n  Depends: linux-image-6.12.117+deb12-cloud-amd64\n";
+        assert_eq!(kernel_of_series(later, "6.12"), Some("linux-image-6.12.117+deb12-cloud-amd64"));
+        assert_eq!(kernel_of_series(later, "6.1"), None, "another series that begins alike");
         assert_eq!(kernel_of_series("", "6.12"), None);
     }
 }
