@@ -86,6 +86,10 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         "mini images lists what is here; mini pull fetches an image"
     } else if let Some(StateError::NameTaken { .. }) = error.downcast_ref() {
         "mini rm takes that container away; another --name is free"
+    } else if error.is::<crate::plan::ids::Exhausted>() {
+        "end a container, or widen ids.count in /etc/mini/config.toml"
+    } else if error.is::<crate::plan::request::Strict>() {
+        "say --userns=private to keep the container's root apart, or --userns=host to share the host's"
     } else if error.is::<StillRuns>() {
         "mini stop ends it; mini rm -f ends and removes it"
     } else if let Some(CreateError::NotIdmappable { .. }) = error.downcast_ref() {

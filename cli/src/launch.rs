@@ -54,7 +54,7 @@ pub(crate) fn launch(charge: Charge, start: Start, mut story: Option<Story>) -> 
     let (ours, theirs) = sys::socket::pair()?;
     // Blocked before the fork, so that none is lost; the monitor is not to be ended by a key either.
     let signals = signal::as_descriptor(&FORWARDED)?;
-    if birth(&charge, &start)?.is_none() {
+    if birth(&start)?.is_none() {
         drop((ours, signals, story));
         supervise::run(charge, start, theirs);
     }
@@ -79,11 +79,11 @@ pub(crate) fn launch(charge: Charge, start: Start, mut story: Option<Story>) -> 
 }
 
 /// The monitor; `None` in it. A detached one is born outside its caller's group of version 2, and moves out of the others.
-fn birth(charge: &Charge, start: &Start) -> Result<Option<rustix::process::Pid>> {
+fn birth(start: &Start) -> Result<Option<rustix::process::Pid>> {
     runtime::op::step("Fork the monitor: it stays with the container, we stay with the terminal");
     let place = match start.plan.lifecycle.detached {
         // Where no group can be made it stays in its caller's: less safe from a service manager, not wrong.
-        true => charge.layout.birthplace(&start.monitor_group).ok().flatten(),
+        true => start.layout.birthplace(&start.monitor_group).ok().flatten(),
         false => None,
     };
     let Some(place) = place else { return Ok(sys::ns::fork()?) };
@@ -150,7 +150,8 @@ impl Client {
     fn hear(&mut self) -> Result<Option<Outcome>> {
         let mut packet = vec![0u8; LONGEST + 4096];
         let length = match rustix::io::read(&self.socket, &mut packet) {
-            Err(rustix::io::Errno::INTR) => return Ok(None),
+            // The monitor hung up before it had read our last word; what it said before that is still to be read (unix(7)).
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => return Ok(None),
             other => other.context("cannot hear the monitor")?,
         };
         if length == 0 {

@@ -15,6 +15,7 @@ mod launch;
 mod names;
 mod output;
 mod plan;
+mod prepare;
 mod relay;
 mod settings;
 mod supervise;

@@ -17,6 +17,7 @@ const PORTION: usize = 64 << 10;
 
 struct Relay {
     pidfd: OwnedFd,
+    pid: i32,
     output: Option<OwnedFd>,
     error: Option<OwnedFd>,
     input: Option<OwnedFd>,
@@ -75,7 +76,16 @@ impl Relay {
             // Only our own ends: what the container holds is another open file.
             let _blocking = rustix::io::ioctl_fionbio(descriptor, true);
         }
-        Relay { pidfd: running.pidfd, output, error, input, terminal, reads, waiting: Vec::new() }
+        Relay {
+            pidfd: running.pidfd,
+            pid: running.pid.as_raw_nonzero().get(),
+            output,
+            error,
+            input,
+            terminal,
+            reads,
+            waiting: Vec::new(),
+        }
     }
 
     fn wait(&self, signals: BorrowedFd<'_>) -> Vec<Event> {
@@ -155,7 +165,7 @@ impl Relay {
                 self.send_size();
             } else {
                 // A process that has ended is told by the next event.
-                let _ended = pidfd::send_signal(self.pidfd.as_fd(), number);
+                let _ended = pidfd::send_signal(self.pidfd.as_fd(), self.pid, number);
             }
         }
     }

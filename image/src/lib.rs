@@ -13,40 +13,41 @@
 
 pub mod reference;
 
-pub mod digest;
-
-pub mod platform;
-
-pub mod limits;
-
-mod manifest;
-
-mod archive;
-mod layer;
-mod load;
-mod progress;
 mod pull;
 mod registry;
+
+mod load;
+
+mod manifest;
+mod platform;
+
+mod layer;
+
+mod archive;
+
 mod store;
 
+mod digest;
+mod limits;
 pub mod op;
+mod progress;
 
 pub use archive::{
     Call, EntryError, ExtraError, HighId, IdKind, NumberError, PaxError, SparseError, TarError, TarErrorKind,
     Time, UnpackError,
 };
-pub use digest::Digest;
+pub use digest::{Digest, DigestError};
 pub use layer::LayerError;
 pub use layer::inflate::Compression;
 pub use layer::ingest::IngestError;
-pub use limits::Limits;
+pub use limits::{LAYERS_MAX, Limits};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use manifest::{ConfigError, ManifestError};
 pub use op::OpError;
-pub use platform::Platform;
+pub use platform::{Platform, PlatformError};
 pub use progress::{Event, LayerInfo, LayerState};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull};
-pub use reference::Reference;
+pub use reference::{Reference, ReferenceError};
 pub use registry::{CredentialError, HttpError, RegistryError, Timeouts};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;

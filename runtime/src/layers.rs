@@ -21,7 +21,7 @@ pub(crate) fn stack(
 ) -> Result<OwnedFd, OpError> {
     make_scratch(&root.scratch)?;
     let form = layer_form();
-    if userns.is_some() && form == LayerForm::String {
+    if form == LayerForm::Classic || userns.is_some() && form == LayerForm::String {
         // Such a kernel takes attached mounts only: attach them where nobody else looks.
         step(
             "Attach the layers in a mount namespace of the monitor's own: overlay takes detached ones from Linux 6.15 on",
@@ -44,14 +44,10 @@ pub(crate) fn stack(
         lowers.iter().zip(&root.layers).map(|(fd, path)| layer(fd.as_fd(), path)).collect();
     let (upper_path, work_path) = (root.scratch.join("upper"), root.scratch.join("work"));
     step("Stack the image's layers, read-only, under one writable layer");
-    idmapped::as_container_root(root_ids.0, root_ids.1, || {
-        sys::mount::overlay(
-            &lowers,
-            layer(upper.as_fd(), &upper_path),
-            layer(work.as_fd(), &work_path),
-            root.volatile,
-            form,
-        )
+    let (upper, work) = (layer(upper.as_fd(), &upper_path), layer(work.as_fd(), &work_path));
+    idmapped::as_container_root(root_ids.0, root_ids.1, || match form {
+        LayerForm::Classic => sys::mount::overlay_classic(&lowers, upper, work, root.volatile, &root.scratch),
+        _ => sys::mount::overlay(&lowers, upper, work, root.volatile, form),
     })
 }
 
@@ -75,18 +71,21 @@ fn view(path: &Path, userns: Option<BorrowedFd<'_>>, form: LayerForm) -> Result<
     };
     let mount = sys::mount::clone_tree(rustix::fs::CWD, path, false)?;
     idmapped::idmap(mount.as_fd(), userns, false, path)?;
-    if form == LayerForm::String {
+    if form != LayerForm::Descriptor {
         let place = sys::fs::open_dir(path)?;
         sys::mount::place(mount.as_fd(), place.as_fd(), path)?;
     }
     Ok(mount)
 }
 
-/// Overlay takes detached mounts and O_PATH descriptors from Linux 6.15 on.
+/// Overlay takes detached mounts and `O_PATH` descriptors from Linux 6.15 on, one layer at a time from 6.5.
 fn layer_form() -> LayerForm {
     let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy().into_owned();
-    if kernel_version(&release) >= (6, 15) { LayerForm::Descriptor } else { LayerForm::String }
+    match kernel_version(&uname.release().to_string_lossy()) {
+        version if version >= (6, 15) => LayerForm::Descriptor,
+        version if version >= (6, 5) => LayerForm::String,
+        _ => LayerForm::Classic,
+    }
 }
 
 /// `6.12.48+deb13-cloud-amd64` → (6, 12). PURE.

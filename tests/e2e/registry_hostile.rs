@@ -22,7 +22,7 @@ fn refused(texts: &[&str], twist: impl Fn(&Request, Reply) -> Reply + Send + Syn
     let mut contents = Contents::default();
     contents.add("given", "1", &image());
     let server = ImageServer::twisted(contents.clone(), Access::Open, twist);
-    let output = host.mini(["pull", &format!("{}/given:1", server.name())]).patient(3).run().error(1, &[]);
+    let output = host.mini(["pull", &format!("{}/given:1", server.name())]).patient(9).run().error(1, &[]);
     let said = output.err().to_lowercase();
     assert!(texts.iter().any(|text| said.contains(text)), "none of {texts:?} in: {output}");
     assert_eq!(host.mini(["images", "-q"]).run().ok().text(), "");

@@ -90,13 +90,27 @@ pub(crate) fn main() -> ExitCode {
             return usage(&error);
         }
     };
-    match dispatch(&cli) {
+    let next = dispatch(&cli);
+    drop(cli);
+    let done = next.and_then(|next| match next {
+        Next::End(code) => Ok(code),
+        Next::Launch(launch) => run::finish(*launch).map_err(|error| (error, ExitCode::Mini)),
+    });
+    match done {
         Ok(code) => code,
         Err((error, code)) => {
             output::error(&error);
             code
         }
     }
+}
+
+/// What is left to do when a command has returned.
+pub(crate) enum Next {
+    /// Nothing.
+    End(ExitCode),
+    /// A container is launched from here: what its preparation needed of stack and heap is given back by now.
+    Launch(Box<run::Launch>),
 }
 
 /// Help and version are data; a line that makes no sense is an error like any other.
@@ -111,20 +125,21 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::Mini
 }
 
-fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
+#[inline(never)]
+fn dispatch(cli: &Cli) -> Result<Next, (anyhow::Error, ExitCode)> {
     // `run` passes a program's code on, so its own failures have one that no program has by habit; all others end as docker's.
     let own_code = match cli.command {
         Command::Run(_) => ExitCode::Mini,
         _ => ExitCode::Failure,
     };
-    let carry_out = || -> Result<ExitCode> {
+    let carry_out = || -> Result<Next> {
         if let Command::Version(args) = &cli.command {
-            return version::version(args);
+            return version::version(args).map(Next::End);
         }
         close_inherited()?;
         let context = Context::new(Dirs::new(absolute(&cli.root)?, absolute(&cli.run_root)?))?;
         match &cli.command {
-            Command::Run(args) => run::run(&context, args),
+            Command::Run(args) => return run::run(&context, args),
             Command::Exec(args) => exec::exec(&context, args),
             Command::Ps(args) => ps::ps(&context, args),
             Command::Logs(args) => logs::logs(&context, args),
@@ -141,6 +156,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
             Command::System(args) => system::system(&context, args),
             Command::Version(_) => unreachable!("done above, without root and without places"),
         }
+        .map(Next::End)
     };
     carry_out().map_err(|error| (error, own_code))
 }

@@ -7,6 +7,7 @@ use runtime::record::Status;
 use super::Failures;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::explain::{Form, Story};
 use crate::output;
 
 /// Remove images
@@ -16,6 +17,9 @@ pub(crate) struct RmiArgs {
     /// Also where an image has several names, or a stopped container uses it
     #[arg(short, long)]
     force: bool,
+    /// Tell every kernel operation, in order
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Form>,
     /// The images
     #[arg(required = true)]
     images: Vec<String>,
@@ -23,6 +27,7 @@ pub(crate) struct RmiArgs {
 
 /// Removes each; the others go on where one fails.
 pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
+    let story = context.listen(args.explain)?;
     let store = context.store()?;
     let uses = users(context)?;
     let mut failures = Failures::default();
@@ -32,6 +37,7 @@ pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
             Err(error) => failures.add(&error.into()),
         }
     }
+    story.into_iter().for_each(Story::tell_what_is_there);
     Ok(failures.code())
 }
 

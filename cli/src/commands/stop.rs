@@ -83,6 +83,7 @@ fn stop_signal(record: &Record) -> i32 {
 /// A container that has been told to end.
 pub(crate) struct Ending {
     init: OwnedFd,
+    pid: i32,
     /// Whoever writes down how it ended; `None` where it lost its monitor.
     monitor: Option<OwnedFd>,
     /// Its control groups, where it may be frozen.
@@ -102,12 +103,12 @@ impl Ending {
             .and_then(|pid| pidfd::open(pid).ok());
         let init = super::open_init(entry, live.init)?;
         step("Tell it to end");
-        match pidfd::send_signal(init.as_fd(), signal) {
+        match pidfd::send_signal(init.as_fd(), live.init.pid, signal) {
             Err(error) if error.errno() != libc::ESRCH => return Err(error.into()),
             _ => {}
         }
         let group = Path::new(&context.config.cgroup.parent).join(&entry.record.id);
-        let ending = Ending { init, monitor, group };
+        let ending = Ending { init, pid: live.init.pid, monitor, group };
         if signal == libc::SIGKILL {
             ending.thaw()?;
         }
@@ -127,7 +128,7 @@ impl Ending {
         step("Wait for the end, and for its monitor to write it down");
         if !wait_until(&self.init, deadline)? {
             step("It did not end in time");
-            match pidfd::send_signal(self.init.as_fd(), libc::SIGKILL) {
+            match pidfd::send_signal(self.init.as_fd(), self.pid, libc::SIGKILL) {
                 Err(error) if error.errno() != libc::ESRCH => return Err(error.into()),
                 _ => self.thaw()?,
             }

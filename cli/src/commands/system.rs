@@ -47,6 +47,7 @@ struct Found {
 /// Carries the subcommand out.
 pub(crate) fn system(context: &Context, args: &SystemArgs) -> Result<ExitCode> {
     let SystemCommand::Check(args) = &args.command;
+    context.listen(None)?;
     let mut found = Vec::new();
     containers(context, args.repair, &mut found)?;
     groups(context, args.repair, &mut found)?;
@@ -78,31 +79,28 @@ fn containers(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result
     Ok(())
 }
 
-/// A directory that somebody is filling right now is locked; one that nobody fills was left half made.
+/// A directory that somebody fills or empties right now is locked; one that nobody works on was left half made.
 fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> Result<()> {
     let dirs = state.dirs(id);
-    let Ok(_lock) = state.lock(id) else { return Ok(()) };
+    let _lock = match sys::fs::try_lock(&dirs.run) {
+        Ok(Some(lock)) if !sys::fs::is_unlinked(&lock) => Some(lock),
+        Ok(_) => return Ok(()), // somebody works on it, or has just removed it
+        Err(error) if error.errno() == libc::ENOENT && dirs.disk.exists() => state.lock(id).ok(),
+        Err(error) if error.errno() == libc::ENOENT => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     if state.load(id)?.is_some() {
         return Ok(()); // made meanwhile
     }
-    let was_there =
-        [&dirs.disk, &dirs.run].into_iter().find(|path| path.exists()).cloned().unwrap_or_default();
-    if repair {
-        state.remove(id, "")?;
-    } else if !dirs.disk.exists() && is_empty(&dirs.run) {
-        // Only our own lock has made it.
-        sys::fs::remove_dir(&dirs.run)?;
-        return Ok(());
-    }
+    let path = if dirs.disk.exists() { &dirs.disk } else { &dirs.run };
     found.push(Found {
-        what: format!("{}: left by a command that was killed", was_there.display()),
+        what: format!("{}: left by a command that was killed", path.display()),
         repaired: repair,
     });
+    if repair {
+        state.remove(id, "")?;
+    }
     Ok(())
-}
-
-fn is_empty(directory: &Path) -> bool {
-    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// A container that ended without a monitor to clean up behind it.
@@ -156,12 +154,15 @@ fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
     Ok(())
 }
 
-/// Another root's container is not ours to judge: its group has processes, or goes with it.
+/// Another root's container is not ours to judge: its group has processes. One whose monitor tidies up right now is locked.
 fn is_nobodys(context: &Context, state: &State, id: &str) -> Result<bool> {
+    let layout = Layout::detect()?;
     let path = PathBuf::from(&context.config.cgroup.parent).join(id);
-    let empty = Layout::detect()?.processes(&path).is_empty();
-    let locked = state.dirs(id).run.is_dir() && state.lock(id).is_err();
-    Ok(empty && !locked)
+    if !layout.processes(&path).is_empty() {
+        return Ok(false);
+    }
+    let locked = matches!(sys::fs::try_lock(&state.dirs(id).run), Ok(None));
+    Ok(!locked && layout.directories(&path).iter().any(|directory| directory.exists()))
 }
 
 fn is_id(name: &str) -> bool {

@@ -19,6 +19,14 @@ pub(crate) const RANGE: u32 = 1 << 16;
 /// The most lines that the kernel takes in an id map (user_namespaces(7), Linux 4.15).
 const MOST_LINES: usize = 340;
 
+/// No range is left.
+#[derive(Debug, thiserror::Error)]
+#[error("all {slots} ranges of ids from {base} on are taken")]
+pub(crate) struct Exhausted {
+    slots: u32,
+    base: u32,
+}
+
 /// A container's ranges, while this lives here or in a process forked from this one.
 #[derive(Debug)]
 pub(crate) struct IdLease {
@@ -57,7 +65,7 @@ impl IdLease {
                 }
             }
         }
-        bail!("all {slots} ranges of ids from {} on are taken", config.base)
+        Err(Exhausted { slots, base: config.base }.into())
     }
 
     /// Gives the ranges back, and leaves no file behind.

@@ -172,6 +172,13 @@ fn network_mode(text: &str) -> Result<NetworkMode> {
     }
 }
 
+/// The configuration forbids to share the host's user namespace in passing.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag} would share the host's user namespace, and the configuration says userns.strict")]
+pub(crate) struct Strict {
+    flag: &'static str,
+}
+
 fn user_namespace(
     args: &RunArgs,
     network: NetworkMode,
@@ -189,10 +196,7 @@ fn user_namespace(
         _ => None,
     };
     match implied_by {
-        Some(flag) if strict => bail!(
-            "{flag} would share the host's user namespace, and the configuration says userns.strict: \
-             say --userns=host or --userns=private"
-        ),
+        Some(flag) if strict => Err(Strict { flag }.into()),
         Some(flag) => Ok((false, Some(flag))),
         None => Ok((true, None)),
     }

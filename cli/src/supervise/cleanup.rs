@@ -1,10 +1,11 @@
 //! What is left when a container has ended, in two halves: what the user may rely on when the exit code arrives, and the rest.
 
+use runtime::cgroup::Layout;
 use runtime::op::step;
 use runtime::record::LastRun;
 use runtime::sys;
 
-use super::Charge;
+use super::{Charge, Words};
 
 /// Before the client is told: ports and address are free, the record says what happened, or the name is free.
 ///
@@ -12,16 +13,17 @@ use super::Charge;
 pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec<String> {
     step("Write down how it ended, and free what others may want: ports, address, name");
     let mut left: Vec<String> = Vec::new();
-    if let (Some(plan), Some(lease)) = (&charge.attach, &mut charge.lease) {
+    if let (Some(plan), Some(lease)) = (&charge.words.attach, &mut charge.held.lease) {
         left.extend(lease.detach(plan).iter().map(|error| sentence(error)));
     }
-    charge.ports = None;
-    charge.record.last = last;
-    let written = if charge.record.auto_remove {
-        charge.state.forget(&charge.record.id, &charge.record.name)
+    charge.held.ports = None;
+    let Words { state, record, dirs, .. } = &mut charge.words;
+    record.last = last;
+    let written = if record.auto_remove {
+        state.forget(&record.id, &record.name)
     } else {
-        let saved = charge.state.save(&charge.claim.dirs, &charge.record);
-        saved.and(sys::fs::remove_file(&charge.claim.dirs.run.join("live.json")))
+        let saved = state.save(dirs, record);
+        saved.and(sys::fs::remove_file(&dirs.run.join("live.json")))
     };
     left.extend(written.err().map(|error| sentence(&error)));
     left
@@ -30,18 +32,18 @@ pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec
 /// After: groups, files, leases. Nobody waits for them.
 pub(super) fn after_the_word(charge: &mut Charge) {
     step("Remove what nobody waits for: control groups and files");
-    let dirs = &charge.claim.dirs;
-    let mut results = vec![charge.layout.remove(&charge.cgroup)];
-    if charge.record.auto_remove {
+    let Words { record, dirs, attach, cgroup, .. } = &charge.words;
+    let mut results: Vec<_> = Layout::detect().iter().map(|layout| layout.remove(cgroup)).collect();
+    if record.auto_remove {
         results.push(sys::fs::remove_tree(&dirs.disk));
     }
     results.push(sys::fs::remove_tree(&dirs.run));
-    if let Some(plan) = &charge.attach {
+    if let Some(plan) = attach {
         // As the others, it can only be left undone: the kernel forgets by itself in time.
         let _forgotten = network::forget_connections(plan);
     }
-    charge.lease = None;
-    if let Some(ids) = charge.ids.take() {
+    charge.held.lease = None;
+    if let Some(ids) = charge.held.ids.take() {
         results.push(ids.release());
     }
     // Nobody is left to be told. What could not be removed is found by `mini system check`.

@@ -3,6 +3,7 @@
 //! It is a fork of the client, single-threaded, and sheds what a daemon sheds ([`shed`]). It drives one loop
 //! ([`stream`]); what happens before and after is a straight line, here.
 
+mod charge;
 mod cleanup;
 mod client;
 pub(crate) mod protocol;
@@ -10,69 +11,38 @@ mod shed;
 mod stream;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 
-use network::{AttachPlan, Lease, Reserved};
 use runtime::cgroup::Layout;
 use runtime::create::{Created, Running};
-use runtime::plan::InitPlan;
-use runtime::record::{LastRun, Live, Record, VERSION};
-use runtime::state::{Claim, State, identify};
+use runtime::record::{LastRun, Live, VERSION};
+use runtime::state::identify;
 use runtime::sys::pidfd::Ending;
 use runtime::{Failure, FailureKind};
 
 use crate::clock;
-use crate::plan::ids::IdLease;
-use crate::plan::{NetworkMode, RunPlan};
+use crate::plan::NetworkMode;
+pub(crate) use charge::{Charge, Held, Start, Words};
 use client::Client;
 use protocol::{Exit, Message};
 
-/// What a container's start needs, and nobody afterwards.
-pub(crate) struct Start {
-    pub(crate) plan: RunPlan,
-    pub(crate) init: InitPlan,
-    /// The size of the client's terminal: (rows, columns).
-    pub(crate) window: Option<(u16, u16)>,
-    /// The detached monitor's own group.
-    pub(crate) monitor_group: PathBuf,
-}
-
-/// What a container needs as long as it runs, and that is given back when this is dropped or its holder dies.
-pub(crate) struct Charge {
-    pub(crate) layout: Layout,
-    pub(crate) state: State,
-    pub(crate) record: Record,
-    pub(crate) claim: Claim,
-    pub(crate) ids: Option<IdLease>,
-    pub(crate) ports: Option<Reserved>,
-    pub(crate) lease: Option<Lease>,
-    /// Its place on the bridge.
-    pub(crate) attach: Option<AttachPlan>,
-    /// `PARENT/ID`.
-    pub(crate) cgroup: PathBuf,
-    /// Bytes.
-    pub(crate) memory_limit: Option<u64>,
-    /// What stops it, signal(7).
-    pub(crate) stop_signal: i32,
-}
-
 /// Runs in the fork and never returns.
-pub(crate) fn run(mut charge: Charge, start: Start, client: OwnedFd) -> ! {
+pub(crate) fn run(charge: Charge, start: Start, client: OwnedFd) -> ! {
     runtime::op::enter_process("monitor");
     let mut client = Client::new(client);
     client.send(&Message::Hello(protocol::VERSION));
     let started = shed::shed(&charge, &start).map_err(Failure::from).and_then(|()| begin(&charge, start));
     let code = match started {
-        Ok(running) => supervise(&mut charge, &mut client, running),
-        Err(failure) => fail(&mut charge, &mut client, &failure),
+        Ok(running) => supervise(charge, &mut client, running),
+        Err(failure) => fail(charge, &mut client, &failure),
     };
     runtime::sys::process::exit(code)
 }
 
 /// From the plan to a running program.
 fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
-    let Start { plan, init, window, .. } = start;
-    let born = runtime::create::clone_init(&init, &charge.layout).map_err(other)?;
+    let Start { plan, init, layout, window, .. } = start;
+    let born = runtime::create::clone_init(&init, &layout).map_err(other)?;
     save_live(charge, born.pid(), None)?;
     let created = born.furnish(&init, plan.stdio.interactive).map_err(|error| match error {
         runtime::create::CreateError::Init(failure) => failure,
@@ -92,7 +62,7 @@ fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
 
 /// The network, while init builds its root.
 fn attach(charge: &Charge, mode: NetworkMode, created: &Created) -> Result<(), Failure> {
-    match (mode, &charge.attach, &charge.lease) {
+    match (mode, &charge.words.attach, &charge.held.lease) {
         (NetworkMode::Host, ..) => Ok(()),
         (_, Some(plan), Some(lease)) => lease.attach(plan, created.netns()?.as_fd()).map_err(other),
         _ => network::loopback_up(created.netns()?.as_fd()).map_err(other),
@@ -105,27 +75,30 @@ fn save_live(charge: &Charge, pid: rustix::process::Pid, started: Option<u64>) -
         init: identify(pid)?,
         monitor: identify(rustix::process::getpid())?,
         started,
-        settings: serde_json::json!({ "network": charge.attach }),
+        settings: serde_json::json!({ "network": charge.words.attach }),
     };
-    Ok(charge.state.save_live(&charge.claim.dirs, &live)?)
+    Ok(charge.words.state.save_live(&charge.words.dirs, &live)?)
 }
 
 /// From a running program to its exit code.
-fn supervise(charge: &mut Charge, client: &mut Client, running: Running) -> i32 {
+fn supervise(charge: Charge, client: &mut Client, running: Running) -> i32 {
     client.send(&Message::Started);
     let started = clock::now();
-    let ending = stream::pump(charge, client, running);
-    let last = last_run(charge, started, ending);
-    let left = cleanup::before_the_word(charge, Some(last.clone()));
+    let pump = stream::Pump::new(&charge.words, client, running);
+    let resting = charge.rest();
+    let ending = pump.run();
+    let mut charge = resting.wake();
+    let last = last_run(&charge, started, ending);
+    let left = cleanup::before_the_word(&mut charge, Some(last.clone()));
     let exit = Exit { code: last.code, reason: last.reason, left };
     client.send(&Message::Exit(exit));
     client.close();
-    cleanup::after_the_word(charge);
+    cleanup::after_the_word(&mut charge);
     0
 }
 
 /// The program never ran: what was made goes, the record stays unless nobody wants it.
-fn fail(charge: &mut Charge, client: &mut Client, failure: &Failure) -> i32 {
+fn fail(mut charge: Charge, client: &mut Client, failure: &Failure) -> i32 {
     let code = crate::exit_code::ExitCode::from(failure.kind).number();
     let last = LastRun {
         started: None,
@@ -134,28 +107,31 @@ fn fail(charge: &mut Charge, client: &mut Client, failure: &Failure) -> i32 {
         oom_killed: false,
         reason: Some(failure.to_string()),
     };
-    cleanup::before_the_word(charge, Some(last));
+    cleanup::before_the_word(&mut charge, Some(last));
     client.send(&Message::Failed(failure.clone()));
     client.close();
-    cleanup::after_the_word(charge);
+    cleanup::after_the_word(&mut charge);
     code
 }
 
 fn last_run(charge: &Charge, started: u64, ending: Ending) -> LastRun {
-    let path = &charge.cgroup;
-    let limit = charge.memory_limit;
+    let Words { cgroup, memory_limit, .. } = &charge.words;
     let killed = matches!(ending, Ending::Signaled(libc::SIGKILL)) || ending.code() == 137;
-    let oom_killed = (killed || limit.is_some()) && charge.layout.oom_kills(path) > 0;
-    let reason = oom_killed.then(|| {
-        let peak =
-            charge.layout.memory_peak(path).map_or_else(String::new, |bytes| format!(", peak {bytes} bytes"));
-        let group = charge.layout.directory("memory", path).unwrap_or_default();
-        match limit {
-            Some(limit) => format!("out of memory: limit {limit} bytes{peak} in {}", group.display()),
-            None => format!("out of memory{peak} in {}", group.display()),
-        }
-    });
+    let oom_killed = (killed || memory_limit.is_some())
+        && Layout::detect().is_ok_and(|layout| layout.oom_kills(cgroup) > 0);
+    let reason = if oom_killed { out_of_memory(cgroup, *memory_limit) } else { None };
     LastRun { started: Some(started), finished: clock::now(), code: ending.code(), oom_killed, reason }
+}
+
+/// Names the limit, the group and the peak.
+fn out_of_memory(cgroup: &Path, limit: Option<u64>) -> Option<String> {
+    let layout = Layout::detect().ok()?;
+    let peak = layout.memory_peak(cgroup).map_or_else(String::new, |bytes| format!(", peak {bytes} bytes"));
+    let group = layout.directory("memory", cgroup).unwrap_or_default();
+    Some(match limit {
+        Some(limit) => format!("out of memory: limit {limit} bytes{peak} in {}", group.display()),
+        None => format!("out of memory{peak} in {}", group.display()),
+    })
 }
 
 fn other(error: impl std::error::Error + 'static) -> Failure {

@@ -22,10 +22,10 @@ pub(super) fn shed(charge: &Charge, start: &Start) -> Result<(), OpError> {
     sys::process::set_stdio([null.as_fd(); 3])?;
     // What the caller had open beside these three was closed when mini began; what mini opened, it knows.
     drop(null);
-    sys::memory::overwrite_arguments(&format!("mini: monitor of {}", &charge.record.id[..12]));
+    sys::memory::overwrite_arguments(&format!("mini: monitor of {}", &charge.words.record.id[..12]));
     if start.plan.lifecycle.detached {
         // A group that cannot be made or entered leaves the monitor where it is: less safe from a service manager, not wrong.
-        let _stays = charge.layout.move_self(&start.monitor_group);
+        let _stays = start.layout.move_self(&start.monitor_group);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::termios::Winsize;
 
-use super::Charge;
+use super::Words;
 use super::client::Client;
 use super::protocol::Message;
 use crate::clock;
@@ -47,10 +47,12 @@ enum Event {
     Ended,
 }
 
-struct Pump<'a> {
+/// The streams of a running container.
+pub(super) struct Pump<'a> {
     client: &'a mut Client,
     log: Log,
     pidfd: OwnedFd,
+    pid: i32,
     output: Option<OwnedFd>,
     error: Option<OwnedFd>,
     input: Option<OwnedFd>,
@@ -64,38 +66,9 @@ struct Pump<'a> {
     kill_at: Option<u64>,
 }
 
-/// Drives the loop until init has ended and everything it wrote is in the log and on its way to the client.
-pub(super) fn pump(charge: &Charge, client: &mut Client, running: Running) -> Ending {
-    let signals = signal::as_descriptor(&[libc::SIGTERM]).ok();
-    let mut pump = Pump::new(charge, client, running);
-    let mut spare = None;
-    loop {
-        for event in pump.wait(signals.as_ref().map(AsFd::as_fd), &mut spare) {
-            match event {
-                Event::Readable(stream) => {
-                    pump.read(stream);
-                }
-                Event::InputPossible => pump.write_input(),
-                Event::ClientReadable => pump.hear(),
-                Event::ClientWritable => pump.client.flush(),
-                Event::Told => {
-                    while signals.as_ref().and_then(|signals| signal::next(signals.as_fd())).is_some() {}
-                    pump.signal(pump.stop_signal);
-                    pump.kill_at = Some(clock::now() + PATIENCE);
-                }
-                Event::Late => {
-                    pump.signal(libc::SIGKILL);
-                    pump.kill_at = None;
-                }
-                Event::Ended => return pump.end(),
-            }
-        }
-    }
-}
-
 impl<'a> Pump<'a> {
-    fn new(charge: &Charge, client: &'a mut Client, running: Running) -> Pump<'a> {
-        let log = Log::new(charge.claim.dirs.disk.join("container.log"), Bounds::default());
+    pub(super) fn new(words: &Words, client: &'a mut Client, running: Running) -> Pump<'a> {
+        let log = Log::new(words.dirs.disk.join("container.log"), Bounds::default());
         let (output, error, input, slave) = match running.stdio {
             Stdio::Pipes { input, output, error } => (Some(output), Some(error), input, None),
             Stdio::Terminal(master) => {
@@ -113,14 +86,43 @@ impl<'a> Pump<'a> {
             client,
             log,
             pidfd: running.pidfd,
+            pid: running.pid.as_raw_nonzero().get(),
             output,
             error,
             input,
             slave,
             waiting: Vec::new(),
             input_ended: false,
-            stop_signal: charge.stop_signal,
+            stop_signal: words.stop_signal,
             kill_at: None,
+        }
+    }
+
+    /// Drives the loop until init has ended and everything it wrote is in the log and on its way to the client.
+    pub(super) fn run(mut self) -> Ending {
+        let signals = signal::as_descriptor(&[libc::SIGTERM]).ok();
+        let mut spare = None;
+        loop {
+            for event in self.wait(signals.as_ref().map(AsFd::as_fd), &mut spare) {
+                match event {
+                    Event::Readable(stream) => {
+                        self.read(stream);
+                    }
+                    Event::InputPossible => self.write_input(),
+                    Event::ClientReadable => self.hear(),
+                    Event::ClientWritable => self.client.flush(),
+                    Event::Told => {
+                        while signals.as_ref().and_then(|signals| signal::next(signals.as_fd())).is_some() {}
+                        self.signal(self.stop_signal);
+                        self.kill_at = Some(clock::now() + PATIENCE);
+                    }
+                    Event::Late => {
+                        self.signal(libc::SIGKILL);
+                        self.kill_at = None;
+                    }
+                    Event::Ended => return self.end(),
+                }
+            }
         }
     }
 
@@ -259,7 +261,7 @@ impl<'a> Pump<'a> {
 
     fn signal(&self, number: i32) {
         // A process that has ended is told by the next event.
-        let _ended = pidfd::send_signal(self.pidfd.as_fd(), number);
+        let _ended = pidfd::send_signal(self.pidfd.as_fd(), self.pid, number);
     }
 
     /// Reaps init and passes on what it left in the pipes: at most what they hold, for nobody writes any more.

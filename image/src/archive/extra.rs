@@ -86,7 +86,7 @@ impl ExtraPlan {
                 && here.len() == 1
                 && !path.0.is_empty()
             {
-                plan.directories.insert(path.0.clone(), Rc::clone(&here[0]));
+                plan.directories.entry(path.0.clone()).or_insert_with(|| Rc::clone(&here[0]));
             }
         }
         plan.plan_links(record, &lower, &merged)?;

@@ -258,7 +258,8 @@ impl Place {
     /// Locks the directory `name` itself, exclusively, if nobody has; `None` if somebody has, or it vanished
     /// meanwhile.
     ///
-    /// The lock belongs to the directory and not to its name: it stays with it when it is renamed.
+    /// The lock belongs to the directory and not to its name: it stays with it when it is renamed. It is given back
+    /// when both that come of this are dropped: they are one open file (flock(2)).
     pub(crate) fn try_lock_dir(&self, name: &str) -> Result<Option<(Self, Lock)>, OpError> {
         let Some(place) = self.enter_if_there(name)? else { return Ok(None) };
         let again = place.dir.as_fd().try_clone_to_owned().map_err(|source| OpError {
@@ -358,5 +359,64 @@ fn retry_interrupted(mut act: impl FnMut() -> Result<(), Errno>) -> Result<(), E
             Err(Errno::INTR) => {}
             done => return done,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary() -> (tempfile::TempDir, Place) {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::open_root(directory.path()).unwrap().unwrap();
+        (directory, place)
+    }
+
+    #[test]
+    fn a_lock_goes_with_the_directory_and_not_with_its_name() {
+        let (_directory, place) = temporary();
+        place.make_dir("one", 0o700).unwrap();
+        let (one, lock) = place.try_lock_dir("one").unwrap().unwrap();
+        assert!(place.try_lock_dir("one").unwrap().is_none(), "it is held");
+        assert!(place.rename("one", &place, "two").unwrap());
+        assert!(place.try_lock_dir("two").unwrap().is_none(), "it still is");
+        place.make_dir("one", 0o700).unwrap();
+        assert!(!place.is("one", &one).unwrap(), "another directory of that name");
+        assert!(place.is("two", &one).unwrap());
+        assert!(place.try_lock_dir("one").unwrap().is_some());
+        drop((one, lock));
+        assert!(place.try_lock_dir("two").unwrap().is_some());
+        assert!(place.try_lock_dir("three").unwrap().is_none(), "there is none");
+    }
+
+    #[test]
+    fn files_are_replaced_whole_and_nothing_else_stays() {
+        let (_directory, place) = temporary();
+        place.write_whole("file", b"old").unwrap();
+        place.write_whole("file", b"new").unwrap();
+        assert_eq!(place.read("file").unwrap().unwrap(), b"new");
+        assert_eq!(place.names().unwrap(), ["file"]);
+        assert_eq!(place.read("other").unwrap(), None);
+        place.write_unsynced("other", b"kept").unwrap();
+        assert!(!place.rename("file", &place, "other").unwrap(), "never over what is there");
+        assert_eq!(place.read("other").unwrap().unwrap(), b"kept");
+    }
+
+    #[test]
+    fn what_a_tree_would_inherit_is_taken_from_it() {
+        use std::os::unix::fs::MetadataExt;
+        let (directory, place) = temporary();
+        // A directory that hands down its group, and a default access list (linux/posix_acl_xattr.h).
+        let entry = |tag: u16, permissions: u16| {
+            [tag.to_le_bytes(), permissions.to_le_bytes(), [0xff; 2], [0xff; 2]].concat()
+        };
+        let list = [2_u32.to_le_bytes().to_vec(), entry(1, 7), entry(4, 0), entry(0x20, 0)].concat();
+        confined::set_owner(&place, 0, 1234).unwrap();
+        confined::set_mode(&place, 0o2777).unwrap();
+        confined::set_xattr(&place, b"system.posix_acl_default", &list).unwrap();
+        let tree = place.make_tree("tree").unwrap();
+        let stat = directory.path().join("tree").metadata().unwrap();
+        assert_eq!((stat.mode() & 0o7777, stat.uid(), stat.gid()), (0o755, 0, 0));
+        assert!(confined::xattrs(&tree).unwrap().is_empty());
     }
 }

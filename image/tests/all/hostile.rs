@@ -244,6 +244,21 @@ fn a_layer_that_fails_stops_the_others() {
 }
 
 #[test]
+fn a_refused_layer_is_not_waited_for() {
+    // What was seen of it is enough; the rest never comes.
+    let bad = Tar::new().file("../x", b"").file("rest", &vec![1; 2_000_000]).finish();
+    let server = Content::image(std::slice::from_ref(&bad), OCI_LAYER, <[u8]>::to_vec).serve_with(
+        move |request, answer| match request.path.contains(&Digest::of(&bad).to_string()) {
+            true => Reply::Silence(bad.len() as u64, bad[..1_000_000].to_vec()),
+            false => answer,
+        },
+    );
+    let timeouts = Timeouts { idle: Duration::from_secs(3600), ..Timeouts::default() };
+    let error = TestStore::new().pull_with(&server, "app", &PullOptions { timeouts, ..hasty() }).unwrap_err();
+    assert!(chain(&error).contains("leaves the layer"), "{}", chain(&error));
+}
+
+#[test]
 fn no_pulled_layer_reaches_outside_its_directory() {
     for Case { name, layer, outcome } in cases() {
         let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";

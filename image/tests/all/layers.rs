@@ -198,6 +198,7 @@ fn only_a_directory_that_stays_keeps_its_attributes() {
     let lower = Tar::new().append(&lower);
     let upper = Tar::new()
         .file("opaque/.wh..wh..opq", b"")
+        .file("opaque/.wh.idle", b"")
         .file(".wh.gone", b"")
         .file("gone/new", b"")
         .file("late/new", b"")
@@ -210,6 +211,7 @@ fn only_a_directory_that_stays_keeps_its_attributes() {
         for (name, mode) in [("opaque", 0o700), ("gone", 0o755), ("late", 0o755), ("file", 0o755)] {
             assert_eq!(seen[name].mode, mode, "{name}");
         }
+        assert!(!seen.contains_key("opaque/idle"));
     });
 }
 

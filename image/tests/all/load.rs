@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use image::{LoadOptions, Reference, ResolveError, Store};
+use image::{Digest, LoadOptions, Reference, ResolveError, Store};
 
 use crate::archive::{Tar, config, docker_archive, docker_archive_with, gzip, zstd};
 use crate::images::{TestStore, chain, file, read};
+use crate::registry::{Content, OCI, OCI_INDEX, OCI_LAYER};
 
 fn layer() -> Vec<u8> {
     Tar::new().dir("bin/").file("bin/sh", b"#!").finish()
@@ -48,8 +49,9 @@ fn every_packing_gives_the_same_image() {
     for (number, archive) in packed.iter().enumerate() {
         let test = TestStore::new();
         let loaded = test.load(archive).unwrap_or_else(|error| panic!("{number}: {}", chain(&error)));
-        assert_eq!(loaded[0].id, image::Digest::of(&config(&layers)), "{number}");
+        assert_eq!(loaded[0].id, Digest::of(&config(&layers)), "{number}");
         assert_eq!(read(&test.store.resolve("app").unwrap().layers[0], "bin/sh"), "#!", "{number}");
+        assert!(std::fs::read_dir(test.root.join("ingest")).unwrap().next().is_none(), "{number}");
         // The same again is no error and changes nothing.
         let before = test.files();
         test.load(archive).unwrap();
@@ -187,4 +189,119 @@ fn an_image_without_layers_still_has_one_to_mount() {
     assert_eq!(image.layers.len(), 1);
     assert!(std::fs::read_dir(&image.layers[0]).unwrap().next().is_none());
     let _unused = file(b"");
+}
+
+fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    members.iter().fold(Tar::new(), |tar, (name, bytes)| tar.file(name, bytes)).finish()
+}
+
+fn item(content: &Content, tag: &str, annotations: &serde_json::Value) -> serde_json::Value {
+    let manifest = content.manifest(tag);
+    serde_json::json!({
+        "mediaType": OCI, "digest": Digest::of(manifest), "size": manifest.len(), "annotations": annotations,
+    })
+}
+
+#[test]
+fn an_oci_layout_is_loaded_with_its_names_and_its_manifest() {
+    let mut content = Content::default();
+    for tag in ["a", "b", "c", "d"] {
+        content.add_image(tag, &[Tar::new().file(tag, b"").finish()], OCI_LAYER, <[u8]>::to_vec);
+    }
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [
+        item(&content, "a", &serde_json::json!({ "org.opencontainers.image.ref.name": "1.0", "io.containerd.image.name": "docker.io/library/app:1.0" })),
+        item(&content, "b", &serde_json::json!({ "org.opencontainers.image.ref.name": "host:5000/app:2" })),
+        item(&content, "c", &serde_json::json!({ "org.opencontainers.image.ref.name": "plain" })),
+        item(&content, "d", &serde_json::json!({})),
+    ] });
+    let test = TestStore::new();
+    let loaded = test.load(&tar(&content.layout(&index))).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let names: Vec<Vec<String>> =
+        loaded.iter().map(|image| image.names.iter().map(Reference::familiar).collect()).collect();
+    assert_eq!(
+        names,
+        [vec!["app:1.0".to_owned()], vec!["host:5000/app:2".into()], vec!["plain:latest".into()], vec![]]
+    );
+    assert_eq!(test.store.resolve("app:1.0").unwrap().manifest, Digest::of(content.manifest("a")));
+    assert!(test.store.resolve(&loaded[3].id.to_string()).unwrap().layers[0].join("d").exists());
+    assert_eq!(test.store.check(false, &|_| None).unwrap(), []);
+}
+
+#[test]
+fn of_several_platforms_the_right_one_is_loaded() {
+    let mut content = Content::default();
+    for tag in ["amd64", "arm64"] {
+        content.add_image(tag, &[Tar::new().file(tag, b"").finish()], OCI_LAYER, <[u8]>::to_vec);
+    }
+    let items: Vec<_> = ["arm64", "amd64"]
+        .map(|architecture| {
+            let mut item = item(&content, architecture, &serde_json::json!({}));
+            item["platform"] = serde_json::json!({ "os": "linux", "architecture": architecture });
+            item
+        })
+        .into();
+    let inner = serde_json::json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": items });
+    let inner = inner.to_string().into_bytes();
+    let size = inner.len();
+    let digest = content.add_manifest("inner", OCI_INDEX, inner);
+    let name = serde_json::json!({ "io.containerd.image.name": "app:1" });
+    let outer = serde_json::json!({ "schemaVersion": 2, "manifests": [
+        { "mediaType": OCI_INDEX, "digest": digest, "size": size, "annotations": name },
+    ] });
+    let archive = tar(&content.layout(&outer));
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let test = TestStore::new();
+        let options = LoadOptions { platform: platform.parse().unwrap(), ..LoadOptions::default() };
+        let loaded = image::load(&test.store, file(&archive), &options, &|_| ()).unwrap();
+        assert_eq!(loaded.len(), 1);
+        let image = test.store.resolve("app:1").unwrap();
+        assert!(image.layers[0].join(platform.trim_start_matches("linux/")).exists(), "{platform}");
+    }
+    let options = LoadOptions { platform: "linux/riscv64".parse().unwrap(), ..LoadOptions::default() };
+    let error = chain(&image::load(&TestStore::new().store, file(&archive), &options, &|_| ()).unwrap_err());
+    assert!(error.contains("no image for linux/riscv64"), "{error}");
+}
+
+#[test]
+fn an_oci_layout_that_lies_is_refused() {
+    let content = Content::image(&[layer()], OCI_LAYER, <[u8]>::to_vec);
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [item(&content, "latest", &serde_json::json!({}))] });
+    let blob = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+    let manifest = blob(content.manifest("latest"));
+    let config = blob(&config(&[layer()]));
+    let layer = blob(&layer());
+    type Lie = fn(&mut Vec<u8>);
+    let flip: Lie = |bytes| bytes[0] ^= 1;
+    let cut: Lie = |bytes| bytes.truncate(10);
+    for (name, lie, expected) in [
+        (&manifest, flip, "has the digest"),
+        (&manifest, cut, "its descriptor says"),
+        (&config, flip, "has the digest"),
+        (&config, cut, "its descriptor says"),
+        (&layer, flip, "layer sha256:"),
+        (&layer, cut, "its descriptor says"),
+    ] {
+        let mut members = content.layout(&index);
+        members.iter_mut().filter(|(member, _)| member == name).for_each(|(_, bytes)| lie(bytes));
+        let test = TestStore::new();
+        let before = test.files();
+        let error = chain(&test.load(&tar(&members)).expect_err(expected));
+        assert!(error.contains(expected), "{name}: {error}");
+        assert_eq!(test.files(), before, "{name}");
+        members.retain(|(member, _)| member != name);
+        let error = chain(&test.load(&tar(&members)).expect_err("a missing blob"));
+        assert!(error.contains(&format!("the archive has no {name:?}")), "{error}");
+    }
+    let mut looped = Content::default();
+    let mut digest = Digest::of(content.manifest("latest"));
+    let mut size = content.manifest("latest").len();
+    for _ in 0..6 {
+        let item = serde_json::json!({ "mediaType": OCI_INDEX, "digest": digest, "size": size });
+        let index = serde_json::json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [item] });
+        size = index.to_string().len();
+        digest = looped.add_manifest("x", OCI_INDEX, index.to_string().into_bytes());
+    }
+    let top = serde_json::json!({ "schemaVersion": 2, "manifests": [{ "mediaType": OCI_INDEX, "digest": digest, "size": size }] });
+    let error = chain(&TestStore::new().load(&tar(&looped.layout(&top))).unwrap_err());
+    assert!(error.contains("nested too deeply"), "{error}");
 }

@@ -65,6 +65,18 @@ impl Content {
         &self.manifests[name].1
     }
 
+    /// The members of an OCI image layout with everything, and `index` as its index.
+    pub(crate) fn layout(&self, index: &serde_json::Value) -> Vec<(String, Vec<u8>)> {
+        let manifests = self.manifests.iter().filter(|(name, _)| name.starts_with("sha256:"));
+        let manifests = manifests.map(|(name, (_, bytes))| (name, bytes));
+        let blob =
+            |(name, bytes): (&String, &Vec<u8>)| (format!("blobs/{}", name.replace(':', "/")), bytes.clone());
+        let mut members: Vec<_> = manifests.chain(&self.blobs).map(blob).collect();
+        members.push(("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
+        members.push(("index.json".to_owned(), index.to_string().into_bytes()));
+        members
+    }
+
     /// What an honest registry answers.
     pub(crate) fn answer(&self, request: &Request) -> Reply {
         let path = request.path.split('?').next().unwrap();

@@ -16,6 +16,8 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::op::{OpError, step};
 use crate::record::{self, Live, Probe, Record, Status, VERSION};
 use crate::sys;
@@ -24,14 +26,14 @@ use crate::sys::fs::Durability;
 pub use probe::{boot_id, identify, is_alive};
 
 /// The two directories below which containers live.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
     root: PathBuf,
     run: PathBuf,
 }
 
 /// The directories of one container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dirs {
     /// On disk: upper, work, log; record and config where it outlives its run.
     pub disk: PathBuf,

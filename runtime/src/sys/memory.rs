@@ -116,10 +116,12 @@ impl Spare {
     /// # Errors
     /// What poll(2) answered: `EINTR`.
     #[inline(never)]
+    // At the very beginning of the program's code, where the kernel reads fewer pages around the one that is needed.
+    #[unsafe(link_section = ".text.unlikely.sleep")]
     pub fn sleep(&self, waits: &mut [rustix::event::PollFd<'_>]) -> rustix::io::Result<usize> {
         use rustix::mm::{Advice, madvise};
-        // What is called after the last mapping was dropped is read back: some frames above this one, and below it a signal's.
-        const KEPT_STACK: usize = 16 << 10;
+        // This function's own frame, and room for what it calls.
+        const KEPT_STACK: usize = 8 << 10;
         let here = std::ptr::from_ref(&waits).addr();
         // SAFETY: malloc_trim only returns free memory.
         unsafe { libc::malloc_trim(0) };

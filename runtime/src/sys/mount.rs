@@ -53,13 +53,15 @@ pub struct Layer<'a> {
     pub path: &'a Path,
 }
 
-/// How overlay takes its layers.
+/// How overlay takes its layers, by the kernel's age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerForm {
     /// By descriptor (Linux 6.15 and later accept detached mounts and `O_PATH`).
     Descriptor,
-    /// As the string `/proc/self/fd/N` of an attached mount (before Linux 6.15).
+    /// Each as the string `/proc/self/fd/N` of an attached mount (`lowerdir+`, Linux 6.5).
     String,
+    /// All in one string of mount(2).
+    Classic,
 }
 
 /// Mounts overlay, detached: `lowers` (topmost first) under `upper`, with `work` beside it.
@@ -91,7 +93,7 @@ pub fn overlay(
             rustix::mount::fsconfig_set_string(&context, "source", "overlay")?;
             let set = |key: &str, layer: &Layer<'_>| match form {
                 LayerForm::Descriptor => rustix::mount::fsconfig_set_fd(&context, key, layer.fd),
-                LayerForm::String => {
+                LayerForm::String | LayerForm::Classic => {
                     use std::os::fd::AsRawFd;
                     let path = format!("/proc/self/fd/{}", layer.fd.as_raw_fd());
                     rustix::mount::fsconfig_set_string(&context, key, path)
@@ -112,6 +114,42 @@ pub fn overlay(
                 FsMountFlags::FSMOUNT_CLOEXEC,
                 MountAttrFlags::MOUNT_ATTR_NODEV,
             )?)
+        }
+    )
+}
+
+/// Mounts overlay by mount(2) on `place`, and takes it from there, detached: for kernels before Linux 6.5.
+///
+/// The caller is in a mount namespace of its own.
+///
+/// # Errors
+/// What mount(2) or open_tree(2) answered: `EINVAL` for more layers than a page of text names (about 230).
+pub fn overlay_classic(
+    lowers: &[Layer<'_>],
+    upper: Layer<'_>,
+    work: Layer<'_>,
+    volatile: bool,
+    place: &Path,
+) -> Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let name = |layer: &Layer<'_>| format!("/proc/self/fd/{}", layer.fd.as_raw_fd());
+    let stack = lowers.iter().map(name).collect::<Vec<_>>().join(":");
+    let flag = if volatile { ",volatile" } else { "" };
+    let options = format!("lowerdir={stack},upperdir={},workdir={}{flag}", name(&upper), name(&work));
+    op!(
+        (
+            "mount(\"overlay\", {place:?}, MS_NODEV, lowerdir={}{flag}), open_tree(CLONE), umount2(MNT_DETACH)",
+            Paths(lowers)
+        ),
+        ("mount -t overlay -o nodev,{options} overlay {}", place.display()),
+        || {
+            let options = std::ffi::CString::new(options.as_str())?;
+            let flags = rustix::mount::MountFlags::NODEV;
+            rustix::mount::mount("overlay", place, "overlay", flags, Some(options.as_c_str()))?;
+            let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            let mount = rustix::mount::open_tree(rustix::fs::CWD, place, clone)?;
+            rustix::mount::unmount(place, UnmountFlags::DETACH)?;
+            Ok::<_, io::Error>(mount)
         }
     )
 }

@@ -18,16 +18,17 @@ pub fn open(pid: Pid) -> Result<OwnedFd> {
     ))
 }
 
-/// Sends a signal.
+/// Sends a signal. `pid` is how the narrator calls the process.
 ///
 /// # Errors
 /// What pidfd_send_signal(2) answered: `ESRCH` where the process has ended.
-pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+pub fn send_signal(pidfd: BorrowedFd<'_>, pid: i32, signal: i32) -> Result<()> {
     let name = super::signal::name(signal);
-    op!(("pidfd_send_signal(PIDFD, {name})"), ("kill -{signal} PID"), || match Signal::from_named_raw(signal)
-    {
-        Some(signal) => rustix::process::pidfd_send_signal(pidfd, signal),
-        None => super::signal::send_realtime(pidfd, signal),
+    op!(("pidfd_send_signal(PIDFD of {pid}, {name})"), ("kill -{signal} {pid}"), || {
+        match Signal::from_named_raw(signal) {
+            Some(signal) => rustix::process::pidfd_send_signal(pidfd, signal),
+            None => super::signal::send_realtime(pidfd, signal),
+        }
     })
 }
 
