@@ -137,6 +137,7 @@ fn dispatch(cli: &Cli) -> Result<Next, (anyhow::Error, ExitCode)> {
             return version::version(args).map(Next::End);
         }
         close_inherited()?;
+        runtime::sys::signal::await_children()?;
         let context = Context::new(Dirs::new(absolute(&cli.root)?, absolute(&cli.run_root)?))?;
         match &cli.command {
             Command::Run(args) => return run::run(&context, args),

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
 use runtime::op::step;
-use runtime::record::Status;
+use runtime::record::{LastRun, Status};
 use runtime::state::{Entry, State};
 use runtime::sys;
 
 use super::rm;
+use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
@@ -115,16 +116,40 @@ fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &m
         if entry.record.auto_remove {
             state.remove(id, &entry.record.name)?;
         } else {
-            sys::fs::remove_file(&entry.dirs.run.join("live.json"))?;
+            write_off(state, entry)?;
         }
     }
     drop(lock);
     let what = match entry.record.auto_remove {
-        true => format!("container {}: it had --rm, and nobody removed it", entry.record.name),
-        false => format!("container {}: it ended, and nobody cleaned up behind it", entry.record.name),
+        true => {
+            format!("container {} ({}): it had --rm, and nobody removed it", entry.record.name, &id[..12])
+        }
+        false => {
+            format!(
+                "container {} ({}): it ended, and nobody cleaned up behind it",
+                entry.record.name,
+                &id[..12]
+            )
+        }
     };
     found.push(Found { what, repaired: repair });
     Ok(())
+}
+
+/// Writes down what its monitor could not: when it started, and that nobody saw its end.
+fn write_off(state: &State, entry: &Entry) -> Result<()> {
+    let mut record = entry.record.clone();
+    if let (Status::Exited { code, reason, .. }, Some(live)) = (&entry.status, &entry.live) {
+        record.last = Some(LastRun {
+            started: live.started,
+            finished: clock::now(),
+            code: *code,
+            oom_killed: false,
+            reason: reason.clone(),
+        });
+        state.save(&entry.dirs, &record)?;
+    }
+    Ok(sys::fs::remove_file(&entry.dirs.run.join("live.json"))?)
 }
 
 /// Control groups of containers that do not run.

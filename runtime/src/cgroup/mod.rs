@@ -335,22 +335,12 @@ fn make(directory: &Path) -> Result<(), OpError> {
     }
 }
 
+/// A container may have made groups of its own below; the last task may still be being buried (EBUSY).
 fn remove_directory(directory: &Path) -> Result<(), OpError> {
-    // A container may have made groups of its own below; the last task may still be being buried (EBUSY).
-    for attempt in 0..200 {
-        match crate::sys::fs::remove_dir(directory) {
-            Err(error) if error.errno() == libc::EBUSY && attempt < 199 => {
-                for child in subdirectories(directory) {
-                    remove_directory(&child)?;
-                }
-                let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000 << (attempt / 32) };
-                // An interrupted pause is a shorter pause.
-                let _interrupted = rustix::thread::nanosleep(&pause);
-            }
-            other => return other,
-        }
+    for child in subdirectories(directory) {
+        remove_directory(&child)?;
     }
-    Ok(())
+    crate::sys::control::remove_group(directory)
 }
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {

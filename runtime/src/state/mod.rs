@@ -256,19 +256,18 @@ impl State {
     /// [`FindError::TooNew`].
     pub fn load(&self, id: &str) -> Result<Option<Entry>, FindError> {
         let dirs = self.dirs(id);
+        // What runs first, the record last: a monitor writes its record before it ends, so one that is seen dead has written it.
+        let live: Option<Live> =
+            fs::read(dirs.run.join("live.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let init = live.as_ref().is_some_and(|live| is_alive(live.init));
+        let monitor = live.as_ref().is_some_and(|live| is_alive(live.monitor));
         let Some(record) = read_record(&dirs.run).or_else(|| read_record(&dirs.disk)) else {
             return Ok(None);
         };
         if record.version > VERSION {
             return Err(FindError::TooNew { id: id.to_owned(), version: record.version });
         }
-        let live: Option<Live> =
-            fs::read(dirs.run.join("live.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let probe = Probe {
-            init: live.as_ref().is_some_and(|live| is_alive(live.init)),
-            monitor: live.as_ref().is_some_and(|live| is_alive(live.monitor)),
-            same_boot: record.boot == boot_id(),
-        };
+        let probe = Probe { init, monitor, same_boot: record.boot == boot_id() };
         let status = record::status(&record, live.as_ref(), probe);
         Ok(Some(Entry { record, live, status, dirs }))
     }

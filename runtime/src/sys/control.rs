@@ -54,3 +54,26 @@ pub fn write_open_control(file: BorrowedFd<'_>, value: &str, path: &Path) -> Res
     )
     .map(drop))
 }
+
+/// Removes a control group, waiting for its last task to be buried; one that is gone already is no error.
+///
+/// # Errors
+/// What rmdir(2) answered: `EBUSY` where tasks live in it.
+pub fn remove_group(path: &Path) -> Result<()> {
+    const MOST_ATTEMPTS: u32 = 200;
+    op!(("rmdir({path:?}), again while EBUSY"), ("rmdir {}", path.display()), || {
+        for attempt in 0.. {
+            match rustix::fs::unlinkat(rustix::fs::CWD, path, rustix::fs::AtFlags::REMOVEDIR) {
+                Err(rustix::io::Errno::NOENT) => break,
+                Err(rustix::io::Errno::BUSY) if attempt < MOST_ATTEMPTS => {
+                    // 50 µs at first, 3 ms at last: half a second in all.
+                    let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000 << (attempt / 32) };
+                    // An interrupted pause is a shorter pause.
+                    let _interrupted = rustix::thread::nanosleep(&pause);
+                }
+                other => return other,
+            }
+        }
+        Ok(())
+    })
+}

@@ -36,7 +36,7 @@ pub fn next(descriptor: BorrowedFd<'_>) -> Option<i32> {
     (length == info.len()).then(|| i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))
 }
 
-/// Blocks everything: a monitor ends when its container does.
+/// Ignores a signal.
 ///
 /// # Errors
 /// What sigprocmask(2) answered.
@@ -44,6 +44,20 @@ pub fn ignore(signal: i32) -> Result<()> {
     op!(("sigaction({signal}, SIG_IGN)"), ("trap '' {signal}"), || {
         // SAFETY: SIG_IGN is a valid disposition and no handler of ours is replaced.
         if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    })
+}
+
+/// Lets children be waited for: a caller that ignores SIGCHLD has the kernel bury them unseen (wait(2)).
+///
+/// # Errors
+/// What sigaction(2) answered.
+pub fn await_children() -> Result<()> {
+    op!(("sigaction(SIGCHLD, SIG_DFL)"), ("trap - CHLD"), || {
+        // SAFETY: SIG_DFL is a valid disposition and no handler of ours is replaced.
+        if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
         }
         Ok(())
