@@ -45,10 +45,17 @@ pub(crate) fn stack(
     let (upper_path, work_path) = (root.scratch.join("upper"), root.scratch.join("work"));
     step("Stack the image's layers, read-only, under one writable layer");
     let (upper, work) = (layer(upper.as_fd(), &upper_path), layer(work.as_fd(), &work_path));
-    idmapped::as_container_root(root_ids.0, root_ids.1, || match form {
+    let overlay = idmapped::as_container_root(root_ids.0, root_ids.1, || match form {
         LayerForm::Classic => sys::mount::overlay_classic(&lowers, upper, work, root.volatile, &root.scratch),
         _ => sys::mount::overlay(&lowers, upper, work, root.volatile, form),
-    })
+    })?;
+    if userns.is_some() && form != LayerForm::Descriptor {
+        step("Take our own mounts away again: a directory that is a mount point here could not be removed");
+        for path in root.layers.iter().chain([&root.scratch]) {
+            sys::mount::detach(path)?;
+        }
+    }
+    Ok(overlay)
 }
 
 /// `upper` takes what the container writes, `work` is overlay's own; both on one file system.

@@ -6,7 +6,7 @@
 //! would show (it hides them only where it merges). Each layer recorded them; for each chain they become
 //! entries of an extra layer, stacked directly above the layer. Most layers need none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rustix::fs::{FileType, Stat};
@@ -92,7 +92,7 @@ impl ExtraPlan {
         plan.plan_links(record, &lower, &merged)?;
         let paths: Vec<Vec<u8>> = plan.paths().map(<[u8]>::to_vec).collect();
         for path in paths {
-            plan.plan_parents(&path, &merged, &lower, &record.implicit)?;
+            plan.plan_parents(&path, &merged)?;
         }
         Ok(plan)
     }
@@ -139,21 +139,12 @@ impl ExtraPlan {
         Ok(())
     }
 
-    /// Directories above something in the extra layer look like what they merge with.
-    fn plan_parents(
-        &mut self,
-        path: &[u8],
-        merged: &View,
-        lower: &View,
-        implicit: &BTreeSet<PathText>,
-    ) -> Result<(), UnpackError> {
+    /// Directories above something in the extra layer look like what they merge with. Those without an entry of
+    /// their own that differ from the ones below are planned already.
+    fn plan_parents(&mut self, path: &[u8], merged: &View) -> Result<(), UnpackError> {
         let mut parent = split(path).0;
         while !parent.is_empty() && !self.directories.contains_key(parent) {
-            // A directory without an entry takes the attributes from below where there is one.
-            let is_implicit = implicit.contains(&PathText(parent.to_vec()));
-            let below = if is_implicit { lower.exact(parent)? } else { Seen::Missing };
-            let seen = if let Seen::Directory(_) = below { below } else { merged.exact(parent)? };
-            if let Seen::Directory(directories) = seen {
+            if let Seen::Directory(directories) = merged.exact(parent)? {
                 self.directories.insert(parent.to_vec(), Rc::clone(&directories[0]));
             }
             parent = split(parent).0;

@@ -649,7 +649,7 @@ mod tests {
         old.set_size(6);
         let old = with(&old, |header| {
             header[156] = b'S';
-            header[386..410].copy_from_slice(b"00000000000\000000000006\0");
+            header[386..410].copy_from_slice(b"00000000000\x0000000000006\0");
             header[483..495].copy_from_slice(b"00000001000\0");
         });
         let whole = archive(&[

@@ -256,7 +256,7 @@ impl Http {
     }
 
     /// The client for an address. The one for TLS reads the machine's certificates, and cannot be made where
-    /// there are none; so plain http to loopback has one of its own (reqwest issue 2988).
+    /// there are none; so plain http to loopback has one of its own.
     fn client(&self, url: &Url) -> Result<&Client, HttpError> {
         let is_loopback = url.host_str().is_some_and(is_loopback);
         if self.offline && !is_loopback {

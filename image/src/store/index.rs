@@ -342,8 +342,10 @@ mod tests {
         assert_eq!(index.add(new, &manifest("b"), &[name("app")]), [(name("app"), old)]);
         assert!(index.names_of(old).is_empty());
         assert_eq!(index.ids(), [old, new], "the old image is still there");
-        index.add(old, &manifest("a"), &[name("old")]);
-        assert_eq!(index.names_of(old), [&name("old")]);
+        let pinned = name("old").pinned(digest("list"));
+        index.add(old, &manifest("a"), &[pinned.clone(), name("old")]);
+        assert_eq!(index.names_of(old), [&name("old"), &pinned], "tags first");
+        index.remove_name(&pinned);
         assert_eq!(index.entries.len(), 2);
         index.remove_image(new);
         assert_eq!(index.ids(), [old]);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use image::{Digest, PullOptions, Timeouts};
 
 use crate::archive::{Tar, gzip};
+use crate::attacks::{Case, Outcome, cases};
 use crate::images::{TestStore, chain};
-use crate::malicious::{Case, Outcome, cases};
 use crate::registry::{Content, OCI, OCI_CONFIG, OCI_INDEX, OCI_LAYER, bottom, hasty};
 use crate::server::{Reply, Request, Server};
 

@@ -5,11 +5,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod archive;
+mod attacks;
 mod hostile;
 mod images;
 mod layers;
 mod load;
+mod login;
 mod malicious;
+mod narration;
 mod overlay;
 mod peers;
 mod pull;

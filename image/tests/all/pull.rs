@@ -8,13 +8,14 @@ use image::{Digest, Event, LayerState, Platform, PullOptions, PullStatus, Refere
 
 use crate::archive::{Tar, docker_archive_with, gzip, zstd};
 use crate::images::{TestStore, chain, read};
+use crate::narration::recorded;
 use crate::overlay::mounted;
 use crate::peers::{layers, run};
 use crate::registry::{Content, OCI, OCI_INDEX, OCI_LAYER, RealRegistry, bottom, hasty};
 use crate::server::{Reply, Server};
 use crate::snapshot::{differences, snapshot};
 
-fn small() -> Vec<u8> {
+pub(crate) fn small() -> Vec<u8> {
     Tar::new().file("file", b"content").finish()
 }
 
@@ -131,121 +132,6 @@ fn the_platform_is_chosen_from_an_index_of_indexes() {
 
 fn digest_of_nothing() -> Digest {
     Digest::of(b"")
-}
-
-fn config_file(server: &Server, entry: &str) -> Option<Vec<u8>> {
-    Some(format!(r#"{{"auths":{{"{}":{entry}}}}}"#, server.host()).into_bytes())
-}
-
-#[test]
-fn basic_tokens_and_identity_tokens_open_the_door() {
-    // user:secret
-    let basic = "Basic dXNlcjpzZWNyZXQ=";
-    let refuse =
-        |challenge: String| Reply::Answer(401, vec![("WWW-Authenticate".into(), challenge)], Vec::new());
-    let password = r#"{"auth":"dXNlcjpzZWNyZXQ="}"#;
-
-    let server =
-        Content::image(&[small()], OCI_LAYER, <[u8]>::to_vec).serve_with(
-            move |request, answer| match request.headers.get("authorization").map(String::as_str) {
-                Some(given) if given == basic => answer,
-                _ => refuse("Basic realm=\"x\"".into()),
-            },
-        );
-    let options = PullOptions { docker_config: config_file(&server, password), ..hasty() };
-    TestStore::new().pull_with(&server, "app", &options).unwrap();
-    let error = chain(&TestStore::new().pull(&server, "app").unwrap_err());
-    assert!(error.contains("was denied"), "{error}");
-
-    // A token service of its own, which gives each client a token for three requests.
-    for (entry, expected_method) in
-        [(password, "GET"), (r#"{"auth":"","identitytoken":"refresh-me"}"#, "POST")]
-    {
-        let uses = AtomicUsize::new(0);
-        let tokens = Server::start(move |request| {
-            let is_known = match request.method.as_str() {
-                "GET" => {
-                    request.headers.get("authorization").is_some_and(|given| given == basic)
-                        && request.path.contains("service=the+service")
-                        && request.path.contains("scope=repository%3Aapp%3Apull")
-                }
-                _ => {
-                    request.body.contains("refresh_token=refresh-me")
-                        && request.body.contains("grant_type=refresh_token")
-                }
-            };
-            let token = format!(r#"{{"access_token":"T{}"}}"#, uses.fetch_add(1, Ordering::SeqCst));
-            Reply::Answer(if is_known { 200 } else { 401 }, Vec::new(), token.into_bytes())
-        });
-        let realm = format!(r#"Bearer realm="http://{}/token",service="the service""#, tokens.host());
-        let used = Mutex::new(std::collections::HashMap::<String, usize>::new());
-        let layers: Vec<Vec<u8>> =
-            (0..6).map(|number| Tar::new().file(format!("f{number}"), b"x").finish()).collect();
-        let server = Content::image(&layers, OCI_LAYER, <[u8]>::to_vec).serve_with(move |request, answer| {
-            let mut used = used.lock().unwrap();
-            match request.headers.get("authorization").and_then(|given| given.strip_prefix("Bearer T")) {
-                Some(token)
-                    if *used.entry(token.to_owned()).and_modify(|count| *count += 1).or_insert(1) <= 3 =>
-                {
-                    answer
-                }
-                _ => Reply::Answer(401, vec![("WWW-Authenticate".into(), realm.clone())], Vec::new()),
-            }
-        });
-        let options = PullOptions { docker_config: config_file(&server, entry), ..hasty() };
-        TestStore::new()
-            .pull_with(&server, "app", &options)
-            .unwrap_or_else(|error| panic!("{}", chain(&error)));
-        let requests = tokens.requests();
-        assert!(requests.len() > 1, "a token that ran out was renewed");
-        assert!(requests.iter().all(|request| request.method == expected_method));
-    }
-}
-
-#[test]
-fn credentials_never_travel_with_a_redirect() {
-    let content = Content::image(&[small()], OCI_LAYER, <[u8]>::to_vec);
-    let storage = content.clone().serve();
-    let elsewhere = storage.host();
-    let server = content.serve_with(move |request, answer| {
-        if !request.headers.contains_key("authorization") {
-            return Reply::Answer(
-                401,
-                vec![("WWW-Authenticate".into(), "Basic realm=\"x\"".into())],
-                Vec::new(),
-            );
-        }
-        match request.path.contains("/blobs/") {
-            true => Reply::Answer(
-                307,
-                vec![("Location".into(), format!("http://{elsewhere}{}", request.path))],
-                Vec::new(),
-            ),
-            false => answer,
-        }
-    });
-    let options =
-        PullOptions { docker_config: config_file(&server, r#"{"auth":"dXNlcjpzZWNyZXQ="}"#), ..hasty() };
-    TestStore::new().pull_with(&server, "app", &options).unwrap();
-    let redirected = storage.requests();
-    assert_eq!(redirected.len(), 2, "configuration and layer");
-    assert!(
-        redirected.iter().all(|request| !request.headers.contains_key("authorization")),
-        "{redirected:?}"
-    );
-}
-
-#[test]
-fn passwords_go_to_no_unprotected_token_service() {
-    let server = Server::start(|_| {
-        let challenge = r#"Bearer realm="http://tokens.example/token""#;
-        Reply::Answer(401, vec![("WWW-Authenticate".into(), challenge.into())], Vec::new())
-    });
-    let error = chain(&TestStore::new().pull(&server, "app").unwrap_err());
-    assert!(
-        error.contains("http://tokens.example/token") && error.contains("no protected address"),
-        "{error}"
-    );
 }
 
 #[test]
@@ -365,9 +251,37 @@ fn a_busy_registry_is_asked_again() {
 #[test]
 fn who_cannot_be_reached_is_not_asked_again_and_again() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let options = PullOptions { wait: Duration::from_secs(3600), ..hasty() };
     let reference: Reference = format!("{nobody}/app").parse().unwrap();
-    let error = pull(&TestStore::new().store, &reference, &options, &|_| ()).unwrap_err();
+    let store = TestStore::new();
+    let (result, events) = recorded(|| pull(&store.store, &reference, &hasty(), &|_| ()));
+    let error = result.unwrap_err();
+    assert!(error.is_transient() && chain(&error).contains("refused"), "{}", chain(&error));
+    assert_eq!(events.iter().filter(|event| event.is("mini::op", "GET ")).count(), 1, "{events:?}");
+}
+
+#[test]
+fn what_arrived_whole_is_kept_for_another_attempt_and_no_longer() {
+    let [good, bad] = [b"good", b"bad!"].map(|name| Tar::new().file(name, b"").finish());
+    let (good_digest, bad_digest) = (Digest::of(&good), Digest::of(&bad));
+    let is_cut = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let cutting = std::sync::Arc::clone(&is_cut);
+    let server =
+        Content::image(&[good, bad], OCI_LAYER, <[u8]>::to_vec).serve_with(move |request, answer| {
+            let is_bad = request.path.contains(&bad_digest.to_string());
+            if is_bad && cutting.load(Ordering::SeqCst) { Reply::Hang } else { answer }
+        });
+    let test = TestStore::new();
+    // One layer after the other: the first is there when the second fails.
+    let options = PullOptions { concurrency: 1, attempts: 2, ..hasty() };
+    let error = test.pull_with(&server, "app", &options).unwrap_err();
     assert!(error.is_transient(), "{}", chain(&error));
-    assert!(chain(&error).contains("refused"), "{}", chain(&error));
+    assert!(test.store.list().unwrap().is_empty());
+    assert!(test.root.join("layers").join(good_digest.hex()).exists());
+    let orphan = test.root.join("layers").join(Digest::of(b"orphan").hex());
+    std::fs::create_dir(&orphan).unwrap();
+    is_cut.store(false, Ordering::SeqCst);
+    test.pull_with(&server, "app", &options).unwrap();
+    assert_eq!(server.count(&good_digest.to_string()), 1, "it was not fetched again");
+    assert!(!orphan.exists(), "what nobody came to need is gone");
+    assert_eq!(test.store.check(false, &|_| None).unwrap(), []);
 }

@@ -229,6 +229,16 @@ pub fn pivot_root() -> Result<()> {
     op!(("pivot_root(\".\", \".\")"), ("pivot_root . ."), || rustix::process::pivot_root(".", "."))
 }
 
+/// Takes a mount away from this namespace; who uses it keeps it.
+///
+/// # Errors
+/// What umount2(2) answered.
+pub fn detach(path: &Path) -> Result<()> {
+    op!(("umount2({path:?}, MNT_DETACH)"), ("umount -l {}", path.display()), || {
+        rustix::mount::unmount(path, UnmountFlags::DETACH)
+    })
+}
+
 /// Lets go of the old root that [`pivot_root`] left below the new one.
 ///
 /// # Errors
