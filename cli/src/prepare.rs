@@ -136,7 +136,9 @@ fn write_down(
             other => other?,
         };
         for (name, content) in &plan.files {
-            sys::fs::create_new(&claim.dirs.run.join(name), content.as_bytes(), 0o644)?;
+            // Owned by the container's root, not idmapped: a run directory is a tmpfs, which cannot be before Linux 6.3.
+            let (uid, gid) = init.root_ids();
+            sys::fs::create_new_for(&claim.dirs.run.join(name), content.as_bytes(), 0o644, uid, gid)?;
         }
         return Ok((plan, init, record, claim));
     }

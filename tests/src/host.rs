@@ -71,6 +71,8 @@ impl Host {
         // What a killed test left under this slot's name.
         crate::cgroups::remove(&cgroup_parent(slot));
         namespaces::leave_the_machine();
+        // Where a tmpfs will not do: an old kernel's cannot show other ids.
+        let disk = disk.or_else(|| std::env::var_os("MINI_TEST_DISK").map(PathBuf::from));
         let disk = disk.map(|directory| directory.join(slot.to_string()));
         lay_out(disk.as_deref());
         let mut host = Self {

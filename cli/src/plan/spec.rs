@@ -222,7 +222,7 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
     let idmap: &[&str] = if request.user_namespace { &["idmap"] } else { &[] };
     for name in ["resolv.conf", "hostname", "hosts"] {
         let writable = if request.read_only { "ro" } else { "rw" };
-        let options = [&["bind", "rprivate", writable][..], idmap].concat();
+        let options = ["bind", "rprivate", writable];
         own.push(mount(&Path::new("/etc").join(name), "bind", &identity.files.join(name), &options)?);
     }
     for volume in &request.volumes {

@@ -31,6 +31,9 @@ const MODULES: &[&str] = &[
     "nft_fib_inet",
     "nft_redir",
     "nft_reject_inet",
+    "nf_conntrack_netlink",
+    "loop",
+    "ext4",
 ];
 
 /// The archive that the kernel unpacks; `command` is a shell script.

@@ -83,11 +83,17 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         .map(ExitCode::from)
 }
 
+/// Before Linux 6.3 a tmpfs cannot show other ids (idmapped mounts), so what containers write lies on a disk there.
+const ON_A_DISK: &str = "
+truncate -s 600M /run/disk && mkfs.ext4 -q /run/disk && mkdir -p /mnt/mini-disk
+mount -o loop /run/disk /mnt/mini-disk && export MINI_TEST_DISK=/mnt/mini-disk
+";
+
 /// The shell command that runs the end-to-end tests, built here, over there.
 fn test_command(workspace: &Workspace, filters: &[String]) -> Result<String> {
     let mini = build::build(workspace, Profile::Ci)?;
     let tests = build_tests(workspace)?;
-    let mut command = String::new();
+    let mut command = ON_A_DISK.to_owned();
     for (name, path) in binaries(&mini) {
         command += &format!("export {name}={}\n", quoted(&path));
     }
