@@ -95,7 +95,7 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     } else if let Some(CreateError::NotIdmappable { .. }) = error.downcast_ref() {
         "the file system below --root cannot shift ids (idmapped mounts): put --root on ext4, xfs, btrfs or tmpfs, or run \
          with --userns=host"
-    } else if let Some(image::PullError::Registry { source, .. }) = error.downcast_ref() {
+    } else if let Some(image::PullError::Registry(source)) = error.downcast_ref() {
         return matches!(**source, image::RegistryError::Denied { .. }).then(|| {
             "credentials come from the auths of ~/.docker/config.json (DOCKER_CONFIG names another directory)".to_owned()
         });

@@ -18,7 +18,7 @@ pub struct NetworkConfig {
     pub subnet: Option<Ipv4Net>,
     /// A run directory for the whole host, the same for every `--root`: on a tmpfs, gone after a reboot, as namespaces are.
     pub state: PathBuf,
-    /// Whose containers these are, any text: `--root`. Where a container outlived its monitor, [`check`](crate::check)
+    /// Whose containers these are, any text: `--root`. Where a container outlived its monitor, [`check`](crate::check())
     /// judges only its own owner's.
     pub owner: String,
 }

@@ -21,7 +21,7 @@ pub struct PortMapping {
     pub protocol: Protocol,
 }
 
-/// What one `-p` asks for, port by port; which host port it becomes is [`reserve`](crate::reserve)'s to find out.
+/// What one `-p` asks for, port by port; which host port it becomes is [`reserve`](crate::reserve())'s to find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortRequest {
     /// `None`: every address of the host.

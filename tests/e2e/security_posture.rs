@@ -67,9 +67,10 @@ fn from_inside_nothing_of_the_host_is_seen() {
         cat /proc/net/tcp /proc/net/udp | grep -v local_address && say sockets of others
         mount -t proc proc /tmp 2> /dev/null && say mounts
         nsenter -t 1 -m true 2> /dev/null && say nsenter
-        chroot /proc/1/root true && [ -e /proc/1/root/work/main ] && say host root
+        chroot /proc/1/root true && [ -e /proc/1/root$ROOT ] && say host root
         true";
-    host.mini(["run", "--rm", "busybox", "sh", "-c", script]).run().ok().stdout("").stderr("");
+    let root = format!("ROOT={}", host.root().display());
+    host.mini(["run", "--rm", "-e", &root, "busybox", "sh", "-c", script]).run().ok().stdout("").stderr("");
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn fetch(store: &Store, reference: &Reference, quiet: bool) -> Result<Pulled> {
         offline: std::env::var_os("MINI_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0"),
         ..PullOptions::default()
     };
-    Ok(image::pull(store, reference, &options, &|event| progress.show(event))?)
+    image::pull(store, reference, &options, &|event| progress.show(event))
+        .with_context(|| format!("cannot pull {}", reference.familiar()))
 }
 
 /// docker's config.json: the user's credentials.

@@ -105,10 +105,10 @@ pub enum LayerError {
         actual: Digest,
     },
     /// More bytes than a layer may have.
-    #[error("the layer inflates to more than {0} bytes")]
+    #[error("the layer inflates to more than {0} bytes, the limit of a layer")]
     TooLarge(u64),
     /// A bomb.
-    #[error("{compressed} bytes inflate to more than {inflated}: more than {ratio} times as many")]
+    #[error("{compressed} bytes inflate to more than {inflated}, and the limit is {ratio} times as many")]
     Ratio {
         /// Bytes read.
         compressed: u64,

@@ -88,7 +88,7 @@ impl Pull<'_> {
         }
         let worked = done.await.expect("a layer's thread always answers");
         match (fetched, worked) {
-            (Err(error), _) => Err(self.failed(error)),
+            (Err(error), _) => Err(error.into()),
             (Ok(_), Err(source)) => Err(PullError::Layer { layer: blob.digest, source: Box::new(source) }),
             (Ok(Ok(()) | Err(Stopped)), Ok(_)) => {
                 self.tell(index, LayerState::Done);

@@ -1,9 +1,12 @@
 //! From a reference to an image's manifest and configuration, everything verified.
 
+use std::io::Read as _;
+
 use super::{Pull, PullError};
 use crate::digest::Digest;
 use crate::manifest::{Descriptor, ImageManifest, Manifest};
 use crate::platform::Platform;
+use crate::registry::Answer;
 
 /// A manifest as the registry has it.
 pub(super) struct Fetched {
@@ -29,13 +32,12 @@ impl Pull<'_> {
             };
             let max = self.options.limits.manifest_bytes;
             let attempt = || self.registry.manifest(&name, max);
-            let (bytes, content_type) =
-                self.attempts().run(attempt).await.map_err(|error| self.failed(error))?;
+            let Answer { bytes, content_type, digest: announced } = self.attempts().run(attempt).await?;
             let actual = Digest::of(&bytes);
-            verify(actual, bytes.len(), asked, expected_size)?;
+            verify(actual, bytes.len(), asked.or(announced), expected_size)?;
             let digest = *named.get_or_insert(actual);
-            let refused = |source| PullError::Manifest { reference: self.reference.familiar(), source };
-            let items = match Manifest::parse(&bytes, content_type.as_deref()).map_err(refused)? {
+            let manifest = Manifest::parse(&bytes, content_type.as_deref()).map_err(PullError::Manifest)?;
+            let items = match manifest {
                 Manifest::Image(image) => return Ok(Fetched { image, bytes, digest }),
                 Manifest::Index(items) => items,
             };
@@ -49,7 +51,7 @@ impl Pull<'_> {
             asked = Some(items[best].manifest.digest);
             expected_size = Some(items[best].manifest.size);
         }
-        Err(PullError::TooDeep(self.reference.familiar()))
+        Err(PullError::TooDeep)
     }
 
     pub(super) async fn config(&self, manifest: &ImageManifest) -> Result<Vec<u8>, PullError> {
@@ -58,10 +60,24 @@ impl Pull<'_> {
         if size > max {
             return Err(PullError::ConfigSize { size, max });
         }
+        if let Some(bytes) = self.kept(manifest.config)? {
+            return Ok(bytes);
+        }
         let attempt = || self.registry.document(digest, size);
-        let bytes = self.attempts().run(attempt).await.map_err(|error| self.failed(error))?;
+        let bytes = self.attempts().run(attempt).await?;
         verify(Digest::of(&bytes), bytes.len(), Some(digest), Some(size))?;
         Ok(bytes)
+    }
+
+    /// A configuration that the store has already, if it is whole.
+    fn kept(&self, config: Descriptor) -> Result<Option<Vec<u8>>, PullError> {
+        if self.session.blob_size(config.digest)? != Some(config.size) {
+            return Ok(None);
+        }
+        let Some(file) = self.session.open_blob(config.digest)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let read = file.take(config.size).read_to_end(&mut bytes);
+        Ok((read.is_ok() && Digest::of(&bytes) == config.digest).then_some(bytes))
     }
 }
 

@@ -79,14 +79,8 @@ pub enum PullStatus {
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
     /// The registry did not give what was asked for.
-    #[error("pulling {reference}")]
-    Registry {
-        /// The reference as docker prints it.
-        reference: String,
-        /// Why not.
-        #[source]
-        source: Box<RegistryError>,
-    },
+    #[error(transparent)]
+    Registry(Box<RegistryError>),
     /// The registry gave something else than it was asked for.
     #[error("the registry's answer for {asked} has the digest {actual}")]
     Digest {
@@ -114,14 +108,8 @@ pub enum PullError {
         max: u64,
     },
     /// The manifest is refused.
-    #[error("the manifest of {reference}")]
-    Manifest {
-        /// The reference as docker prints it.
-        reference: String,
-        /// What is wrong.
-        #[source]
-        source: ManifestError,
-    },
+    #[error("the image's manifest")]
+    Manifest(#[source] ManifestError),
     /// Nothing for this platform.
     #[error("no matching manifest for {wanted} in the manifest list entries; there is {}", offered.join(", "))]
     Platform {
@@ -131,17 +119,11 @@ pub enum PullError {
         offered: Vec<String>,
     },
     /// Indexes in indexes in indexes.
-    #[error("the indexes of {0} are nested too deeply")]
-    TooDeep(String),
+    #[error("its indexes are nested too deeply")]
+    TooDeep,
     /// The configuration is refused.
-    #[error("the configuration of {reference}")]
-    Config {
-        /// The reference as docker prints it.
-        reference: String,
-        /// What is wrong.
-        #[source]
-        source: ConfigError,
-    },
+    #[error("the image's configuration")]
+    Config(#[source] ConfigError),
     /// A layer is refused.
     #[error("layer {layer}")]
     Layer {
@@ -190,12 +172,12 @@ impl Default for PullOptions {
 impl PullError {
     /// Whether the same pull might succeed a moment later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Registry { source, .. } if source.is_transient())
+        matches!(self, Self::Registry(error) if error.is_transient())
     }
 
     /// Whether the registry was not to be asked at all.
     pub fn is_offline(&self) -> bool {
-        matches!(self, Self::Registry { source, .. } if matches!(**source, RegistryError::Http(HttpError::Offline(_))))
+        matches!(self, Self::Registry(error) if matches!(**error, RegistryError::Http(HttpError::Offline(_))))
     }
 }
 
@@ -213,12 +195,8 @@ pub fn pull(
 ) -> Result<Pulled, PullError> {
     let reference = reference.clone().with_default_tag();
     let session = store.session()?;
-    let failed = |error| PullError::Registry {
-        reference: reference.familiar(),
-        source: Box::new(RegistryError::Http(error)),
-    };
     let config = options.docker_config.clone();
-    let registry = Registry::new(&reference, config, options.timeouts, options.offline).map_err(failed)?;
+    let registry = Registry::new(&reference, config, options.timeouts, options.offline)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
     let pull = Pull { session: &session, registry: &registry, reference: &reference, options, progress };
@@ -248,8 +226,7 @@ impl Pull<'_> {
             return Err(StackError::TooMany(manifest.layers.len()).into());
         }
         let config = self.config(&manifest).await?;
-        let refused = |source| PullError::Config { reference: self.reference.familiar(), source };
-        let diff_ids = diff_ids(&config, manifest.layers.len()).map_err(refused)?;
+        let diff_ids = diff_ids(&config, manifest.layers.len()).map_err(PullError::Config)?;
         let pinned = self.reference.pinned(digest);
         let names = match self.reference.digest() {
             Some(_) => vec![pinned],
@@ -297,8 +274,16 @@ impl Pull<'_> {
     fn attempts(&self) -> Attempts {
         Attempts { max: self.options.attempts.max(1), wait: self.options.wait }
     }
+}
 
-    fn failed(&self, source: RegistryError) -> PullError {
-        PullError::Registry { reference: self.reference.familiar(), source: Box::new(source) }
+impl From<RegistryError> for PullError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
+impl From<HttpError> for PullError {
+    fn from(error: HttpError) -> Self {
+        RegistryError::from(error).into()
     }
 }

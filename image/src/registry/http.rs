@@ -71,7 +71,7 @@ pub enum HttpError {
         source: reqwest::Error,
     },
     /// Nothing came.
-    #[error("{url}: waited {seconds} s for {what}")]
+    #[error("{url}: timed out: nothing came in {seconds} s of waiting for {what}")]
     Silent {
         /// The address without its query.
         url: String,

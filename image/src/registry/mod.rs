@@ -101,6 +101,15 @@ pub enum RegistryError {
     Credential(#[from] CredentialError),
 }
 
+/// A manifest or index as the registry gave it, unverified.
+pub(crate) struct Answer {
+    pub(crate) bytes: Vec<u8>,
+    /// What the registry calls it.
+    pub(crate) content_type: Option<String>,
+    /// What the registry says its digest is (OCI distribution spec, "Pulling manifests").
+    pub(crate) digest: Option<Digest>,
+}
+
 /// Error texts and tokens are short.
 const MESSAGE_MAX: u64 = 1 << 20;
 const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
@@ -126,20 +135,18 @@ impl Registry {
         })
     }
 
-    /// A manifest or index by tag or digest: its bytes, and what the registry calls them.
-    pub(crate) async fn manifest(
-        &self,
-        name: &str,
-        max: u64,
-    ) -> Result<(Vec<u8>, Option<String>), RegistryError> {
+    /// A manifest or index by tag or digest.
+    pub(crate) async fn manifest(&self, name: &str, max: u64) -> Result<Answer, RegistryError> {
         let mut headers = HeaderMap::new();
         headers
             .insert(ACCEPT, HeaderValue::from_str(&ACCEPTED.join(", ")).expect("media types are plain text"));
         let what = format!("manifest of {}:{name}", self.repository);
         let response = self.get(&format!("manifests/{name}"), headers, &what).await?;
-        let content_type =
-            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok((self.http.document(response, max).await?, content_type))
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let content_type = header(CONTENT_TYPE.as_str()).map(str::to_owned);
+        // One of another algorithm says nothing that could be checked here.
+        let digest = header("docker-content-digest").and_then(|digest| digest.parse().ok());
+        Ok(Answer { bytes: self.http.document(response, max).await?, content_type, digest })
     }
 
     /// A small blob, whole.

@@ -140,11 +140,15 @@ fn silence_and_dripping_end() {
     let drip = |body: Vec<u8>| Reply::Drip(body.len() as u64, Duration::from_millis(20));
     let silence = |body: Vec<u8>| Reply::Silence(body.len() as u64, body[..100].to_vec());
     refused(&lying(&blob, drip), "a dripping blob", "is too slow to go on");
-    refused(&lying(&blob, silence), "a blob that stops", "waited 1 s for more of the answer");
+    refused(
+        &lying(&blob, silence),
+        "a blob that stops",
+        "nothing came in 1 s of waiting for more of the answer",
+    );
     refused(
         &lying("/manifests/", |_| Reply::Drip(4_000_000, Duration::from_millis(20))),
         "a dripping manifest",
-        "waited 2 s for the end of the answer",
+        "in 2 s of waiting for the end of the answer",
     );
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let reference = format!("{}/app", deaf.local_addr().unwrap()).parse().unwrap();

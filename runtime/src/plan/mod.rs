@@ -1,6 +1,6 @@
 //! From an OCI spec to what init and its monitor will do, as data. PURE.
 //!
-//! Nothing is decided after this: [`crate::create`] and [`crate::init`] read the plan from top to bottom. Everything that
+//! Nothing is decided after this: [`crate::create`] and the container's init read the plan from top to bottom. Everything that
 //! is wrong with a spec is said at once.
 
 mod spec;
