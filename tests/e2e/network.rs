@@ -5,24 +5,11 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use tests::outside::{self, FAR};
-use tests::{Container, Host, Mini, net, processes, wait};
-
-/// A container that says `text` to everybody who connects to its port 80.
-fn speaker<'host>(host: &'host Host, options: &[&str], text: &str) -> Container<'host> {
-    let script = format!("while :; do echo {text} | nc -l -p 80; done");
-    let output = host.mini(["run", "-d"]).args(options).args(["busybox", "sh", "-c", &script]).run().ok();
-    let container = Container::new(host, output.line());
-    wait::until("a listener in the container", || {
-        let table = processes::proc_file(container.pid(), "net/tcp")?
-            + &processes::proc_file(container.pid(), "net/tcp6")?;
-        table.contains(":0050 ").then_some(())
-    });
-    container
-}
+use tests::{Container, Host, Mini, net};
 
 /// What a container hears at an address and port.
 fn hear(host: &Host, options: &[&str], address: &str, port: u16) -> String {
-    let script = format!("nc -w 3 {address} {port} < /dev/null");
+    let script = format!("until nc -w 3 {address} {port} < /dev/null | grep .; do :; done");
     host.mini(["run", "--rm"]).args(options).args(["busybox", "sh", "-c", &script]).run().line()
 }
 
@@ -48,10 +35,10 @@ fn a_container_has_an_address_on_the_bridge_and_a_route_through_it() {
 #[test]
 fn containers_reach_each_other_and_the_host_them() {
     let host = Host::with_busybox();
-    let container = speaker(&host, &[], "from-inside");
+    let container = net::speaker(&host, &[], "from-inside");
     let address = container.address();
     assert_eq!(hear(&host, &[], &address.to_string(), 80), "from-inside");
-    assert_eq!(net::ask(address, 80).as_deref(), Some("from-inside\n"));
+    assert_eq!(net::heard(|| net::ask(address, 80)), "from-inside\n");
 }
 
 #[test]
@@ -75,7 +62,7 @@ fn a_container_reaches_a_server_outside_masqueraded() {
 #[test]
 fn nobody_outside_reaches_a_container_that_publishes_nothing() {
     let host = Host::with_busybox();
-    let container = speaker(&host, &[], "private");
+    let container = net::speaker(&host, &[], "private");
     let address = container.address();
     let gateway = outside::HOST;
     host.outside().run(|| {

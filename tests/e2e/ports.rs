@@ -6,23 +6,10 @@ use std::os::fd::AsFd;
 use tests::outside::HOST;
 use tests::{Container, Host, Mini, namespaces, net, processes, wait};
 
-/// A container that says `text` on its port 80.
+/// A container that says `text` on its published port 80.
 fn speaker<'host>(host: &'host Host, publish: &[&str], text: &str) -> Container<'host> {
-    let script = format!("while :; do echo {text} | nc -l -p 80; done");
-    let options = publish.iter().flat_map(|port| ["-p", port]);
-    let output = host.mini(["run", "-d"]).args(options).args(["busybox", "sh", "-c", &script]).run().ok();
-    let container = Container::new(host, output.line());
-    wait::until("a listener in the container", || {
-        let table = processes::proc_file(container.pid(), "net/tcp")?
-            + &processes::proc_file(container.pid(), "net/tcp6")?;
-        table.contains(":0050 ").then_some(())
-    });
-    container
-}
-
-/// What is heard at a port of the host, asked again while the container's server turns around.
-fn heard(ask: impl Fn() -> Option<String>) -> Option<String> {
-    Some(wait::until("an answer at the port", || ask().filter(|text| !text.is_empty())))
+    let options: Vec<&str> = publish.iter().flat_map(|port| ["-p", port]).collect();
+    net::speaker(host, &options, text)
 }
 
 #[test]
@@ -30,10 +17,10 @@ fn a_port_is_reached_from_outside_from_the_host_and_from_its_loopback() {
     let host = Host::with_busybox();
     host.outside();
     let container = speaker(&host, &["8080:80"], "published");
-    let expected = Some("published\n".to_owned());
-    assert_eq!(heard(|| host.outside().run(|| net::ask(HOST, 8080))), expected);
-    assert_eq!(heard(|| net::ask(Ipv4Addr::LOCALHOST, 8080)), expected);
-    assert_eq!(heard(|| net::ask(HOST, 8080)), expected);
+    let expected = "published\n";
+    assert_eq!(net::heard(|| host.outside().run(|| net::ask(HOST, 8080))), expected);
+    assert_eq!(net::heard(|| net::ask(Ipv4Addr::LOCALHOST, 8080)), expected);
+    assert_eq!(net::heard(|| net::ask(HOST, 8080)), expected);
     container.remove();
     assert_eq!(net::ask(Ipv4Addr::LOCALHOST, 8080), None);
     assert_eq!(host.outside().run(|| net::ask(HOST, 8080)), None);
@@ -61,7 +48,7 @@ fn the_client_behind_a_published_port_is_seen_as_it_is() {
         table.contains(":0050 ").then_some(())
     });
     // 192.0.2.2, as /proc/net/tcp writes it: not the bridge's own address.
-    assert_eq!(host.outside().run(|| net::ask(HOST, 8080)).as_deref(), Some("1\n"));
+    assert_eq!(net::heard(|| host.outside().run(|| net::ask(HOST, 8080))), "1\n");
 }
 
 #[test]
@@ -69,7 +56,7 @@ fn bound_to_loopback_it_is_not_reached_from_outside() {
     let host = Host::with_busybox();
     host.outside();
     speaker(&host, &["127.0.0.1:8080:80"], "local");
-    assert_eq!(heard(|| net::ask(Ipv4Addr::LOCALHOST, 8080)).as_deref(), Some("local\n"));
+    assert_eq!(net::heard(|| net::ask(Ipv4Addr::LOCALHOST, 8080)), "local\n");
     assert_eq!(host.outside().run(|| net::ask(HOST, 8080)), None);
 }
 
@@ -80,7 +67,7 @@ fn a_port_without_a_host_port_gets_a_free_one() {
     let binding = container.field("/NetworkSettings/Ports")["80/tcp"][0].take();
     let port: u16 = binding["HostPort"].as_str().and_then(|text| text.parse().ok()).expect("a port");
     assert!(port >= 32768, "from the range that the kernel gives out: {port}");
-    assert_eq!(heard(|| net::ask(Ipv4Addr::LOCALHOST, port)).as_deref(), Some("anywhere\n"));
+    assert_eq!(net::heard(|| net::ask(Ipv4Addr::LOCALHOST, port)), "anywhere\n");
     host.mini(["ps"]).run().ok().stdout_has(&format!("0.0.0.0:{port}->80/tcp"));
 }
 
@@ -89,7 +76,7 @@ fn several_ports_and_ranges() {
     let host = Host::with_busybox();
     speaker(&host, &["8080:80", "127.0.0.1:8081:80/tcp", "8090-8092:78-80"], "many");
     for port in [8080, 8081, 8092] {
-        assert_eq!(heard(|| net::ask(Ipv4Addr::LOCALHOST, port)).as_deref(), Some("many\n"), "{port}");
+        assert_eq!(net::heard(|| net::ask(Ipv4Addr::LOCALHOST, port)), "many\n", "{port}");
     }
     host.mini(["ps"]).run().ok().stdout_has("0.0.0.0:8080->80/tcp").stdout_has("127.0.0.1:8081->80/tcp");
 }
@@ -100,11 +87,7 @@ fn a_port_taken_by_a_container_is_an_error_that_names_it() {
     let container = speaker(&host, &["8080:80"], "first");
     let second = host.mini(["run", "--rm", "-p", "8080:81", "busybox", "true"]).run();
     second.error(125, &["8080", container.short()]);
-    assert_eq!(
-        heard(|| net::ask(Ipv4Addr::LOCALHOST, 8080)).as_deref(),
-        Some("first\n"),
-        "the first is undisturbed"
-    );
+    assert_eq!(net::heard(|| net::ask(Ipv4Addr::LOCALHOST, 8080)), "first\n", "the first is undisturbed");
     container.remove();
     host.mini(["run", "--rm", "-p", "8080:81", "busybox", "true"]).run().ok();
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::wait;
+use crate::{Container, Host, processes, wait};
 
 /// How long a connection may take: packets that are dropped are answered by nothing else.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -95,4 +95,27 @@ pub fn ask(address: impl Into<IpAddr>, port: u16) -> Option<String> {
     let mut said = String::new();
     stream.read_to_string(&mut said).ok()?;
     Some(said)
+}
+
+/// What is heard at last, asked again while a [`speaker`] turns around between two callers.
+///
+/// # Panics
+/// Where nothing is heard in time.
+#[track_caller]
+pub fn heard(ask: impl Fn() -> Option<String>) -> String {
+    wait::until("an answer at the port", || ask().filter(|text| !text.is_empty()))
+}
+
+/// A container that says `text` to everybody who connects to its port 80, one after the other.
+#[track_caller]
+pub fn speaker<'host>(host: &'host Host, options: &[&str], text: &str) -> Container<'host> {
+    let script = format!("while :; do echo {text} | nc -l -p 80; done");
+    let output = host.mini(["run", "-d"]).args(options).args(["busybox", "sh", "-c", &script]).run().ok();
+    let container = Container::new(host, output.line());
+    wait::until("a listener in the container", || {
+        let table = processes::proc_file(container.pid(), "net/tcp")?
+            + &processes::proc_file(container.pid(), "net/tcp6")?;
+        table.contains(":0050 ").then_some(())
+    });
+    container
 }
