@@ -39,6 +39,12 @@ impl Context {
         image::Store::open(&self.dirs.image()).context("cannot open the image store")
     }
 
+    /// The image store, for what may change nothing: where there is none, there is no image either.
+    pub(crate) fn existing_store(&self, image: &str) -> Result<image::Store> {
+        let store = image::Store::open_existing(&self.dirs.image()).context("cannot open the image store")?;
+        store.ok_or_else(|| image::ResolveError::NotFound(image.to_owned()).into())
+    }
+
     /// The network of containers that ask for no other.
     pub(crate) fn network(&self) -> network::NetworkConfig {
         network::NetworkConfig {

@@ -74,8 +74,6 @@ fn it_prints_the_plan_and_the_spec() {
 #[test]
 fn it_touches_nothing() {
     let host = Host::with_busybox();
-    // Whatever the first command of all makes is there.
-    host.mini(["ps"]).run().ok();
     let before = state(&host);
     for options in
         [&["-p", "8080:80"][..], &["-d", "--rm"], &["-t"], &["--privileged"], &["--network", "none"]]
@@ -84,6 +82,14 @@ fn it_touches_nothing() {
     }
     assert_eq!(state(&host), before);
     host.mini(["ps", "-aq"]).run().ok().stdout("");
+}
+
+#[test]
+fn where_nothing_was_ever_run_it_makes_no_store() {
+    let host = Host::new();
+    let before = state(&host);
+    host.mini(["run", "--dry-run", "busybox", "true"]).run().error(125, &["busybox"]);
+    assert_eq!(state(&host), before);
 }
 
 #[test]

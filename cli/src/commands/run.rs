@@ -142,7 +142,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<Next> {
     let story = context.listen(args.explain)?;
     announce(&request);
     step("Look the image up, and keep it from being removed meanwhile");
-    let store = context.store()?;
+    let store = if args.dry_run { context.existing_store(&request.image)? } else { context.store()? };
     let (image, _pin) = super::pull::ensure(&store, &request.image, args.pull, args.quiet, args.dry_run)?;
     let facts =
         HostFacts::detect(request.nano_cpus.is_some(), request.privileged && !request.user_namespace)?;

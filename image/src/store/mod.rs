@@ -129,6 +129,20 @@ impl Store {
         }
     }
 
+    /// Opens the store below a directory where there is one, and changes nothing on disk.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or its format is another version's.
+    pub fn open_existing(root: &Path) -> Result<Option<Self>, StoreError> {
+        let Some(place) = Place::open_root(root)? else { return Ok(None) };
+        let store = Self { place };
+        match store.version()? {
+            Some(version) if version == FORMAT.to_string() => Ok(Some(store)),
+            Some(found) => Err(StoreError::Version { path: root.to_owned(), found }),
+            None => Ok(None),
+        }
+    }
+
     /// The directory that it was opened with.
     pub fn root(&self) -> &Path {
         self.place.path()
