@@ -21,5 +21,6 @@ mod settings;
 mod supervise;
 
 fn main() {
+    supervise::take_over();
     std::process::exit(commands::main().number())
 }

@@ -93,7 +93,8 @@ pub(crate) fn prepare(
         memory_limit: init.cgroup.limits.memory,
         stop_signal: plan.lifecycle.stop_signal,
     };
-    let charge = Charge { words, held: Held { _lock: lock, ids, ports, lease } };
+    let ports = ports.map_or_else(Vec::new, network::Reserved::into_sockets);
+    let charge = Charge { words, held: Held { lock, ids, ports, lease } };
     let window = if request.terminal { launch::window() } else { None };
     let monitor_group = context.monitor_group();
     Ok((charge, Start { plan, init, layout: facts.cgroups, window, monitor_group }))

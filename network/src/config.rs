@@ -7,9 +7,10 @@
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 /// The bridge that containers are attached to, and whose they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkConfig {
     /// Name of the bridge and of its nf_tables table; at most 15 bytes (`IFNAMSIZ`).
     pub bridge: String,

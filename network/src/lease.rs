@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipnet::Ipv4Net;
 
@@ -58,6 +59,30 @@ pub enum LeaseError {
 }
 
 impl Lease {
+    /// What holds the address, for a process that becomes another program and goes on there with [`Lease::inherit`].
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The bridge that it is of.
+    pub fn config(&self) -> &NetworkConfig {
+        &self.config
+    }
+
+    /// The lease that a descriptor holds.
+    ///
+    /// # Errors
+    /// No netlink socket can be made.
+    pub fn inherit(
+        config: NetworkConfig,
+        endpoint: Endpoint,
+        descriptor: OwnedFd,
+    ) -> Result<Self, HostError> {
+        let (_, state) = host::open(&config)?;
+        let table = Table::open(&config.bridge)?;
+        Ok(Self { endpoint, config, state, table, file: Some(descriptor.into()) })
+    }
+
     /// Gives the address back and leaves no file behind; without this the file stays, and is found and used again.
     ///
     /// # Errors

@@ -25,7 +25,14 @@ pub struct Reserved {
     /// What was asked for, in that order, with the host ports that it became.
     pub mappings: Vec<PortMapping>,
     // Held for being bound.
-    _sockets: Vec<OwnedFd>,
+    sockets: Vec<OwnedFd>,
+}
+
+impl Reserved {
+    /// What holds the ports.
+    pub fn into_sockets(self) -> Vec<OwnedFd> {
+        self.sockets
+    }
 }
 
 /// Why a host port cannot be had.
@@ -101,8 +108,8 @@ pub fn reserve(config: &NetworkConfig, requests: &[PortRequest]) -> Result<Reser
         taken.push((index, PortMapping { host_ip, host_port: port, container_port, protocol }, socket));
     }
     taken.sort_by_key(|(index, ..)| *index);
-    let (mappings, _sockets) = taken.into_iter().map(|(_, mapping, socket)| (mapping, socket)).unzip();
-    Ok(Reserved { mappings, _sockets })
+    let (mappings, sockets) = taken.into_iter().map(|(_, mapping, socket)| (mapping, socket)).unzip();
+    Ok(Reserved { mappings, sockets })
 }
 
 fn take(config: &NetworkConfig, request: &PortRequest) -> Result<(OwnedFd, u16), PortError> {

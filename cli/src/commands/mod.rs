@@ -78,10 +78,7 @@ enum Command {
 
 /// Reads the command line, carries it out, and says how it ended.
 pub(crate) fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| {
-        runtime::sys::terminal::restore();
-        output::panic(&panic.to_string());
-    }));
+    tell_panics();
     // What mini makes has the mode it says, whatever the caller's shell thinks of others.
     runtime::sys::process::set_umask(0o022);
     let cli = match Cli::try_parse() {
@@ -103,6 +100,14 @@ pub(crate) fn main() -> ExitCode {
             code
         }
     }
+}
+
+/// A defect is told as one, and leaves the user's terminal as it was.
+pub(crate) fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        runtime::sys::terminal::restore();
+        output::panic(&panic.to_string());
+    }));
 }
 
 /// What is left to do when a command has returned.

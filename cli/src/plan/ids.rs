@@ -3,7 +3,7 @@
 //! A lease is a file named after the range, with an flock: it vanishes with whoever holds it. Where to look first is chosen by
 //! the container's id, so the first one tried is nearly always free.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -66,6 +66,17 @@ impl IdLease {
             }
         }
         Err(Exhausted { slots, base: config.base }.into())
+    }
+
+    /// First id, file and lock of each range.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u32, &Path, BorrowedFd<'_>)> {
+        self.bases.iter().zip(&self.files).map(|(base, (path, lock))| (*base, path.as_path(), lock.as_fd()))
+    }
+
+    /// The lease that locks hold which another program of this process took.
+    pub(crate) fn inherit(ranges: Vec<(u32, PathBuf, OwnedFd)>) -> IdLease {
+        let (bases, files) = ranges.into_iter().map(|(base, path, lock)| (base, (path, lock))).unzip();
+        IdLease { bases, files }
     }
 
     /// Gives the ranges back, and leaves no file behind.

@@ -1,9 +1,9 @@
-//! What a monitor is in charge of: needed at the start and at the end, and kept small in between.
+//! What a monitor is in charge of: for its start, and as long as it runs.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use network::{AttachPlan, Lease, Reserved};
+use network::{AttachPlan, Lease};
 use runtime::cgroup::Layout;
 use runtime::plan::InitPlan;
 use runtime::record::Record;
@@ -49,30 +49,9 @@ pub(crate) struct Words {
 /// What is held by descriptors.
 pub(crate) struct Held {
     /// The container's lock.
-    pub(crate) _lock: OwnedFd,
+    pub(crate) lock: OwnedFd,
     pub(crate) ids: Option<IdLease>,
-    pub(crate) ports: Option<Reserved>,
+    /// Sockets that nobody else can bind.
+    pub(crate) ports: Vec<OwnedFd>,
     pub(crate) lease: Option<Lease>,
-}
-
-/// A charge between start and end: its words as one piece of text, instead of in a hundred places of the heap.
-pub(super) struct Resting {
-    text: Vec<u8>,
-    held: Held,
-}
-
-impl Charge {
-    /// Packs the words up: from now on the monitor sleeps.
-    pub(super) fn rest(self) -> Resting {
-        let text = serde_json::to_vec(&self.words).expect("words can be written as JSON");
-        Resting { text, held: self.held }
-    }
-}
-
-impl Resting {
-    /// Unpacks them.
-    pub(super) fn wake(self) -> Charge {
-        let words = serde_json::from_slice(&self.text).expect("this process wrote it");
-        Charge { words, held: self.held }
-    }
 }

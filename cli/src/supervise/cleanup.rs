@@ -16,7 +16,7 @@ pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec
     if let (Some(plan), Some(lease)) = (&charge.words.attach, &mut charge.held.lease) {
         left.extend(lease.detach(plan).iter().map(|error| sentence(error)));
     }
-    charge.held.ports = None;
+    charge.held.ports.clear();
     let Words { state, record, dirs, .. } = &mut charge.words;
     record.last = last;
     let written = if record.auto_remove {

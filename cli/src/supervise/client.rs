@@ -22,6 +22,11 @@ impl Client {
         Client { socket: Some(socket), waiting: VecDeque::new() }
     }
 
+    /// One that nobody is at the other end of.
+    pub(super) fn gone_away() -> Client {
+        Client { socket: None, waiting: VecDeque::new() }
+    }
+
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(AsFd::as_fd)
     }

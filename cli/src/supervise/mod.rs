@@ -6,6 +6,7 @@
 mod charge;
 mod cleanup;
 mod client;
+mod handover;
 pub(crate) mod protocol;
 mod shed;
 mod stream;
@@ -24,6 +25,7 @@ use crate::clock;
 use crate::plan::NetworkMode;
 pub(crate) use charge::{Charge, Held, Start, Words};
 use client::Client;
+pub(crate) use handover::take_over;
 use protocol::{Exit, Message};
 
 /// Runs in the fork and never returns.
@@ -83,11 +85,28 @@ fn save_live(charge: &Charge, pid: rustix::process::Pid, started: Option<u64>) -
 /// From a running program to its exit code.
 fn supervise(charge: Charge, client: &mut Client, running: Running) -> i32 {
     client.send(&Message::Started);
-    let started = clock::now();
     let pump = stream::Pump::new(&charge.words, client, running);
-    let resting = charge.rest();
-    let ending = pump.run();
-    let mut charge = resting.wake();
+    let started = clock::now();
+    let ending = pump.run(|pump| handover::hand_over(&charge, pump, started));
+    end(charge, client, started, ending)
+}
+
+/// Goes on with a running program, in the process that its monitor has become.
+fn resume(charge: Charge, streams: &stream::Streams, mut kept: handover::Kept, started: u64) -> ! {
+    crate::commands::tell_panics();
+    let mut client = kept.take(handover::Role::Client).map_or_else(Client::gone_away, Client::new);
+    let code = match stream::Pump::resume(&charge.words, &mut client, streams, &mut kept) {
+        Some(pump) => {
+            let ending = pump.run(|_| ());
+            end(charge, &mut client, started, ending)
+        }
+        None => crate::exit_code::ExitCode::Mini.number(),
+    };
+    runtime::sys::process::exit(code)
+}
+
+/// The last words, and what is left.
+fn end(mut charge: Charge, client: &mut Client, started: u64, ending: Ending) -> i32 {
     let last = last_run(&charge, started, ending);
     let left = cleanup::before_the_word(&mut charge, Some(last.clone()));
     let exit = Exit { code: last.code, reason: last.reason, left };

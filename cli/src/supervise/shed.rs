@@ -22,7 +22,7 @@ pub(super) fn shed(charge: &Charge, start: &Start) -> Result<(), OpError> {
     sys::process::set_stdio([null.as_fd(); 3])?;
     // What the caller had open beside these three was closed when mini began; what mini opened, it knows.
     drop(null);
-    sys::memory::overwrite_arguments(&format!("mini: monitor of {}", &charge.words.record.id[..12]));
+    sys::memory::overwrite_arguments(&super::handover::title(&charge.words));
     if start.plan.lifecycle.detached {
         // A group that cannot be made or entered leaves the monitor where it is: less safe from a service manager, not wrong.
         let _stays = start.layout.move_self(&start.monitor_group);

@@ -13,9 +13,11 @@ use runtime::sys::{signal, terminal};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::termios::Winsize;
+use serde::{Deserialize, Serialize};
 
 use super::Words;
 use super::client::Client;
+use super::handover::{Kept, Role};
 use super::protocol::Message;
 use crate::clock;
 
@@ -66,9 +68,18 @@ pub(super) struct Pump<'a> {
     kill_at: Option<u64>,
 }
 
+/// What a fresh process must know of the streams, beside their descriptors.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Streams {
+    pid: i32,
+    input_ended: bool,
+    /// Lines of the log that have not ended yet.
+    unfinished: [Vec<u8>; 2],
+}
+
 impl<'a> Pump<'a> {
     pub(super) fn new(words: &Words, client: &'a mut Client, running: Running) -> Pump<'a> {
-        let log = Log::new(words.dirs.disk.join("container.log"), Bounds::default());
+        let log = log(words, Default::default());
         let (output, error, input, slave) = match running.stdio {
             Stdio::Pipes { input, output, error } => (Some(output), Some(error), input, None),
             Stdio::Terminal(master) => {
@@ -98,12 +109,58 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// In a fresh process; `None` where the container's own descriptor is missing.
+    pub(super) fn resume(
+        words: &Words,
+        client: &'a mut Client,
+        streams: &Streams,
+        kept: &mut Kept,
+    ) -> Option<Pump<'a>> {
+        Some(Pump {
+            client,
+            log: log(words, streams.unfinished.clone()),
+            pidfd: kept.take(Role::Init)?,
+            pid: streams.pid,
+            output: kept.take(Role::Output),
+            error: kept.take(Role::Error),
+            input: kept.take(Role::Input),
+            slave: kept.take(Role::Slave),
+            waiting: Vec::new(),
+            input_ended: streams.input_ended,
+            stop_signal: words.stop_signal,
+            kill_at: None,
+        })
+    }
+
+    /// Whether something is on its way.
+    pub(super) fn is_in_the_middle(&self) -> bool {
+        self.client.is_busy() || !self.waiting.is_empty() || self.kill_at.is_some()
+    }
+
+    pub(super) fn streams(&self) -> Streams {
+        Streams { pid: self.pid, input_ended: self.input_ended, unfinished: self.log.unfinished().clone() }
+    }
+
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = (Role, BorrowedFd<'_>)> {
+        let streams = [
+            (Role::Output, &self.output),
+            (Role::Error, &self.error),
+            (Role::Input, &self.input),
+            (Role::Slave, &self.slave),
+        ];
+        let streams = streams.into_iter().filter_map(|(role, fd)| Some((role, fd.as_ref()?.as_fd())));
+        let client = self.client.descriptor().map(|socket| (Role::Client, socket));
+        streams.chain(client).chain([(Role::Init, self.pidfd.as_fd())])
+    }
+
     /// Drives the loop until init has ended and everything it wrote is in the log and on its way to the client.
-    pub(super) fn run(mut self) -> Ending {
+    ///
+    /// `at_rest` is called when nothing has happened for a moment, and may become another process.
+    pub(super) fn run(mut self, at_rest: impl Fn(&Self)) -> Ending {
         let signals = signal::as_descriptor(&[libc::SIGTERM]).ok();
         let mut spare = None;
         loop {
-            for event in self.wait(signals.as_ref().map(AsFd::as_fd), &mut spare) {
+            for event in self.wait(signals.as_ref().map(AsFd::as_fd), &mut spare, &at_rest) {
                 match event {
                     Event::Readable(stream) => {
                         self.read(stream);
@@ -127,7 +184,12 @@ impl<'a> Pump<'a> {
     }
 
     /// Waits until something happens, and says what; init's end comes last.
-    fn wait(&self, signals: Option<BorrowedFd<'_>>, spare: &mut Option<Spare>) -> Vec<Event> {
+    fn wait(
+        &self,
+        signals: Option<BorrowedFd<'_>>,
+        spare: &mut Option<Spare>,
+        at_rest: &impl Fn(&Self),
+    ) -> Vec<Event> {
         let mut awaited: Vec<(BorrowedFd<'_>, PollFlags, Event)> = Vec::with_capacity(8);
         if !self.client.is_busy() {
             for (descriptor, stream) in [(&self.output, Stream::Output), (&self.error, Stream::Error)] {
@@ -159,7 +221,8 @@ impl<'a> Pump<'a> {
         };
         let mut polled_events = rustix::event::poll(&mut polled, Some(&timeout));
         if polled_events == Ok(0) && self.kill_at.is_none() {
-            // The monitor sleeps for most of its life: what its start needed goes back to the kernel.
+            // The monitor sleeps for most of its life, on as little memory as can be.
+            at_rest(self);
             polled_events = spare.get_or_insert_with(Spare::find).sleep(&mut polled);
         }
         match polled_events {
@@ -274,4 +337,8 @@ impl<'a> Pump<'a> {
         let _unlogged = self.log.finish(&clock::log_time);
         ending
     }
+}
+
+fn log(words: &Words, unfinished: [Vec<u8>; 2]) -> Log {
+    Log::resume(words.dirs.disk.join("container.log"), Bounds::default(), unfinished)
 }

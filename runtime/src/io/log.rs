@@ -55,6 +55,16 @@ impl Log {
         Log { path, bounds, file: None, size: 0, unfinished: [Vec::new(), Vec::new()] }
     }
 
+    /// A log that goes on: `unfinished` are the beginnings of lines that another process has taken already.
+    pub fn resume(path: PathBuf, bounds: Bounds, unfinished: [Vec<u8>; 2]) -> Log {
+        Log { unfinished, ..Log::new(path, bounds) }
+    }
+
+    /// The beginnings of lines that have not ended yet: of standard output, of standard error.
+    pub fn unfinished(&self) -> &[Vec<u8>; 2] {
+        &self.unfinished
+    }
+
     /// Takes what a stream said at `now` (RFC 3339, ns).
     ///
     /// # Errors
@@ -95,11 +105,6 @@ impl Log {
             }
         }
         self.append(&text)
-    }
-
-    /// What must be given back before the process goes to sleep for long.
-    pub fn shrink(&mut self) {
-        self.unfinished.iter_mut().for_each(Vec::shrink_to_fit);
     }
 
     fn append(&mut self, text: &[u8]) -> Result<(), OpError> {

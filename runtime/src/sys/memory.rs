@@ -4,7 +4,9 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::event::PollFd;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::mm::{Advice, madvise};
 
 use super::{Result, op};
 
@@ -32,6 +34,24 @@ pub fn sealed_copy_of_self() -> Result<OwnedFd> {
             Ok::<_, io::Error>(copy)
         }
     )
+}
+
+/// A file in memory, with this content (memfd_create(2)).
+///
+/// # Errors
+/// What memfd_create(2) or write(2) answered.
+pub fn file_with(bytes: &[u8]) -> Result<OwnedFd> {
+    let length = bytes.len();
+    op!(("memfd_create(\"handover\"), write({length} bytes)"), ("# a here-document is such a file"), || {
+        // From Linux 6.3 on it can be said that nobody will execute it; older kernels do not know the flag.
+        let flags = MemfdFlags::CLOEXEC;
+        let file = match rustix::fs::memfd_create("handover", flags | MemfdFlags::NOEXEC_SEAL) {
+            Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create("handover", flags)?,
+            other => other?,
+        };
+        super::fs::write_all(std::os::fd::AsFd::as_fd(&file), bytes)?;
+        Ok::<_, io::Error>(file)
+    })
 }
 
 /// Overwrites this process's arguments and environment with `title`: neither `ps` nor /proc/PID/environ shows `-e PASSWORD=…`.
@@ -100,6 +120,7 @@ pub struct Spare {
 impl Spare {
     /// Looks at what is mapped; the program's own mappings do not change afterwards.
     pub fn find() -> Spare {
+        set_apart(give_back_and_wait as *const () as usize);
         let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
         let files = droppable(&smaps).into_iter().map(|(start, end)| (start, end - start)).collect();
         let stack = smaps
@@ -115,31 +136,46 @@ impl Spare {
     ///
     /// # Errors
     /// What poll(2) answered: `EINTR`.
-    #[inline(never)]
-    // At the very beginning of the program's code, where the kernel reads fewer pages around the one that is needed.
-    #[unsafe(link_section = ".text.unlikely.sleep")]
-    pub fn sleep(&self, waits: &mut [rustix::event::PollFd<'_>]) -> rustix::io::Result<usize> {
-        use rustix::mm::{Advice, madvise};
-        // This function's own frame, and room for what it calls.
-        const KEPT_STACK: usize = 8 << 10;
+    pub fn sleep(&self, waits: &mut [PollFd<'_>]) -> rustix::io::Result<usize> {
+        // The frame of what is called, and room for what that calls.
+        const KEPT_STACK: usize = 4 << 10;
         let here = std::ptr::from_ref(&waits).addr();
+        let unused = (here & !(PAGE - 1)).saturating_sub(KEPT_STACK).saturating_sub(self.stack);
         // SAFETY: malloc_trim only returns free memory.
         unsafe { libc::malloc_trim(0) };
-        // SAFETY: the stack below its top holds nothing that is used again; a mapping of a file that cannot be written, and of
-        // which no page is our own, holds what the file holds: dropped pages come back the same.
-        unsafe {
-            if let Some(unused) =
-                (here & !0xfff).checked_sub(KEPT_STACK).and_then(|top| top.checked_sub(self.stack))
-            {
-                // Advice that is not taken costs memory, nothing else.
-                let _kept = madvise(self.stack as *mut _, unused, Advice::LinuxDontNeed);
-            }
-            for (start, length) in &self.files {
-                let _kept = madvise(*start as *mut _, *length, Advice::LinuxDontNeed);
-            }
-        }
-        rustix::event::poll(waits, None)
+        give_back_and_wait((self.stack, unused), &self.files, waits)
     }
+}
+
+/// The smallest page of x86_64 and aarch64, bytes.
+const PAGE: usize = 4096;
+
+/// The last thing before the wait, and the first after it: one function that calls no other, on pages of its own
+/// ([`set_apart`]), so that a sleeping process has these pages of the program and no more.
+#[inline(never)]
+fn give_back_and_wait(
+    stack: (usize, usize),
+    files: &[(usize, usize)],
+    waits: &mut [PollFd<'_>],
+) -> rustix::io::Result<usize> {
+    // SAFETY: the stack below its top holds nothing that is used again; a mapping of a file that cannot be written, and of
+    // which no page is our own, holds what the file holds: dropped pages come back the same.
+    unsafe {
+        // Advice that is not taken costs memory, nothing else.
+        let _kept = madvise(stack.0 as *mut _, stack.1, Advice::LinuxDontNeed);
+        for (start, length) in files {
+            let _kept = madvise(*start as *mut _, *length, Advice::LinuxDontNeed);
+        }
+    }
+    rustix::event::poll(waits, None)
+}
+
+/// Makes the two pages from `address` on a mapping of their own: where code is needed, the kernel maps the 64 KiB around it
+/// that are in its page cache, but none of another mapping (`do_fault_around`, mm/memory.c). What makes the difference, that
+/// these pages are not dumped with a core, means nothing else.
+fn set_apart(address: usize) {
+    // SAFETY: what a core dump holds is nothing that this program relies on.
+    let _one_mapping = unsafe { madvise((address & !(PAGE - 1)) as *mut _, 2 * PAGE, Advice::LinuxDontDump) };
 }
 
 /// Mappings of files, not writable, none of whose pages was changed (relocations do that) (proc_pid_smaps(5)). PURE.
@@ -178,7 +214,7 @@ mod tests {
     fn the_program_goes_on_after_giving_its_pages_back() {
         let (read, write) = rustix::pipe::pipe().unwrap();
         rustix::io::write(&write, b"x").unwrap();
-        let mut waits = [rustix::event::PollFd::new(&read, rustix::event::PollFlags::IN)];
+        let mut waits = [PollFd::new(&read, rustix::event::PollFlags::IN)];
         assert_eq!(Spare::find().sleep(&mut waits), Ok(1));
         assert_eq!(format!("{:?}", (1, "two")), "(1, \"two\")");
     }

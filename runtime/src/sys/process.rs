@@ -3,10 +3,11 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::Mode;
+use rustix::io::FdFlags;
 use rustix::process::{DumpableBehavior, Gid, Pid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -388,6 +389,47 @@ pub fn execute_descriptor(
         Err(io::Error::last_os_error())
     });
     executed.expect_err("execveat returns only on failure")
+}
+
+/// Whether a descriptor stays open when this process becomes another program (fcntl(2), `FD_CLOEXEC`).
+///
+/// # Errors
+/// What fcntl(2) answered.
+pub fn keep_when_executing(descriptor: BorrowedFd<'_>, keep: bool) -> Result<()> {
+    let flags = if keep { FdFlags::empty() } else { FdFlags::CLOEXEC };
+    op!(("fcntl(FD, F_SETFD, {flags:?})"), ("# the shell keeps what it opened"), || rustix::io::fcntl_setfd(
+        descriptor, flags
+    ))
+}
+
+/// Takes a descriptor over that the program which this process was before kept open, and was named by it; it is closed when
+/// this process becomes another program again.
+///
+/// # Errors
+/// It is not open.
+pub fn adopt(number: i32) -> Result<OwnedFd> {
+    op!(("fcntl({number}, F_SETFD, FD_CLOEXEC)"), ("# the shell keeps what it opened"), || {
+        if number <= 2 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        // SAFETY: whoever was this process before has named the descriptor, each one once, and nothing in this program has
+        // opened or adopted one yet: nobody else in it knows the number.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        match rustix::io::fcntl_setfd(&descriptor, FdFlags::CLOEXEC) {
+            Ok(()) => Ok(descriptor),
+            Err(error) => {
+                // Nothing to close.
+                let _never_open = descriptor.into_raw_fd();
+                Err(error.into())
+            }
+        }
+    })
+}
+
+/// What `ps -o comm` calls this process; at most 15 bytes (prctl(2), `PR_SET_NAME`).
+pub fn set_name(name: &CStr) {
+    // A name that stays is no harm.
+    let _stays = rustix::thread::set_name(name);
 }
 
 /// Ends this process at once: no destructors, no handlers of a copied parent.
