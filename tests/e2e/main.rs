@@ -11,6 +11,7 @@
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
+//! | the supervisor at rest | [`resting`] |
 //! | a driven terminal: keys, sizes, detaching, hanging up | [`terminal`] |
 //! | limits, proved by their effect | [`cgroup`] |
 //! | own user ids for each container | [`userns`] |
@@ -62,6 +63,7 @@ mod places;
 mod ports;
 mod pull;
 mod registry_hostile;
+mod resting;
 mod rootfs;
 mod run;
 mod secret;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, World, wait_for};
+use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, SLEEPER, World, wait_for};
 use crate::command::{command, run, succeeds};
 
 pub(super) const SOCKET: &str = "/run/docker.sock";
@@ -42,7 +42,7 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
     wait_for_answer().with_context(|| last_lines(&log))?;
 
     run(docker(["load", "--input"]).arg(&world.plan.archive))?;
-    run(docker(["run", "--detach", "--name", "bench", "busybox", "sleep", "1000000"]))?;
+    run(docker([&["run"], SLEEPER].concat()))?;
     let here = Place::Machine;
     let docker = |work, words: &[&str]| {
         Candidate::new(work, "docker", here, [&["docker"], words].concat()).with_aftermath()

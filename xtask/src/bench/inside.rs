@@ -18,6 +18,11 @@ pub(super) const BRIDGE: &str = "run --rm busybox true, bridge";
 pub(super) const NO_NETWORK: &str = "run --rm busybox true, no network";
 pub(super) const EXEC: &str = "exec c true";
 
+/// After `run`: the container that programs are executed in. It has no network, so that the container which is measured is the
+/// only one on its engine's bridge. podman makes the bridge for that one, and removes it afterwards; docker and mini keep theirs.
+pub(super) const SLEEPER: &[&str] =
+    &["--detach", "--network", "none", "--name", "bench", "busybox", "sleep", "1000000"];
+
 /// What mini promises of its medians.
 const BARS: &[Bar] = &[
     Bar { work: BRIDGE, peer: "docker", at_most: 1.0 / 30.0 },

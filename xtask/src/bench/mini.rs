@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, World};
+use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, SLEEPER, World};
 use crate::command::read;
 
 pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Result<Vec<Child>> {
@@ -17,7 +17,7 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
     let mini = world.plan.mini.to_string_lossy().into_owned();
     let archive = world.plan.archive.to_string_lossy().into_owned();
     world.machine.run(&[&mini, "load", "--input", &archive])?;
-    world.machine.run(&[&mini, "run", "--detach", "--name", "bench", "busybox", "sleep", "1000000"])?;
+    world.machine.run(&[&[mini.as_str(), "run"], SLEEPER].concat())?;
     let own =
         |work, words: &[&str]| Candidate::new(work, "mini", Place::Machine, [&[&*mini], words].concat());
     candidates.push(own(BRIDGE, &["run", "--rm", "busybox", "true"]));

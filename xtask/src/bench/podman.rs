@@ -6,7 +6,7 @@ use std::process::Child;
 
 use anyhow::{Context, Result};
 
-use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, World};
+use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, SLEEPER, World};
 
 pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Result<Vec<Child>> {
     let data = world.plan.directory.join("podman");
@@ -19,8 +19,7 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
     // All its commands in one place: what podman mounts for a container is to be seen by the next one.
     let runner = &mut world.v1_only;
     runner.run(&["podman", "load", "--input", &world.plan.archive.to_string_lossy()])?;
-    let sleeper = ["--detach", "--name", "bench", "busybox", "sleep", "1000000"];
-    runner.run(&[&["podman"], &run_in_cgroup[..], &sleeper].concat())?;
+    runner.run(&[&["podman"], &run_in_cgroup[..], SLEEPER].concat())?;
     let podman = |work, words: &[&str]| {
         Candidate::new(work, "podman", Place::V1Only, [&["podman"], words].concat()).with_aftermath()
     };
