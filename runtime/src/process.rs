@@ -152,7 +152,7 @@ fn execute(plan: &ProcessPlan, root: BorrowedFd<'_>, user: &User) -> Failure {
         .collect();
     let program = &plan.args[0];
     if program.to_bytes().contains(&b'/') {
-        let refused = sys::process::execute(program, &plan.args, &variables);
+        let refused = sys::exec::execute(program, &plan.args, &variables);
         return missing::explain(root, program, refused);
     }
     let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
@@ -161,7 +161,7 @@ fn execute(plan: &ProcessPlan, root: BorrowedFd<'_>, user: &User) -> Failure {
         let directory = if directory.is_empty() { "." } else { directory };
         let candidate = Path::new(directory).join(OsStr::from_bytes(program.to_bytes()));
         let Ok(candidate) = CString::new(candidate.as_os_str().as_bytes()) else { continue };
-        let error = sys::process::execute(&candidate, &plan.args, &variables);
+        let error = sys::exec::execute(&candidate, &plan.args, &variables);
         let there = !matches!(error.errno(), libc::ENOENT | libc::ENOTDIR);
         let exists = || confined::open_path(root, path_of(&candidate), confined::Links::Inside).is_ok();
         if there || exists() {

@@ -44,7 +44,7 @@ pub fn execute_sealed_copy(arguments: Vec<OsString>, environment: Vec<(OsString,
         .into_iter()
         .map(|(name, value)| text([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
         .collect();
-    sys::process::execute_descriptor(&copy, &arguments, &environment)
+    sys::exec::execute_descriptor(&copy, &arguments, &environment)
 }
 
 #[cfg(test)]

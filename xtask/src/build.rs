@@ -44,9 +44,6 @@ impl Profile {
     }
 }
 
-/// The products of `cli`; what does not exist (yet) is not missed.
-const BINARIES: [&str; 2] = ["mini", "mini-runtime"];
-
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let mini = build(&Workspace::find()?, args.profile)?;
     println!("{}", mini.display());
@@ -60,12 +57,10 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> 
         workspace.cargo(["build", "--package", "mini", "--profile", name, "--target", &workspace.triple]);
     run(with_flags(&mut cargo))?;
 
-    let built = workspace.target.join(&workspace.triple).join(directory);
-    let wanted = workspace.target.join(directory);
-    for binary in BINARIES.into_iter().filter(|binary| built.join(binary).exists()) {
-        replace(&built.join(binary), &wanted.join(binary))?;
-    }
-    Ok(wanted.join("mini"))
+    let built = workspace.target.join(&workspace.triple).join(directory).join("mini");
+    let wanted = workspace.target.join(directory).join("mini");
+    replace(&built, &wanted)?;
+    Ok(wanted)
 }
 
 /// Links the C library in, at fixed addresses. The caller's own RUSTFLAGS stay: cargo reads only the first variable of several,

@@ -8,7 +8,7 @@ mod report;
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -30,6 +30,9 @@ pub(crate) struct Args {
 pub(crate) const ALL: &str = "default";
 const CORE: &str = "core";
 
+/// Where the tests find what they test.
+pub(crate) const BINARY: &str = "MINI_BIN";
+
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let (profile, filters) = match args.words.split_first() {
@@ -47,7 +50,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let mini = build::build(&workspace, Profile::Ci)?;
 
     let mut nextest = workspace.cargo(["nextest", "run", "--workspace", "--profile", profile]);
-    let passed = status(nextest.args(filters).envs(binaries(&mini)))?.success();
+    let passed = status(nextest.args(filters).env(BINARY, &mini))?.success();
     let documented = profile == CORE || !filters.is_empty() || doc_tests(&workspace)?;
     print!("{}", summary(&workspace, profile)?);
     Ok(if passed && documented { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -67,16 +70,6 @@ pub(crate) fn summary(workspace: &Workspace, profile: &str) -> Result<String> {
 /// Nextest keeps its report below the checkout, wherever cargo's target directory is.
 fn report(workspace: &Workspace, profile: &str) -> PathBuf {
     workspace.root.join("target/nextest").join(profile).join("junit.xml")
-}
-
-/// Where the tests find what they test.
-pub(crate) fn binaries(mini: &Path) -> Vec<(&'static str, OsString)> {
-    let runtime = mini.with_file_name("mini-runtime");
-    let mut found = vec![("MINI_BIN", mini.into())];
-    if runtime.exists() {
-        found.push(("MINI_RUNTIME_BIN", runtime.into()));
-    }
-    found
 }
 
 /// The examples in the libraries' documentation, which nextest does not run.

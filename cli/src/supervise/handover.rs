@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use network::{Lease, NetworkConfig};
 use runtime::op::OpError;
-use runtime::sys::{memory, process};
+use runtime::sys::{exec, memory, process};
 use serde::{Deserialize, Serialize};
 
 use super::stream::{Pump, Streams};
@@ -78,7 +78,7 @@ pub(super) fn hand_over(charge: &Charge, pump: &Pump<'_>, started: u64) {
     // An error is nobody's concern: the container is served all the same.
     let _stays = become_fresh(charge, pump.streams(), started, &descriptors);
     for (_, descriptor) in descriptors {
-        let _closed_later = process::keep_when_executing(descriptor, false);
+        let _closed_later = exec::keep_when_executing(descriptor, false);
     }
 }
 
@@ -108,12 +108,12 @@ fn become_fresh(
     let text = serde_json::to_vec(&handover).expect("words can be written as JSON");
     let text = memory::file_with(&text)?;
     for (_, descriptor) in descriptors {
-        process::keep_when_executing(*descriptor, true)?;
+        exec::keep_when_executing(*descriptor, true)?;
     }
-    process::keep_when_executing(text.as_fd(), true)?;
+    exec::keep_when_executing(text.as_fd(), true)?;
     let arguments = [title(&charge.words), text.as_raw_fd().to_string()]
         .map(|argument| CString::new(argument).expect("neither has a NUL"));
-    Err(process::execute(c"/proc/self/exe", &arguments, &[]))
+    Err(exec::execute(c"/proc/self/exe", &arguments, &[]))
 }
 
 /// Goes on where [`hand_over`] was called, if this process was begun by it; never returns then.
@@ -123,7 +123,7 @@ pub(crate) fn take_over() {
         (Some(title), Some(number)) if title.starts_with(TITLE) => number.parse().ok(),
         _ => None,
     };
-    let Some(text) = descriptor.and_then(|number| process::adopt(number).ok()) else { return };
+    let Some(text) = descriptor.and_then(|number| exec::adopt(number).ok()) else { return };
     let mut bytes = Vec::new();
     let mut text = std::fs::File::from(text);
     let read = text.rewind().and_then(|()| text.read_to_end(&mut bytes));
@@ -135,7 +135,7 @@ pub(crate) fn take_over() {
     drop((text, bytes));
     process::set_name(c"mini");
     memory::overwrite_arguments(&title(&words));
-    let adopted = |(role, number)| Some((role, process::adopt(number).ok()?));
+    let adopted = |(role, number)| Some((role, exec::adopt(number).ok()?));
     let mut kept = Kept(descriptors.into_iter().filter_map(adopted).collect());
     let Some(lock) = kept.take(Role::Lock) else { return };
     let ids: Vec<_> =

@@ -11,6 +11,7 @@
 pub mod bpf;
 pub mod confined;
 pub mod control;
+pub mod exec;
 pub mod fs;
 pub mod idmapped;
 pub mod memory;
