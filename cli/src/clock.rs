@@ -7,10 +7,26 @@ pub(crate) fn now() -> u64 {
     u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0)
 }
 
+/// When so many seconds from now are over, ns since 1970; never where they are negative.
+pub(crate) fn deadline(seconds: i64) -> Option<u64> {
+    u64::try_from(seconds).ok().map(|seconds| now().saturating_add(seconds.saturating_mul(1_000_000_000)))
+}
+
 /// RFC 3339 with nine digits of a second, UTC, as docker's logs have it.
 pub(crate) fn rfc3339_nano(nanoseconds: u64) -> String {
     let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{time:.9}")
+}
+
+/// When a process started, as ps(1) says it in STIME: `14:03` today, `Nov23` before. Seconds since 1970.
+pub(crate) fn start_time(started: u64, now: u64) -> String {
+    let local = |seconds: u64| {
+        let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(jiff::tz::TimeZone::system())
+    };
+    let (started, now) = (local(started), local(now));
+    let form = if started.date() == now.date() { "%H:%M" } else { "%b%d" };
+    started.strftime(form).to_string()
 }
 
 /// This moment, as docker's logs have it.

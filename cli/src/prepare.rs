@@ -1,17 +1,19 @@
 //! From a request to a container that is written down and can be launched: leases taken, plan made, record written.
 
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use image::Image;
+use runtime::cgroup::Layout;
 use runtime::op::step;
 use runtime::plan::{InitPlan, RootPlan};
 use runtime::record::{Record, VERSION};
-use runtime::state::{Claim, StateError};
+use runtime::state::{Claim, Dirs, State, StateError};
 use runtime::sys;
 
 use crate::clock;
-use crate::commands::run::RunArgs;
+use crate::commands::flags::ContainerArgs;
 use crate::context::Context;
 use crate::launch;
 use crate::names;
@@ -65,7 +67,7 @@ impl Taken {
 /// Takes what is shared out, plans, and writes the container down. Everything taken is given back where this fails.
 pub(crate) fn prepare(
     context: &Context,
-    args: &RunArgs,
+    args: &ContainerArgs,
     request: &Request,
     image: &Image,
     facts: HostFacts,
@@ -74,16 +76,139 @@ pub(crate) fn prepare(
     let mut taken = Taken::default();
     let written = taken
         .take(context, request, image, &id)
-        .and_then(|()| write_down(context, args, request, image, &facts, &id, &taken.leases));
-    let (plan, init, record, claim) = match written {
-        Ok(written) => written,
+        .and_then(|()| write_down(context, args, request, image, &facts, &id, &taken.leases))
+        .and_then(|(planned, record, claim)| {
+            planned.write_files(&claim.dirs)?;
+            Ok((planned, record, claim))
+        });
+    match written {
+        Ok((planned, record, claim)) => Ok(charge(context, taken, record, claim, planned, facts.cgroups)),
         Err(error) => {
             taken.give_back();
-            return Err(error);
+            Err(error)
         }
+    }
+}
+
+/// Writes a container down that nobody starts yet: nothing is taken for it. Returns its id.
+///
+/// # Errors
+/// What would keep it from being started, as far as that can be foreseen.
+pub(crate) fn create(
+    context: &Context,
+    args: &ContainerArgs,
+    request: &Request,
+    image: &Image,
+    facts: &HostFacts,
+) -> Result<String> {
+    let id = new_id()?;
+    let leases = foreseen_leases(context, request, image)?;
+    let facts = HostFacts { boot: String::new(), ..facts.clone() };
+    let (_, record, _claim) = write_down(context, args, request, image, &facts, &id, &leases)?;
+    Ok(record.id)
+}
+
+/// Makes a container ready that was written down before, under the lock that the caller took. Everything taken is given back
+/// where this fails.
+///
+/// # Errors
+/// What is taken or gone, or what the host cannot do any more.
+pub(crate) fn prepare_again(
+    context: &Context,
+    mut record: Record,
+    request: &Request,
+    image: &Image,
+    facts: HostFacts,
+    lock: OwnedFd,
+) -> Result<(Charge, Start)> {
+    let state = context.state();
+    let claim = Claim { dirs: state.dirs(&record.id), lock };
+    let mut taken = Taken::default();
+    let mut rewrite = |taken: &mut Taken| -> Result<Planned> {
+        taken.take(context, request, image, &record.id)?;
+        make_sources(request)?;
+        let layers = layers(&state, image)?;
+        let parent = Path::new(&context.config.cgroup.parent);
+        let place = Place { id: &record.id, name: &record.name, run: &claim.dirs.run, cgroup_parent: parent };
+        let planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
+        let mut settings = Settings::of(&record);
+        settings.ports = planned.ports();
+        record.settings = settings.value();
+        record.boot.clone_from(&facts.boot);
+        record.last = None;
+        state.rewrite(&claim.dirs, &record, &planned.config()?)?;
+        planned.write_files(&claim.dirs)?;
+        Ok(planned)
     };
+    match rewrite(&mut taken) {
+        Ok(planned) => Ok(charge(context, taken, record, claim, planned, facts.cgroups)),
+        Err(error) => {
+            taken.give_back();
+            Err(error)
+        }
+    }
+}
+
+/// A container as it will be made.
+struct Planned {
+    plan: RunPlan,
+    init: InitPlan,
+}
+
+impl Planned {
+    fn new(
+        request: &Request,
+        image: &Image,
+        layers: &[PathBuf],
+        facts: &HostFacts,
+        place: &Place<'_>,
+        leases: &Leases,
+        dirs: &Dirs,
+    ) -> Result<Planned> {
+        let plan = crate::plan::plan(request, &image.config, layers, facts, place, leases)?;
+        let root = RootPlan {
+            layers: layers.to_vec(),
+            scratch: dirs.disk.clone(),
+            volatile: request.auto_remove,
+            read_only: request.read_only,
+        };
+        let init = runtime::plan::plan(&plan.spec, root)?;
+        Ok(Planned { plan, init })
+    }
+
+    /// The OCI spec as it is kept.
+    fn config(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(&self.plan.spec).context("cannot write the OCI spec as JSON")
+    }
+
+    fn ports(&self) -> Vec<network::PortMapping> {
+        self.plan.network.attach.as_ref().map(|attach| attach.ports.clone()).unwrap_or_default()
+    }
+
+    /// The files that mini shows inside.
+    fn write_files(&self, dirs: &Dirs) -> Result<()> {
+        // Owned by the container's root, not idmapped: a run directory is a tmpfs, which cannot be before Linux 6.3.
+        let (uid, gid) = self.init.root_ids();
+        for (name, content) in &self.plan.files {
+            sys::fs::write_for(&dirs.run.join(name), content.as_bytes(), 0o644, uid, gid)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a monitor is given.
+fn charge(
+    context: &Context,
+    taken: Taken,
+    record: Record,
+    claim: Claim,
+    planned: Planned,
+    layout: Layout,
+) -> (Charge, Start) {
     let Taken { ids, ports, lease, .. } = taken;
     let Claim { dirs, lock } = claim;
+    let Planned { plan, init } = planned;
+    let window = if plan.stdio.terminal { launch::window() } else { None };
     let words = Words {
         state: context.state(),
         record,
@@ -95,53 +220,43 @@ pub(crate) fn prepare(
     };
     let ports = ports.map_or_else(Vec::new, network::Reserved::into_sockets);
     let charge = Charge { words, held: Held { lock, ids, ports, lease } };
-    let window = if request.terminal { launch::window() } else { None };
-    let monitor_group = context.monitor_group();
-    Ok((charge, Start { plan, init, layout: facts.cgroups, window, monitor_group }))
+    (charge, Start { plan, init, layout, window, monitor_group: context.monitor_group() })
+}
+
+/// The image's layers, and below them the places that mounts go to.
+fn layers(state: &State, image: &Image) -> Result<Vec<PathBuf>> {
+    let mut layers = image.layers.clone();
+    if layers.len() < MOST_LAYERS {
+        layers.push(state.mount_points()?);
+    }
+    Ok(layers)
 }
 
 /// Plans the container under a name that is free, and writes it down: from here on it can be found, and removed.
 fn write_down(
     context: &Context,
-    args: &RunArgs,
+    args: &ContainerArgs,
     request: &Request,
     image: &Image,
     facts: &HostFacts,
     id: &str,
     leases: &Leases,
-) -> Result<(RunPlan, InitPlan, Record, Claim)> {
+) -> Result<(Planned, Record, Claim)> {
     let state = context.state();
     let dirs = state.dirs(id);
     make_sources(request)?;
-    let mut layers = image.layers.clone();
-    if layers.len() < MOST_LAYERS {
-        layers.push(state.mount_points()?);
-    }
-    let environment = |name: &str| std::env::var(name).ok();
+    let layers = layers(&state, image)?;
     let parent = Path::new(&context.config.cgroup.parent);
     for attempt in 0..16 {
         let name = request.name.clone().unwrap_or_else(|| names::generate(id, attempt));
         let place = Place { id, name: &name, run: &dirs.run, cgroup_parent: parent };
-        let plan = crate::plan::plan(request, &image.config, &layers, facts, &place, leases, &environment)?;
-        let root = RootPlan {
-            layers: layers.clone(),
-            scratch: dirs.disk.clone(),
-            volatile: request.auto_remove,
-            read_only: request.read_only,
-        };
-        let init = runtime::plan::plan(&plan.spec, root)?;
-        let record = record(request, args, image, facts, &plan)?;
-        let config = serde_json::to_vec(&plan.spec).context("cannot write the OCI spec as JSON")?;
-        let claim = match state.create(&record, &config) {
+        let planned = Planned::new(request, image, &layers, facts, &place, leases, &dirs)?;
+        let record = record(request, args, image, facts, &planned)?;
+        let claim = match state.create(&record, &planned.config()?) {
             Err(StateError::NameTaken { .. }) if request.name.is_none() => continue,
             other => other?,
         };
-        for (name, content) in &plan.files {
-            // Owned by the container's root, not idmapped: a run directory is a tmpfs, which cannot be before Linux 6.3.
-            let (uid, gid) = init.root_ids();
-            sys::fs::create_new_for(&claim.dirs.run.join(name), content.as_bytes(), 0o644, uid, gid)?;
-        }
-        return Ok((plan, init, record, claim));
+        return Ok((planned, record, claim));
     }
     bail!("no free name was found in 16 attempts: give one with --name")
 }
@@ -155,6 +270,15 @@ pub(crate) fn foresee(
 ) -> Result<RunPlan> {
     let id = new_id()?;
     let dirs = context.state().dirs(&id);
+    let leases = foreseen_leases(context, request, image)?;
+    let name = request.name.clone().unwrap_or_else(|| names::generate(&id, 0));
+    let parent = Path::new(&context.config.cgroup.parent);
+    let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: parent };
+    crate::plan::plan(request, &image.config, &image.layers, facts, &place, &leases)
+}
+
+/// What would be shared out, taking nothing.
+fn foreseen_leases(context: &Context, request: &Request, image: &Image) -> Result<Leases> {
     let mut leases = Leases::default();
     if request.user_namespace {
         let base = context.config.ids.base;
@@ -164,11 +288,7 @@ pub(crate) fn foresee(
         leases.endpoint = Some(network::foresee(&context.network()).context("cannot foresee an address")?);
         leases.ports = request.ports.iter().map(foreseen).collect();
     }
-    let name = request.name.clone().unwrap_or_else(|| names::generate(&id, 0));
-    let parent = Path::new(&context.config.cgroup.parent);
-    let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: parent };
-    let environment = |name: &str| std::env::var(name).ok();
-    crate::plan::plan(request, &image.config, &image.layers, facts, &place, &leases, &environment)
+    Ok(leases)
 }
 
 /// What a reservation would be if the first choice were free; 0 is any port.
@@ -191,18 +311,19 @@ fn high_ids(image: &Image) -> Vec<(u32, &str)> {
 
 fn record(
     request: &Request,
-    args: &RunArgs,
+    args: &ContainerArgs,
     image: &Image,
     facts: &HostFacts,
-    plan: &RunPlan,
+    planned: &Planned,
 ) -> Result<Record> {
+    let plan = &planned.plan;
     let (entrypoint, cmd) = spec::command(request, &image.config)?;
     let config = image.config.config().as_ref();
     let settings = Settings {
         entrypoint: entrypoint.clone(),
         cmd: cmd.clone(),
         network: Some(request.network),
-        ports: plan.network.attach.as_ref().map(|attach| attach.ports.clone()).unwrap_or_default(),
+        ports: planned.ports(),
         exposed: config.and_then(|config| config.exposed_ports().clone()).unwrap_or_default(),
         labels: config.and_then(|config| config.labels().clone()).unwrap_or_default().into_iter().collect(),
         user_namespace: request.user_namespace,
@@ -212,6 +333,7 @@ fn record(
         binds: args.volume.clone(),
         tmpfs: args.tmpfs.clone(),
         stop_signal: plan.lifecycle.stop_signal,
+        request: Some(request.clone()),
     };
     Ok(Record {
         version: VERSION,

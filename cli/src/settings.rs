@@ -6,7 +6,7 @@ use network::{AttachPlan, PortMapping};
 use runtime::record::Record;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::NetworkMode;
+use crate::plan::{NetworkMode, Request};
 
 /// Kept in [`Record::settings`]; every field has a default, so that an older record can be read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) tmpfs: Vec<String>,
     /// What stops it, signal(7).
     pub(crate) stop_signal: i32,
+    /// What it is made from each time it starts; `None` for an older record.
+    pub(crate) request: Option<Request>,
 }
 
 /// Kept in `live.json` as `settings`.

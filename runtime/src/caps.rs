@@ -8,6 +8,7 @@
 use std::fmt;
 
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
+use serde::{Deserialize, Serialize};
 
 /// The set that a container gets: docker's fourteen, changed by `--cap-add`, `--cap-drop` and `--privileged`.
 ///
@@ -67,7 +68,8 @@ pub enum CapabilityError {
 }
 
 /// A set of capabilities, as the kernel holds it: bit n is capability number n.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct CapSet(u64);
 
 impl CapSet {

@@ -26,7 +26,8 @@ pub struct Record {
     pub command: Vec<String>,
     /// When it was made, ns since 1970.
     pub created: u64,
-    /// The boot in which it was last started or made (/proc/sys/kernel/random/boot_id).
+    /// The boot in which it was last started, or made to be started at once (/proc/sys/kernel/random/boot_id); empty where it
+    /// was made for later.
     pub boot: String,
     /// Its files go when it ends.
     pub auto_remove: bool,
@@ -138,7 +139,7 @@ pub fn status(record: &Record, live: Option<&Live>, probe: Probe) -> Status {
     }
     match &record.last {
         Some(last) => ended(last),
-        None if probe.same_boot || probe.monitor => Status::Created,
+        None if probe.same_boot || probe.monitor || record.boot.is_empty() => Status::Created,
         None => lost(),
     }
 }

@@ -9,6 +9,8 @@
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | a second command in a running container | [`exec`] |
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
+//! | create, start, restart, wait | [`again`] |
+//! | rename, pause, top, port, docker's longer names | [`manage`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
 //! | the supervisor at rest | [`resting`] |
@@ -39,6 +41,7 @@
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
 )]
 
+mod again;
 mod apt;
 mod attack;
 mod cgroup;
@@ -57,6 +60,7 @@ mod layers;
 mod lifecycle;
 mod load;
 mod logs;
+mod manage;
 mod network;
 mod ns;
 mod places;

@@ -161,6 +161,21 @@ fn entrypoint_and_command_combine_as_docker_does() {
 }
 
 #[test]
+fn what_follows_the_image_is_the_programs_flags_too() {
+    let host = Host::with_busybox();
+    let echo = ["run", "--rm", "--entrypoint", "echo", "busybox"];
+    host.mini(echo).args(["--rm", "-it", "--memory=1"]).run().ok().stdout("--rm -it --memory=1\n");
+    host.mini(echo).args(["-x"]).run().ok().stdout("-x\n");
+    host.mini(echo).args(["--", "-x"]).run().ok().stdout("-- -x\n");
+    host.mini(["run", "--memmory", "1g", "busybox", "true"]).run().error(125, &["--memmory", "--memory"]);
+    host.mini(["run", "--rm"]).run().error(125, &["IMAGE"]);
+    let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
+    container.exec(["echo", "-it", "--user"]).run().ok().stdout("-it --user\n");
+    host.mini(["exec", "box", "--user"]).run().code(127);
+    host.mini(["exec", "box"]).run().error(125, &["COMMAND"]);
+}
+
+#[test]
 fn d_prints_the_id_and_returns_while_the_container_runs() {
     let host = Host::with_busybox();
     // `run` waits for the end of both streams: a supervisor that kept them open would hang here, as `x=$(mini run -d …)`.

@@ -21,6 +21,7 @@ use crate::relay::relay;
 /// Run a program in a running container
 #[derive(Debug, clap::Args)]
 #[command(
+    override_usage = "mini exec [OPTIONS] CONTAINER COMMAND [ARG]…",
     after_help = "Examples:\n  mini exec -it web sh\n  mini exec -u www-data web id\n\nSee also: mini run, mini logs"
 )]
 pub(crate) struct ExecArgs {
@@ -45,11 +46,17 @@ pub(crate) struct ExecArgs {
     /// Tell every kernel operation, in order
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<Form>,
-    /// The container
-    container: String,
-    /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// The container, the program and its arguments
+    // One list: whatever follows the container is the program's, flags too.
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_name = "CONTAINER COMMAND [ARG]…")]
+    words: Vec<String>,
+}
+
+impl ExecArgs {
+    /// The container, as it was typed.
+    fn container(&self) -> &str {
+        &self.words[0]
+    }
 }
 
 /// Joins, passes the streams, and becomes the program's exit code.
@@ -58,8 +65,13 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
         bail!("cannot attach standard input to a terminal (-it): it is not a terminal; leave -t out");
     }
     let state = context.state();
-    let entry = state.find(&args.container)?;
+    let entry = state.find(args.container())?;
     let live = super::running(&entry)?;
+    ensure!(
+        !super::pause::is_paused(context, &entry),
+        "container {} is paused: unpause it first",
+        args.container()
+    );
     let spec: Spec = serde_json::from_slice(&entry.config()?).context("the container's config is damaged")?;
     let (namespaces, map) = runtime::plan::world_of(&spec);
     let user_namespace = namespaces.contains(runtime::sys::ns::Kinds::USER);
@@ -96,7 +108,7 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
 /// The container's own process, with what was asked for in its places.
 fn plan(args: &ExecArgs, spec: &Spec) -> Result<ProcessPlan> {
     let mut process: Process = spec.process().clone().context("the container's config has no process")?;
-    process.set_args(Some(args.command.clone())).set_terminal(Some(args.tty));
+    process.set_args(Some(args.words[1..].to_vec())).set_terminal(Some(args.tty));
     let mut variables = process.env().clone().unwrap_or_default();
     if args.tty {
         set(&mut variables, "TERM=xterm");
@@ -104,12 +116,9 @@ fn plan(args: &ExecArgs, spec: &Spec) -> Result<ProcessPlan> {
         variables.retain(|variable| variable != "TERM=xterm");
     }
     for text in &args.env {
-        match env(text)? {
+        match env(text, &|name| std::env::var(name).ok())? {
             EnvRequest::Set(name, value) => set(&mut variables, &format!("{name}={value}")),
-            EnvRequest::Copy(name) => match std::env::var(&name) {
-                Ok(value) => set(&mut variables, &format!("{name}={value}")),
-                Err(_) => variables.retain(|variable| key(variable) != name),
-            },
+            EnvRequest::Unset(name) => variables.retain(|variable| key(variable) != name),
         }
     }
     process.set_env(Some(variables));

@@ -27,10 +27,24 @@ pub(crate) struct InspectArgs {
 
 /// A container where there is one of that name, else an image.
 pub(crate) fn inspect(context: &Context, args: &InspectArgs) -> Result<ExitCode> {
+    print(args, |name| look(context, name))
+}
+
+/// Containers alone.
+pub(crate) fn containers(context: &Context, args: &InspectArgs) -> Result<ExitCode> {
+    print(args, |name| container(context, &context.state().find(name)?))
+}
+
+/// Images alone.
+pub(crate) fn images(context: &Context, args: &InspectArgs) -> Result<ExitCode> {
+    print(args, |name| Ok(image(&context.store()?.resolve(name)?)))
+}
+
+fn print(args: &InspectArgs, look: impl Fn(&str) -> Result<Value>) -> Result<ExitCode> {
     let mut failures = Failures::default();
     let mut found = Vec::new();
     for name in &args.names {
-        match look(context, name) {
+        match look(name) {
             Ok(value) => found.push(value),
             Err(error) => failures.add(&error),
         }
@@ -41,7 +55,7 @@ pub(crate) fn inspect(context: &Context, args: &InspectArgs) -> Result<ExitCode>
 
 fn look(context: &Context, name: &str) -> Result<Value> {
     match context.state().find(name) {
-        Ok(entry) => container(&entry),
+        Ok(entry) => container(context, &entry),
         Err(FindError::NotFound(_)) => match context.store()?.resolve(name) {
             Ok(found) => Ok(image(&found)),
             Err(image::ResolveError::NotFound(_)) => bail!("no such object: {name}"),
@@ -51,7 +65,7 @@ fn look(context: &Context, name: &str) -> Result<Value> {
     }
 }
 
-fn container(entry: &Entry) -> Result<Value> {
+fn container(context: &Context, entry: &Entry) -> Result<Value> {
     let record = &entry.record;
     let settings = Settings::of(record);
     let spec: Spec = serde_json::from_slice(&entry.config()?)?;
@@ -63,7 +77,7 @@ fn container(entry: &Entry) -> Result<Value> {
         "Created": clock::rfc3339_nano(record.created),
         "Path": record.command.first(),
         "Args": record.command.get(1..).unwrap_or_default(),
-        "State": state(entry),
+        "State": state(entry, super::pause::is_paused(context, entry)),
         "Image": record.image_id,
         "ResolvConfPath": run("resolv.conf"),
         "HostnamePath": run("hostname"),
@@ -94,10 +108,11 @@ fn container(entry: &Entry) -> Result<Value> {
     }))
 }
 
-fn state(entry: &Entry) -> Value {
+fn state(entry: &Entry, paused: bool) -> Value {
     let record = &entry.record;
     let (word, code, running) = match &entry.status {
         Status::Created => ("created", record.last.as_ref().map_or(0, |last| last.code), false),
+        Status::Running { .. } if paused => ("paused", 0, true),
         Status::Running { .. } => ("running", 0, true),
         Status::Exited { code, .. } => ("exited", *code, false),
     };
@@ -115,7 +130,7 @@ fn state(entry: &Entry) -> Value {
     json!({
         "Status": word,
         "Running": running,
-        "Paused": false,
+        "Paused": paused,
         "Restarting": false,
         "OOMKilled": last.is_some_and(|last| last.oom_killed),
         "Dead": false,

@@ -2,7 +2,10 @@
 
 pub(crate) mod run;
 
+mod create;
 mod exec;
+pub(crate) mod flags;
+mod groups;
 mod images;
 mod info;
 mod inspect;
@@ -10,13 +13,19 @@ mod kill;
 mod load;
 mod logs;
 mod ns;
+mod pause;
+mod port;
 mod ps;
 pub(crate) mod pull;
+mod rename;
 mod rm;
 mod rmi;
+mod start;
 mod stop;
 mod system;
+mod top;
 mod version;
+mod wait;
 
 use std::path::PathBuf;
 
@@ -59,13 +68,24 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Create(Box<create::CreateArgs>),
+    Start(start::StartArgs),
+    Restart(start::RestartArgs),
     Exec(exec::ExecArgs),
     Ps(ps::PsArgs),
     Logs(logs::LogsArgs),
+    Top(top::TopArgs),
+    Port(port::PortArgs),
+    Wait(wait::WaitArgs),
     Stop(stop::StopArgs),
     Kill(kill::KillArgs),
+    Pause(pause::PauseArgs),
+    Unpause(pause::UnpauseArgs),
+    Rename(rename::RenameArgs),
     Rm(rm::RmArgs),
     Inspect(inspect::InspectArgs),
+    Container(groups::ContainerGroup),
+    Image(groups::ImageGroup),
     Images(images::ImagesArgs),
     Pull(pull::PullArgs),
     Rmi(rmi::RmiArgs),
@@ -87,13 +107,7 @@ pub(crate) fn main() -> ExitCode {
             return usage(&error);
         }
     };
-    let next = dispatch(&cli);
-    drop(cli);
-    let done = next.and_then(|next| match next {
-        Next::End(code) => Ok(code),
-        Next::Launch(launch) => run::finish(*launch).map_err(|error| (error, ExitCode::Mini)),
-    });
-    match done {
+    match dispatch(&cli) {
         Ok(code) => code,
         Err((error, code)) => {
             output::error(&error);
@@ -110,14 +124,6 @@ pub(crate) fn tell_panics() {
     }));
 }
 
-/// What is left to do when a command has returned.
-pub(crate) enum Next {
-    /// Nothing.
-    End(ExitCode),
-    /// A container is launched from here: what its preparation needed of stack and heap is given back by now.
-    Launch(Box<run::Launch>),
-}
-
 /// Help and version are data; a line that makes no sense is an error like any other.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
@@ -130,41 +136,52 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::Mini
 }
 
-#[inline(never)]
-fn dispatch(cli: &Cli) -> Result<Next, (anyhow::Error, ExitCode)> {
+fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
     // `run` passes a program's code on, so its own failures have one that no program has by habit; all others end as docker's.
-    let own_code = match cli.command {
-        Command::Run(_) => ExitCode::Mini,
+    let own_code = match &cli.command {
+        Command::Run(_) | Command::Create(_) => ExitCode::Mini,
+        Command::Container(group) => group.own_code(),
         _ => ExitCode::Failure,
     };
-    let carry_out = || -> Result<Next> {
-        if let Command::Version(args) = &cli.command {
-            return version::version(args).map(Next::End);
-        }
-        close_inherited()?;
-        runtime::sys::signal::await_children()?;
-        let context = Context::new(Dirs::new(absolute(&cli.root)?, absolute(&cli.run_root)?))?;
-        match &cli.command {
-            Command::Run(args) => return run::run(&context, args),
-            Command::Exec(args) => exec::exec(&context, args),
-            Command::Ps(args) => ps::ps(&context, args),
-            Command::Logs(args) => logs::logs(&context, args),
-            Command::Stop(args) => stop::stop(&context, args),
-            Command::Kill(args) => kill::kill(&context, args),
-            Command::Rm(args) => rm::rm(&context, args),
-            Command::Inspect(args) => inspect::inspect(&context, args),
-            Command::Images(args) => images::images(&context, args),
-            Command::Pull(args) => pull::pull(&context, args),
-            Command::Rmi(args) => rmi::rmi(&context, args),
-            Command::Load(args) => load::load(&context, args),
-            Command::Ns(args) => ns::ns(&context, args),
-            Command::Info(args) => info::info(&context, args),
-            Command::System(args) => system::system(&context, args),
-            Command::Version(_) => unreachable!("done above, without root and without places"),
-        }
-        .map(Next::End)
-    };
-    carry_out().map_err(|error| (error, own_code))
+    carry_out(cli).map_err(|error| (error, own_code))
+}
+
+fn carry_out(cli: &Cli) -> Result<ExitCode> {
+    if let Command::Version(args) = &cli.command {
+        return version::version(args);
+    }
+    close_inherited()?;
+    runtime::sys::signal::await_children()?;
+    let context = Context::new(Dirs::new(absolute(&cli.root)?, absolute(&cli.run_root)?))?;
+    match &cli.command {
+        Command::Run(args) => run::run(&context, args),
+        Command::Create(args) => create::create(&context, args),
+        Command::Start(args) => start::start(&context, args),
+        Command::Restart(args) => start::restart(&context, args),
+        Command::Exec(args) => exec::exec(&context, args),
+        Command::Ps(args) => ps::ps(&context, args),
+        Command::Logs(args) => logs::logs(&context, args),
+        Command::Top(args) => top::top(&context, args),
+        Command::Port(args) => port::port(&context, args),
+        Command::Wait(args) => wait::wait(&context, args),
+        Command::Stop(args) => stop::stop(&context, args),
+        Command::Kill(args) => kill::kill(&context, args),
+        Command::Pause(args) => pause::pause(&context, args),
+        Command::Unpause(args) => pause::unpause(&context, args),
+        Command::Rename(args) => rename::rename(&context, args),
+        Command::Rm(args) => rm::rm(&context, args),
+        Command::Inspect(args) => inspect::inspect(&context, args),
+        Command::Container(group) => groups::container(&context, group),
+        Command::Image(group) => groups::image(&context, group),
+        Command::Images(args) => images::images(&context, args),
+        Command::Pull(args) => pull::pull(&context, args),
+        Command::Rmi(args) => rmi::rmi(&context, args),
+        Command::Load(args) => load::load(&context, args),
+        Command::Ns(args) => ns::ns(&context, args),
+        Command::Info(args) => info::info(&context, args),
+        Command::System(args) => system::system(&context, args),
+        Command::Version(_) => unreachable!("done above, without root and without places"),
+    }
 }
 
 /// What the caller had open beside the three streams is nothing to mini, less to its containers (CVE-2024-21626).

@@ -35,13 +35,13 @@ pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
         return Ok(ExitCode::Success);
     }
     let now = clock::now();
-    let rows: Vec<Vec<String>> = entries.iter().map(|entry| row(entry, now)).collect();
+    let rows: Vec<Vec<String>> = entries.iter().map(|entry| row(context, entry, now)).collect();
     let heading = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
     output::print(table::table(&heading, &rows).as_bytes())?;
     Ok(ExitCode::Success)
 }
 
-fn row(entry: &Entry, now: u64) -> Vec<String> {
+fn row(context: &Context, entry: &Entry, now: u64) -> Vec<String> {
     let record = &entry.record;
     let settings = Settings::of(record);
     let ports = match entry.status {
@@ -53,7 +53,7 @@ fn row(entry: &Entry, now: u64) -> Vec<String> {
         record.image.clone(),
         format!("{:?}", table::shortened(&record.command.join(" "), 20)),
         format!("{} ago", clock::human(now.saturating_sub(record.created))),
-        status(&entry.status, now),
+        status(&entry.status, now) + if super::pause::is_paused(context, entry) { " (Paused)" } else { "" },
         ports,
         record.name.clone(),
     ]

@@ -50,7 +50,10 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
     for word in &args.containers {
         let begun = state.find(word).map_err(anyhow::Error::from).and_then(|entry| match entry.status {
             Status::Running { .. } => {
-                Ending::begin(context, &entry, signal.unwrap_or(stop_signal(&entry.record))).map(Some)
+                let ending = Ending::begin(context, &entry, signal.unwrap_or(stop_signal(&entry.record)))?;
+                // A paused one is to hear it.
+                ending.thaw()?;
+                Ok(Some(ending))
             }
             _ => Ok(None),
         });
@@ -60,8 +63,7 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
             Err(error) => failures.add(&error),
         }
     }
-    let deadline =
-        u64::try_from(args.time).ok().map(|seconds| clock::now() + seconds.saturating_mul(1_000_000_000));
+    let deadline = clock::deadline(args.time);
     for (word, one) in ending {
         match one.wait(deadline) {
             Ok(()) => output::print_line(word)?,
@@ -73,7 +75,7 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
 }
 
 /// What stops it: the image's word, or SIGTERM.
-fn stop_signal(record: &Record) -> i32 {
+pub(crate) fn stop_signal(record: &Record) -> i32 {
     match Settings::of(record).stop_signal {
         0 => libc::SIGTERM,
         signal => signal,
@@ -96,27 +98,40 @@ impl Ending {
     /// # Errors
     /// Where the container does not run, or the kernel refuses.
     pub(crate) fn begin(context: &Context, entry: &Entry, signal: i32) -> Result<Ending> {
-        step("Hold the container's first process and its monitor, so that no other can be mistaken for them");
-        let live = super::running(entry)?;
-        let monitor = rustix::process::Pid::from_raw(live.monitor.pid)
-            .filter(|_| runtime::state::is_alive(live.monitor))
-            .and_then(|pid| pidfd::open(pid).ok());
-        let init = super::open_init(entry, live.init)?;
+        let ending = Ending::hold(context, entry)?;
         step("Tell it to end");
-        match pidfd::send_signal(init.as_fd(), live.init.pid, signal) {
+        match pidfd::send_signal(ending.init.as_fd(), ending.pid, signal) {
             Err(error) if error.errno() != libc::ESRCH => return Err(error.into()),
             _ => {}
         }
-        let group = Path::new(&context.config.cgroup.parent).join(&entry.record.id);
-        let ending = Ending { init, pid: live.init.pid, monitor, group };
         if signal == libc::SIGKILL {
             ending.thaw()?;
         }
         Ok(ending)
     }
 
+    /// Holds a container that runs, and does nothing to it.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub(crate) fn hold(context: &Context, entry: &Entry) -> Result<Ending> {
+        step("Hold the container's first process and its monitor, so that no other can be mistaken for them");
+        let live = super::running(entry)?;
+        let monitor = rustix::process::Pid::from_raw(live.monitor.pid)
+            .filter(|_| runtime::state::is_alive(live.monitor))
+            .and_then(|pid| pidfd::open(pid).ok());
+        let init = super::open_init(entry, live.init)?;
+        let group = Path::new(&context.config.cgroup.parent).join(&entry.record.id);
+        Ok(Ending { init, pid: live.init.pid, monitor, group })
+    }
+
+    /// How it ended, once it has; `None` before Linux 6.15.
+    pub(crate) fn of(&self) -> Option<pidfd::Ending> {
+        pidfd::ending(self.init.as_fd())
+    }
+
     /// A frozen process takes no signal, on control groups of version 1 not even SIGKILL.
-    fn thaw(&self) -> Result<()> {
+    pub(crate) fn thaw(&self) -> Result<()> {
         Ok(Layout::detect()?.thaw(&self.group)?)
     }
 

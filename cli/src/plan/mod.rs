@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use facts::HostFacts;
 pub(crate) use request::{NetworkMode, Request};
-use spec::{Environment, Identity};
+use spec::Identity;
 
 /// The form of a plan that is printed or kept.
 pub(crate) const VERSION: u32 = 1;
@@ -113,7 +113,6 @@ pub(crate) fn plan(
     facts: &HostFacts,
     place: &Place<'_>,
     leases: &Leases,
-    environment: Environment<'_>,
 ) -> Result<RunPlan> {
     let cgroup = place.cgroup_parent.join(place.id);
     let identity = Identity { id: place.id, files: place.run, cgroup: &cgroup, map: &leases.map };
@@ -129,7 +128,7 @@ pub(crate) fn plan(
         version: VERSION,
         id: place.id.to_owned(),
         name: place.name.to_owned(),
-        spec: spec::spec(request, image, facts, &identity, environment)?,
+        spec: spec::spec(request, image, facts, &identity)?,
         layers: layers.to_vec(),
         network: NetworkPlan { mode: request.network, attach },
         stdio: StdioPlan { interactive: request.interactive, terminal: request.terminal },

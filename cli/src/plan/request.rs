@@ -8,7 +8,7 @@ use runtime::caps::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
 use super::values::{self, Volume};
-use crate::commands::run::RunArgs;
+use crate::commands::flags::ContainerArgs;
 
 /// Which network a container gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,8 @@ pub(crate) enum NetworkMode {
 }
 
 /// Everything that `run` was asked for.
-#[derive(Debug, Clone)]
+/// Kept with the container, so that it can be started again: an older record has no field that came later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Request {
     pub(crate) image: String,
     pub(crate) args: Vec<String>,
@@ -40,7 +41,7 @@ pub(crate) struct Request {
     /// A user namespace of its own; what `--userns` or the flags that share the host's imply.
     pub(crate) user_namespace: bool,
     /// Why there is no user namespace although nobody said `--userns=host`.
-    pub(crate) implied_by: Option<&'static str>,
+    pub(crate) implied_by: Option<String>,
     pub(crate) privileged: bool,
     pub(crate) capabilities: CapSet,
     pub(crate) read_only: bool,
@@ -55,7 +56,7 @@ pub(crate) struct Request {
 }
 
 /// How many processes a container may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PidsLimit {
     /// Nobody said: [`DEFAULT_PIDS`] where the host can enforce it.
     Default,
@@ -66,13 +67,16 @@ pub(crate) enum PidsLimit {
 }
 
 /// One `-e`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EnvRequest {
-    /// `K=V`.
+    /// `K=V`, or `K` as the client has it.
     Set(String, String),
-    /// `K`: as the client has it; removed where the client has none.
-    Copy(String),
+    /// `K`, where the client has none: what the image says of it is removed.
+    Unset(String),
 }
+
+/// What the client's environment has under a name.
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Fewer processes than this kill a host; more than this a container hardly has.
 pub(crate) const DEFAULT_PIDS: i64 = 4096;
@@ -82,11 +86,18 @@ const LEAST_MEMORY: u64 = 6 << 20;
 
 impl Request {
     /// Understands the flags; `strict` refuses what would share the host's user namespace without being asked to, `own`
-    /// are mini's own capabilities.
+    /// are mini's own capabilities, `environment` is the client's.
     ///
     /// # Errors
     /// The first value that makes no sense.
-    pub(crate) fn new(args: &RunArgs, cwd: &Path, strict: bool, own: CapSet) -> Result<Request> {
+    pub(crate) fn new(
+        args: &ContainerArgs,
+        detached: bool,
+        cwd: &Path,
+        strict: bool,
+        own: CapSet,
+        environment: Environment<'_>,
+    ) -> Result<Request> {
         let network = network_mode(&args.network)?;
         let (user_namespace, implied_by) = user_namespace(args, network, strict)?;
         // A user namespace of its own has every capability to give; the host's, what mini itself has.
@@ -115,14 +126,14 @@ impl Request {
         let shares = args.cpu_shares.filter(|shares| *shares != 0);
         ensure!(shares.is_none_or(|shares| (2..=262_144).contains(&shares)), "--cpu-shares: 2 to 262144");
         Ok(Request {
-            image: args.image.clone(),
-            args: args.command.clone(),
+            image: args.image().to_owned(),
+            args: args.command().to_vec(),
             entrypoint: args.entrypoint.as_ref().map(|text| match text.as_str() {
                 "" => Vec::new(),
                 text => vec![text.to_owned()],
             }),
             name: args.name.as_deref().map(values::name).transpose()?,
-            env: args.env.iter().map(|text| env(text)).collect::<Result<_>>()?,
+            env: args.env.iter().map(|text| env(text, environment)).collect::<Result<_>>()?,
             workdir: args.workdir.as_deref().map(workdir).transpose()?,
             user: args.user.clone(),
             hostname: args.hostname.clone(),
@@ -152,7 +163,7 @@ impl Request {
             },
             interactive: args.interactive,
             terminal: args.tty,
-            detached: args.detach,
+            detached,
             auto_remove: args.rm,
         })
     }
@@ -180,10 +191,10 @@ pub(crate) struct Strict {
 }
 
 fn user_namespace(
-    args: &RunArgs,
+    args: &ContainerArgs,
     network: NetworkMode,
     strict: bool,
-) -> Result<(bool, Option<&'static str>)> {
+) -> Result<(bool, Option<String>)> {
     match args.userns.as_deref() {
         Some("host") => return Ok((false, None)),
         Some("private") => return Ok((true, None)),
@@ -197,25 +208,26 @@ fn user_namespace(
     };
     match implied_by {
         Some(flag) if strict => Err(Strict { flag }.into()),
-        Some(flag) => Ok((false, Some(flag))),
+        Some(flag) => Ok((false, Some(flag.to_owned()))),
         None => Ok((true, None)),
     }
 }
 
-/// `K=V` or `K`.
+/// `K=V`, or `K` as the client has it now: who starts a container another time may be somebody else.
 ///
 /// # Errors
 /// A name that no environment has.
-pub(crate) fn env(text: &str) -> Result<EnvRequest> {
+pub(crate) fn env(text: &str, environment: Environment<'_>) -> Result<EnvRequest> {
     let (key, value) = text.split_once('=').map_or((text, None), |(key, value)| (key, Some(value)));
     ensure!(!key.is_empty(), "invalid environment variable: {text:?}");
     ensure!(
         !key.contains(char::is_whitespace),
         "invalid environment variable: {text:?} has white space in its name"
     );
+    let value = value.map(str::to_owned).or_else(|| environment(key));
     Ok(match value {
-        Some(value) => EnvRequest::Set(key.to_owned(), value.to_owned()),
-        None => EnvRequest::Copy(key.to_owned()),
+        Some(value) => EnvRequest::Set(key.to_owned(), value),
+        None => EnvRequest::Unset(key.to_owned()),
     })
 }
 

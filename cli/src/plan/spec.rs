@@ -53,9 +53,6 @@ pub(crate) struct Identity<'a> {
     pub(crate) map: &'a [IdMap],
 }
 
-/// The client's environment, as far as `-e K` asks for it.
-pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// Makes the spec.
 ///
 /// # Errors
@@ -65,12 +62,11 @@ pub(crate) fn spec(
     image: &ImageConfiguration,
     facts: &HostFacts,
     identity: &Identity<'_>,
-    environment: Environment<'_>,
 ) -> Result<Spec> {
     let mut spec = SpecBuilder::default()
         .version("1.2.0")
         .root(RootBuilder::default().path("rootfs").readonly(request.read_only).build()?)
-        .process(process(request, image, identity, environment)?)
+        .process(process(request, image, identity)?)
         .mounts(mounts(request, identity)?)
         .linux(linux(request, facts, identity)?)
         .build()?;
@@ -106,12 +102,7 @@ pub(crate) fn command(request: &Request, image: &ImageConfiguration) -> Result<(
     Ok((entrypoint, command))
 }
 
-fn process(
-    request: &Request,
-    image: &ImageConfiguration,
-    identity: &Identity<'_>,
-    environment: Environment<'_>,
-) -> Result<Process> {
+fn process(request: &Request, image: &ImageConfiguration, identity: &Identity<'_>) -> Result<Process> {
     let config = image.config().as_ref();
     let (entrypoint, command) = command(request, image)?;
     let user = request
@@ -133,7 +124,7 @@ fn process(
         .terminal(request.terminal)
         .user(spec_user(user.as_deref().unwrap_or("0"))?)
         .args([entrypoint, command].concat())
-        .env(env(request, image, hostname, environment))
+        .env(env(request, image, hostname))
         .cwd(cwd)
         .capabilities(LinuxCapabilities::from(request.capabilities))
         .no_new_privileges(false)
@@ -151,12 +142,7 @@ fn spec_user(user: &str) -> Result<User> {
 }
 
 /// docker's order: PATH, HOSTNAME, TERM, then the image's, then the user's; a later one takes the place of an earlier.
-pub(crate) fn env(
-    request: &Request,
-    image: &ImageConfiguration,
-    hostname: &str,
-    environment: Environment<'_>,
-) -> Vec<String> {
+pub(crate) fn env(request: &Request, image: &ImageConfiguration, hostname: &str) -> Vec<String> {
     let mut all = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
     if request.terminal {
         all.push("TERM=xterm".to_owned());
@@ -173,10 +159,7 @@ pub(crate) fn env(
     for wanted in &request.env {
         match wanted {
             EnvRequest::Set(name, value) => set(&mut all, format!("{name}={value}")),
-            EnvRequest::Copy(name) => match environment(name) {
-                Some(value) => set(&mut all, format!("{name}={value}")),
-                None => all.retain(|old| key(old) != *name),
-            },
+            EnvRequest::Unset(name) => all.retain(|old| key(old) != *name),
         }
     }
     all

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 /// `64m`, `1.5g`, `512`: bytes, by powers of 1024 (docker's units.RAMInBytes).
 pub(crate) fn bytes(text: &str) -> Result<u64> {
@@ -39,7 +40,7 @@ pub(crate) fn cpus(text: &str) -> Result<u64> {
 }
 
 /// A directory or file of the host, shown in the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Volume {
     /// On the host, absolute.
     pub(crate) source: PathBuf,

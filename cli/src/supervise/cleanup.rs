@@ -19,12 +19,10 @@ pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec
     charge.held.ports.clear();
     let Words { state, record, dirs, .. } = &mut charge.words;
     record.last = last;
-    let written = if record.auto_remove {
-        state.forget(&record.id, &record.name)
-    } else {
-        let saved = state.save(dirs, record);
-        saved.and(sys::fs::remove_file(&dirs.run.join("live.json")))
-    };
+    let mut written = state.finish(dirs, record);
+    if !record.auto_remove {
+        written = written.and(sys::fs::remove_file(&dirs.run.join("live.json")));
+    }
     left.extend(written.err().map(|error| sentence(&error)));
     left
 }

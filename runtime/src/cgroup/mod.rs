@@ -7,6 +7,7 @@
 
 pub mod devices;
 pub mod devices_bpf;
+mod freezer;
 mod v1;
 mod v2;
 
@@ -205,22 +206,6 @@ impl Layout {
         pids.sort_unstable();
         pids.dedup();
         pids
-    }
-
-    /// Lets processes of the container's group go on where they were frozen: a frozen one ignores SIGKILL on version 1.
-    ///
-    /// # Errors
-    /// What write(2) answered.
-    pub fn thaw(&self, path: &Path) -> Result<(), OpError> {
-        let Layout::V1(_) = self else { return Ok(()) };
-        let Some(file) = self.directory("freezer", path).map(|directory| directory.join("freezer.state"))
-        else {
-            return Ok(());
-        };
-        match fs::read_to_string(&file).as_deref().map(str::trim) {
-            Ok("THAWED") | Err(_) => Ok(()),
-            Ok(_) => crate::sys::control::write_control(&file, "THAWED"),
-        }
     }
 
     /// A group of version 2 for a process to be born into, made where missing: a pid written to `cgroup.procs` would wait for

@@ -174,6 +174,18 @@ impl State {
         Ok(self.save(dirs, record)?)
     }
 
+    /// Writes config and record of a container anew, for another start. The caller holds its lock.
+    ///
+    /// # Errors
+    /// What the kernel answered; each of the two files is then as it was, or whole.
+    pub fn rewrite(&self, dirs: &Dirs, record: &Record, config: &[u8]) -> Result<(), OpError> {
+        step("Write down what it is this time");
+        make_with_parents(&dirs.run)?;
+        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
+        sys::fs::write_whole(&home(dirs, record.auto_remove).join("config.json"), config, durability)?;
+        self.save(dirs, record)
+    }
+
     /// Writes the record, whole; on the disk for sure where the container outlives its run.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{State, StateError, ids_in, read_record};
+use super::{Dirs, Entry, State, StateError, ids_in, read_record};
 use crate::op::OpError;
+use crate::record::Record;
 use crate::sys;
 use crate::sys::fs::Durability;
 
@@ -46,6 +47,46 @@ impl State {
             sys::fs::rename(&fresh, &names)?;
         }
         Ok(names)
+    }
+
+    /// Gives a container another name, running or not.
+    ///
+    /// # Errors
+    /// [`StateError::NameTaken`], or what the kernel answered; the old name is then still its name.
+    pub fn rename(&self, entry: &Entry, name: &str) -> Result<(), StateError> {
+        let id = &entry.record.id;
+        self.claim_name(name, id)?;
+        let written = self.write_name(entry, name);
+        let unwanted = if written.is_ok() { &entry.record.name } else { name };
+        // A name that stays is found by the next check: its container says otherwise.
+        let released = self.release_name(unwanted, id);
+        Ok(written.and(released)?)
+    }
+
+    fn write_name(&self, entry: &Entry, name: &str) -> Result<(), OpError> {
+        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
+        let mut record = entry.record.clone();
+        if let Some(written) = self.read(&entry.dirs) {
+            record = written;
+        }
+        name.clone_into(&mut record.name);
+        self.save(&entry.dirs, &record)
+    }
+
+    /// Writes down how a container ended, under the name that it has by now; or forgets one that nobody wants any more.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn finish(&self, dirs: &Dirs, record: &mut Record) -> Result<(), OpError> {
+        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
+        if let Some(written) = self.read(dirs) {
+            record.name = written.name;
+        }
+        if record.auto_remove { self.forget(&record.id, &record.name) } else { self.save(dirs, record) }
+    }
+
+    fn read(&self, dirs: &Dirs) -> Option<Record> {
+        read_record(&dirs.run).or_else(|| read_record(&dirs.disk))
     }
 
     pub(super) fn release_name(&self, name: &str, id: &str) -> Result<(), OpError> {

@@ -199,16 +199,16 @@ pub fn create_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     )
 }
 
-/// Makes a file that must not exist yet, with its content, for somebody.
+/// Writes a file with its content for somebody; where there is one, it is written anew.
 ///
 /// # Errors
-/// What open (`EEXIST` where it exists), fchown or write answered.
-pub fn create_new_for(path: &Path, content: &[u8], mode: u32, uid: u32, gid: u32) -> Result<()> {
+/// What open, fchown or write answered.
+pub fn write_for(path: &Path, content: &[u8], mode: u32, uid: u32, gid: u32) -> Result<()> {
     op!(
-        ("open({path:?}, O_CREAT|O_EXCL, {mode:#o}), fchown({uid}, {gid}), write({} bytes)", content.len()),
-        ("set -C; cat >{0}; chown {uid}:{gid} {0}", path.display()),
+        ("open({path:?}, O_CREAT|O_TRUNC, {mode:#o}), fchown({uid}, {gid}), write({} bytes)", content.len()),
+        ("cat >{0}; chown {uid}:{gid} {0}", path.display()),
         || {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::open(path, flags, Mode::from_raw_mode(mode))?;
             let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
             rustix::fs::fchown(&file, Some(uid), Some(gid))?;

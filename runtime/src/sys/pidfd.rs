@@ -1,4 +1,5 @@
 //! Processes by descriptor: a pid can be given to somebody else, a pidfd cannot (pidfd_open(2), Linux 5.3).
+#![expect(unsafe_code, reason = "PIDFD_GET_INFO has no safe wrapper")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -49,6 +50,33 @@ impl Ending {
             Ending::Signaled(signal) => 128 + signal,
         }
     }
+}
+
+/// How a process ended, child or not, that was held before it ended; `None` while it runs, and before Linux 6.15
+/// (`PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, linux/pidfd.h).
+pub fn ending(pidfd: BorrowedFd<'_>) -> Option<Ending> {
+    /// `struct pidfd_info` as it was first, 64 bytes.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const INFO_EXIT: u64 = 1 << 3;
+    const GET_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<Info>(0xff, 11);
+    let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+    // SAFETY: the kernel writes at most the 64 bytes that the request's number says, into a structure of that size.
+    let asked = unsafe {
+        let request = rustix::ioctl::Updater::<GET_INFO, Info>::new(&mut info);
+        rustix::ioctl::ioctl(pidfd, request)
+    };
+    if asked.is_err() || info.mask & INFO_EXIT == 0 {
+        return None;
+    }
+    let signal = info.exit_code & 0x7f;
+    Some(if signal == 0 { Ending::Exited((info.exit_code >> 8) & 0xff) } else { Ending::Signaled(signal) })
 }
 
 /// Waits for a child's end and reaps it.

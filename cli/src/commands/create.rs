@@ -1,0 +1,34 @@
+//! `mini create`: a container that is written down, and started later.
+
+use anyhow::Result;
+
+use super::flags::ContainerArgs;
+use super::run;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::output;
+
+/// Make a container of an image without starting it, and print its id
+///
+/// It is what `mini run` would make; addresses, ports and user ids are given to it when it starts.
+#[derive(Debug, clap::Args)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "mini create [OPTIONS] IMAGE [COMMAND [ARG]…]",
+    after_help = "Examples:\n  mini create --name web -p 8080:80 nginx\n  mini start web\n\nSee also: mini start, mini run, mini rm"
+)]
+pub(crate) struct CreateArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+}
+
+/// Plans it and writes it down.
+pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
+    let flags = &args.container;
+    let request = run::request(context, flags, true)?;
+    run::announce(&request);
+    let (image, _pin) = run::image(context, flags, false)?;
+    let facts = run::facts(&request)?;
+    output::print_line(&crate::prepare::create(context, flags, &request, &image, &facts)?)?;
+    Ok(ExitCode::Success)
+}

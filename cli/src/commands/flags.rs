@@ -1,0 +1,99 @@
+//! What `run` and `create` understand alike: everything about a container but how it is started.
+
+use super::run::PullPolicy;
+
+/// A container that is to be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ContainerArgs {
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Remove the container when it ends
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// The container's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Set an environment variable; without a value, copy it from here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Working directory in the container
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// Run as this user of the container
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// Show a file or directory of the host in the container
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    pub(crate) volume: Vec<String>,
+    /// Publish a port of the container on the host
+    #[arg(short, long, value_name = "[[IP:]PORT:]PORT[/tcp]")]
+    pub(crate) publish: Vec<String>,
+    /// The container's host name
+    #[arg(short = 'h', long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Limit memory, in bytes or with k, m, g
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) memory: Option<String>,
+    /// Limit processors: 1.5 is one and a half
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) cpus: Option<String>,
+    /// Relative weight of processor time; 1024 is normal
+    #[arg(short, long, value_name = "NUMBER")]
+    pub(crate) cpu_shares: Option<u64>,
+    /// Limit processes and threads; -1 for no limit [default: 4096]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) pids_limit: Option<i64>,
+    /// Run this program instead of the image's; empty for none
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// The network: bridge, none or host
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "bridge")]
+    pub(crate) network: String,
+    /// The user namespace: private or host
+    #[arg(long, value_name = "MODE")]
+    pub(crate) userns: Option<String>,
+    /// When to pull the image
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    pub(crate) pull: PullPolicy,
+    /// Lift nearly every restriction; shares the host's user namespace
+    #[arg(long)]
+    pub(crate) privileged: bool,
+    /// Add a capability
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(crate) cap_add: Vec<String>,
+    /// Drop a capability
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(crate) cap_drop: Vec<String>,
+    /// Let nothing in the root be written
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Mount a file system in memory
+    #[arg(long, value_name = "TARGET[:OPTIONS]")]
+    pub(crate) tmpfs: Vec<String>,
+    /// Pull without a word
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Print this help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// The image, the program to run instead of its own, and its arguments
+    // One list: whatever follows the image is the program's, flags too.
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [COMMAND [ARG]…]")]
+    words: Vec<String>,
+}
+
+impl ContainerArgs {
+    /// The image, as it was typed.
+    pub(crate) fn image(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The program and its arguments; empty for the image's own.
+    pub(crate) fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+}

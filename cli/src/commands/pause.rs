@@ -1,0 +1,85 @@
+//! `mini pause` and `mini unpause`: all processes of a container stand still, and go on.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use runtime::cgroup::Layout;
+use runtime::op::step;
+use runtime::record::Status;
+use runtime::state::Entry;
+
+use super::Failures;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::output;
+
+/// Let all processes of containers stand still
+///
+/// They keep what they have, and do not notice: the freezer of control groups holds them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini pause web\n\nSee also: mini unpause, mini stop")]
+pub(crate) struct PauseArgs {
+    /// The containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Let the processes of paused containers go on
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini unpause web\n\nSee also: mini pause")]
+pub(crate) struct UnpauseArgs {
+    /// The containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Freezes each; the others go on where one fails.
+pub(crate) fn pause(context: &Context, args: &PauseArgs) -> Result<ExitCode> {
+    each(context, &args.containers, "pause", |layout, group, name| {
+        ensure!(!layout.is_frozen(group), "container {name} is paused already");
+        step("Let the freezer hold all processes of its control group");
+        Ok(layout.freeze(group)?)
+    })
+}
+
+/// Thaws each; the others go on where one fails.
+pub(crate) fn unpause(context: &Context, args: &UnpauseArgs) -> Result<ExitCode> {
+    each(context, &args.containers, "unpause", |layout, group, name| {
+        ensure!(layout.is_frozen(group), "container {name} is not paused");
+        step("Let the processes of its control group go on");
+        Ok(layout.thaw(group)?)
+    })
+}
+
+fn each(
+    context: &Context,
+    words: &[String],
+    verb: &str,
+    act: impl Fn(&Layout, &Path, &str) -> Result<()>,
+) -> Result<ExitCode> {
+    let layout = Layout::detect()?;
+    let mut failures = Failures::default();
+    for word in words {
+        let acted = context.state().find(word).map_err(anyhow::Error::from).and_then(|entry| {
+            let Status::Running { .. } = entry.status else {
+                bail!("container {} is not running", entry.record.name)
+            };
+            act(&layout, &group(context, &entry), &entry.record.name)
+        });
+        match acted {
+            Ok(()) => output::print_line(word)?,
+            Err(error) => failures.add(&error.context(format!("cannot {verb} {word}"))),
+        }
+    }
+    Ok(failures.code())
+}
+
+/// Whether a container's processes are held.
+pub(crate) fn is_paused(context: &Context, entry: &Entry) -> bool {
+    matches!(entry.status, Status::Running { .. })
+        && Layout::detect().is_ok_and(|layout| layout.is_frozen(&group(context, entry)))
+}
+
+fn group(context: &Context, entry: &Entry) -> std::path::PathBuf {
+    Path::new(&context.config.cgroup.parent).join(&entry.record.id)
+}

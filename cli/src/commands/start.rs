@@ -1,0 +1,199 @@
+//! `mini start` and `mini restart`: containers that are written down run, once more or for the first time.
+
+use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use runtime::op::step;
+use runtime::record::Status;
+use runtime::state::{Entry, State, StateError};
+
+use super::{Failures, rm, run, stop};
+use crate::clock;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::launch::{self, Outcome};
+use crate::output;
+use crate::plan::values;
+use crate::prepare::prepare_again;
+use crate::settings::Settings;
+use crate::supervise::{Charge, Start};
+
+/// How long another command may work on a container that is to be started, s.
+const PATIENCE: i64 = 10;
+
+/// Start containers that are not running
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini start web db\n  mini start -a job\n\nSee also: mini create, mini restart, mini stop"
+)]
+pub(crate) struct StartArgs {
+    /// Stay with the container, and end with its exit code
+    #[arg(short, long)]
+    attach: bool,
+    /// Stay with it, and pass standard input on where the container keeps its own open
+    #[arg(short, long)]
+    interactive: bool,
+    /// The containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Stop containers and start them again
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini restart web\n  mini restart -t 1 web db\n\nSee also: mini start, mini stop"
+)]
+pub(crate) struct RestartArgs {
+    /// Seconds to wait before SIGKILL; -1 waits for ever
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10, allow_negative_numbers = true)]
+    time: i64,
+    /// The signal, instead of the container's own
+    #[arg(short, long, value_name = "SIGNAL")]
+    signal: Option<String>,
+    /// The containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Starts each; the others go on where one fails.
+pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<ExitCode> {
+    seal(context, &args.containers)?;
+    let attach = args.attach || args.interactive;
+    if attach {
+        let [word] = args.containers.as_slice() else {
+            bail!("cannot stay with several containers at once: start them without -a and -i");
+        };
+        let entry = context.state().find(word)?;
+        return attached(context, &entry, args.interactive);
+    }
+    let mut failures = Failures::default();
+    for word in &args.containers {
+        let started = context
+            .state()
+            .find(word)
+            .map_err(anyhow::Error::from)
+            .and_then(|entry| in_background(context, &entry).context(format!("cannot start {word}")));
+        match started {
+            Ok(()) => output::print_line(word)?,
+            Err(error) => failures.add(&error),
+        }
+    }
+    Ok(failures.code())
+}
+
+/// Stops and starts each; the others go on where one fails.
+pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode> {
+    seal(context, &args.containers)?;
+    let signal = args.signal.as_deref().map(values::signal).transpose()?;
+    let mut failures = Failures::default();
+    for word in &args.containers {
+        let restarted = context.state().find(word).map_err(anyhow::Error::from).and_then(|entry| {
+            ensure!(
+                !entry.record.auto_remove || !matches!(entry.status, Status::Running { .. }),
+                "container {word} has --rm: it is removed when it stops, and cannot be started again"
+            );
+            if matches!(entry.status, Status::Running { .. }) {
+                let deadline = clock::deadline(args.time);
+                stop::Ending::begin(context, &entry, signal.unwrap_or(stop::stop_signal(&entry.record)))?
+                    .wait(deadline)?;
+            }
+            in_background(context, &entry)
+        });
+        match restarted {
+            Ok(()) => output::print_line(word)?,
+            Err(error) => failures.add(&error.context(format!("cannot restart {word}"))),
+        }
+    }
+    Ok(failures.code())
+}
+
+/// Starts a container that nobody stays with; one that runs is left alone.
+fn in_background(context: &Context, entry: &Entry) -> Result<()> {
+    let Some((charge, start)) = ready(context, entry, true, false)? else { return Ok(()) };
+    launch::launch(charge, start, None).map(|_detached| ())
+}
+
+/// Starts a container and stays with it.
+fn attached(context: &Context, entry: &Entry, interactive: bool) -> Result<ExitCode> {
+    let record = &entry.record;
+    if interactive && record.interactive && record.terminal && !std::io::stdin().is_terminal() {
+        bail!("cannot attach standard input to a terminal (-i): it is not a terminal");
+    }
+    let Some((charge, start)) = ready(context, entry, false, interactive)? else {
+        bail!(
+            "container {} is running: there is no other way to it yet than mini exec and mini logs",
+            record.name
+        );
+    };
+    Ok(match launch::launch(charge, start, None) {
+        Ok(Outcome::Detached) => ExitCode::Success,
+        Ok(Outcome::Ended { code, reason }) => run::ended(code, reason),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::Failure
+        }
+    })
+}
+
+/// Everything that a start needs; `None` where it runs already.
+fn ready(
+    context: &Context,
+    entry: &Entry,
+    detached: bool,
+    interactive: bool,
+) -> Result<Option<(Charge, Start)>> {
+    let state = context.state();
+    let id = &entry.record.id;
+    step("Take the container's lock: nobody else starts, changes or removes it now");
+    let Some(lock) = lock(&state, id)? else { return Ok(None) };
+    // Asked again under the lock: it may have been removed, or started, meanwhile.
+    let Some(entry) = state.load(id)? else { bail!("it was removed meanwhile") };
+    if matches!(entry.status, Status::Running { .. }) {
+        return Ok(None);
+    }
+    step("Remove what its last run may have left");
+    rm::clear(context, &entry)?;
+    if entry.live.is_some() {
+        runtime::sys::fs::remove_file(&entry.dirs.run.join("live.json"))?;
+    }
+    let Some(mut request) = Settings::of(&entry.record).request else {
+        bail!("it was made by a mini that could not start a container again");
+    };
+    request.detached = detached;
+    request.interactive = entry.record.interactive && (detached || interactive);
+    let store = context.store()?;
+    let _pin = store.pin().context("cannot hold the image store")?;
+    let image = store.resolve(&entry.record.image_id).with_context(|| {
+        format!("the image {} that it was made of is not here any more", entry.record.image)
+    })?;
+    let facts = run::facts(&request)?;
+    prepare_again(context, entry.record, &request, &image, facts, lock).map(Some)
+}
+
+/// Before anything is started: what executes a sealed copy begins all over.
+fn seal(context: &Context, words: &[String]) -> Result<()> {
+    let shares = |word: &String| {
+        context.state().find(word).is_ok_and(|entry| !Settings::of(&entry.record).user_namespace)
+    };
+    super::seal(!words.iter().any(shares), &context.id_block())
+}
+
+/// The container's lock, once its last monitor has cleaned up and other commands are done with it; `None` where it runs.
+fn lock(state: &State, id: &str) -> Result<Option<OwnedFd>> {
+    let deadline = clock::deadline(PATIENCE);
+    loop {
+        match state.lock(id) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(StateError::Busy(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if state.load(id)?.is_some_and(|entry| matches!(entry.status, Status::Running { .. })) {
+            return Ok(None);
+        }
+        ensure!(deadline > Some(clock::now()), "another command has been working on it for {PATIENCE} s");
+        // Whoever holds the lock tells nobody when it is done.
+        let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        let _interrupted = rustix::thread::nanosleep(&pause);
+    }
+}
