@@ -1,5 +1,6 @@
 //! From a request to a container that is written down and can be launched: leases taken, plan made, record written.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -324,8 +325,8 @@ fn record(
         cmd: cmd.clone(),
         network: Some(request.network),
         ports: planned.ports(),
-        exposed: config.and_then(|config| config.exposed_ports().clone()).unwrap_or_default(),
-        labels: config.and_then(|config| config.labels().clone()).unwrap_or_default().into_iter().collect(),
+        exposed: exposed(request, config),
+        labels: labels(request, config),
         user_namespace: request.user_namespace,
         privileged: request.privileged,
         cap_add: capability_names(&args.cap_add),
@@ -350,6 +351,23 @@ fn record(
         settings: settings.value(),
         last: None,
     })
+}
+
+/// Ports of the image and of the user, each once.
+fn exposed(request: &Request, image: Option<&oci_spec::image::Config>) -> Vec<String> {
+    let mut all = image.and_then(|config| config.exposed_ports().clone()).unwrap_or_default();
+    all.extend(request.options.expose.iter().cloned());
+    let published = request.ports.iter().map(|port| format!("{}/tcp", port.container_port));
+    all.extend(published);
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The image's labels, and the user's over them.
+fn labels(request: &Request, image: Option<&oci_spec::image::Config>) -> BTreeMap<String, String> {
+    let of_image = image.and_then(|config| config.labels().clone()).unwrap_or_default();
+    of_image.into_iter().chain(request.options.labels.clone()).collect()
 }
 
 /// As docker keeps them: `CAP_` and capitals; `ALL` as it is.

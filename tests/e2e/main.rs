@@ -5,6 +5,7 @@
 //! | behaviour | where |
 //! |---|---|
 //! | a command's output, exit code, environment, user, directory, name | [`run`] |
+//! | labels, limits, names, kernel parameters | [`flags`] |
 //! | volumes, tmpfs, read-only roots | [`volumes`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | a second command in a running container | [`exec`] |
@@ -49,6 +50,7 @@ mod dry_run;
 mod errors;
 mod exec;
 mod explain;
+mod flags;
 mod images;
 mod inspect;
 mod kill_exec;

@@ -29,6 +29,8 @@ pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     run::announce(&request);
     let (image, _pin) = run::image(context, flags, false)?;
     let facts = run::facts(&request)?;
-    output::print_line(&crate::prepare::create(context, flags, &request, &image, &facts)?)?;
+    let id = crate::prepare::create(context, flags, &request, &image, &facts)?;
+    run::write_id(flags, &id)?;
+    output::print_line(&id)?;
     Ok(ExitCode::Success)
 }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
 use crate::plan::NetworkMode;
+use crate::plan::options::Options;
 use crate::settings::{LiveSettings, Settings};
 
 /// Print what is known of containers and images, as JSON
@@ -72,6 +73,7 @@ fn container(context: &Context, entry: &Entry) -> Result<Value> {
     let process = spec.process().as_ref();
     let user = process.and_then(|process| process.user().username().clone()).filter(|user| user != "0");
     let run = |name: &str| entry.dirs.run.join(name);
+    let options = settings.request.as_ref().map(|request| request.options.clone()).unwrap_or_default();
     Ok(json!({
         "Id": record.id,
         "Created": clock::rfc3339_nano(record.created),
@@ -87,11 +89,12 @@ fn container(context: &Context, entry: &Entry) -> Result<Value> {
         "RestartCount": 0,
         "Driver": "overlay",
         "Platform": "linux",
-        "HostConfig": host_config(entry, &settings, &spec),
+        "HostConfig": host_config(entry, &settings, &spec, &options),
         "GraphDriver": { "Name": "overlay", "Data": { "UpperDir": entry.dirs.disk.join("upper"), "WorkDir": entry.dirs.disk.join("work") } },
         "Mounts": mounts(&spec, entry),
         "Config": {
             "Hostname": spec.hostname(),
+            "Domainname": spec.domainname().clone().unwrap_or_default(),
             "User": user.unwrap_or_default(),
             "Tty": record.terminal,
             "OpenStdin": record.interactive,
@@ -103,6 +106,7 @@ fn container(context: &Context, entry: &Entry) -> Result<Value> {
             "ExposedPorts": settings.exposed.iter().map(|port| (port.clone(), json!({}))).collect::<Map<_, _>>(),
             "Labels": settings.labels,
             "StopSignal": settings.stop_signal.to_string(),
+            "StopTimeout": options.stop_timeout,
         },
         "NetworkSettings": network_settings(entry, &settings),
     }))
@@ -142,7 +146,7 @@ fn state(entry: &Entry, paused: bool) -> Value {
     })
 }
 
-fn host_config(entry: &Entry, settings: &Settings, spec: &Spec) -> Value {
+fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, options: &Options) -> Value {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
     let memory = resources.memory().as_ref();
     let cpu = resources.cpu().as_ref();
@@ -165,6 +169,24 @@ fn host_config(entry: &Entry, settings: &Settings, spec: &Spec) -> Value {
         "Memory": memory.and_then(oci_spec::runtime::LinuxMemory::limit).unwrap_or(0),
         "MemorySwap": memory.and_then(oci_spec::runtime::LinuxMemory::swap).unwrap_or(0),
         "NanoCpus": cpu.and_then(|cpu| Some(nano(cpu.quota()?, cpu.period()?))).unwrap_or(0) as i64,
+        "CpuPeriod": options.cpu_period.unwrap_or(0),
+        "CpuQuota": options.cpu_quota.unwrap_or(0),
+        "Dns": options.dns,
+        "DnsOptions": options.dns_options,
+        "DnsSearch": options.dns_search,
+        "ExtraHosts": options.hosts.iter().map(|(name, address)| match address {
+            Some(address) => format!("{name}:{address}"),
+            None => format!("{name}:host-gateway"),
+        }).collect::<Vec<_>>(),
+        "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
+        "SecurityOpt": options.no_new_privileges.then(|| json!(["no-new-privileges"])),
+        "ShmSize": options.shm_size.unwrap_or(64 << 20),
+        "Sysctls": options.sysctls,
+        "Ulimits": options.ulimits.iter().map(|limit| {
+            // docker's number for no limit is -1.
+            json!({ "Name": limit.name, "Soft": limit.soft.cast_signed(), "Hard": limit.hard.cast_signed() })
+        }).collect::<Vec<_>>(),
+        "Annotations": options.annotations,
         "CpuShares": cpu.and_then(oci_spec::runtime::LinuxCpu::shares).unwrap_or(0),
         "PidsLimit": resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit),
         "CgroupParent": spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.parent().map(std::path::Path::to_owned)),

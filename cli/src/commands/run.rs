@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use runtime::op::step;
 use runtime::sys;
 
@@ -71,6 +71,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     }
     let (charge, start) = prepare(context, flags, &request, &image, facts)?;
     let id = charge.words.record.id.clone();
+    write_id(flags, &id)?;
     Ok(match launch::launch(charge, start, story) {
         Ok(Outcome::Detached) => {
             if args.detach {
@@ -92,10 +93,23 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
 /// # Errors
 /// The first value that makes no sense.
 pub(crate) fn request(context: &Context, flags: &ContainerArgs, detached: bool) -> Result<Request> {
+    if let Some(path) = flags.cidfile.as_ref().filter(|path| path.exists()) {
+        bail!("--cidfile {} exists already: it may be another container's", path.display());
+    }
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let environment = |name: &str| std::env::var(name).ok();
     let own = sys::process::own_capabilities();
-    Request::new(flags, detached, &cwd, context.config.userns.strict, own, &environment)
+    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+    Request::new(flags, detached, &cwd, context.config.userns.strict, own, &environment, &read)
+}
+
+/// Writes `--cidfile`.
+///
+/// # Errors
+/// Where the file exists by now, or cannot be made.
+pub(crate) fn write_id(flags: &ContainerArgs, id: &str) -> Result<()> {
+    let Some(path) = &flags.cidfile else { return Ok(()) };
+    sys::fs::create_new(path, id.as_bytes(), 0o644).context("cannot write the container's id")
 }
 
 /// The image, pulled where the flags say so, and kept from removal until the pin is dropped.

@@ -45,9 +45,9 @@ pub(crate) struct StartArgs {
     after_help = "Examples:\n  mini restart web\n  mini restart -t 1 web db\n\nSee also: mini start, mini stop"
 )]
 pub(crate) struct RestartArgs {
-    /// Seconds to wait before SIGKILL; -1 waits for ever
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 10, allow_negative_numbers = true)]
-    time: i64,
+    /// Seconds to wait before SIGKILL; -1 waits for ever [default: the container's, or 10]
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
+    time: Option<i64>,
     /// The signal, instead of the container's own
     #[arg(short, long, value_name = "SIGNAL")]
     signal: Option<String>,
@@ -94,7 +94,7 @@ pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode>
                 "container {word} has --rm: it is removed when it stops, and cannot be started again"
             );
             if matches!(entry.status, Status::Running { .. }) {
-                let deadline = clock::deadline(args.time);
+                let deadline = stop::deadline(&entry.record, args.time);
                 stop::Ending::begin(context, &entry, signal.unwrap_or(stop::stop_signal(&entry.record)))?
                     .wait(deadline)?;
             }

@@ -26,9 +26,9 @@ use crate::settings::Settings;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  mini stop web\n  mini stop -t 1 web db\n\nSee also: mini kill, mini rm")]
 pub(crate) struct StopArgs {
-    /// Seconds to wait before SIGKILL; -1 waits for ever
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 10, allow_negative_numbers = true)]
-    time: i64,
+    /// Seconds to wait before SIGKILL; -1 waits for ever [default: the container's, or 10]
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
+    time: Option<i64>,
     /// The signal, instead of the container's own
     #[arg(short, long, value_name = "SIGNAL")]
     signal: Option<String>,
@@ -46,25 +46,24 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
     let signal = args.signal.as_deref().map(values::signal).transpose()?;
     let state = context.state();
     let mut failures = Failures::default();
-    let mut ending: Vec<(&String, Ending)> = Vec::new();
+    let mut ending: Vec<(&String, Ending, Option<u64>)> = Vec::new();
     for word in &args.containers {
         let begun = state.find(word).map_err(anyhow::Error::from).and_then(|entry| match entry.status {
             Status::Running { .. } => {
                 let ending = Ending::begin(context, &entry, signal.unwrap_or(stop_signal(&entry.record)))?;
                 // A paused one is to hear it.
                 ending.thaw()?;
-                Ok(Some(ending))
+                Ok(Some((ending, deadline(&entry.record, args.time))))
             }
             _ => Ok(None),
         });
         match begun {
-            Ok(Some(one)) => ending.push((word, one)),
+            Ok(Some((one, deadline))) => ending.push((word, one, deadline)),
             Ok(None) => output::print_line(word)?,
             Err(error) => failures.add(&error),
         }
     }
-    let deadline = clock::deadline(args.time);
-    for (word, one) in ending {
+    for (word, one, deadline) in ending {
         match one.wait(deadline) {
             Ok(()) => output::print_line(word)?,
             Err(error) => failures.add(&error.context(format!("cannot stop {word}"))),
@@ -72,6 +71,12 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
     }
     story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
     Ok(failures.code())
+}
+
+/// When patience ends, ns since 1970: what was asked for now, what the container was made with, or 10 seconds.
+pub(crate) fn deadline(record: &Record, asked: Option<i64>) -> Option<u64> {
+    let own = Settings::of(record).request.and_then(|request| request.options.stop_timeout);
+    clock::deadline(asked.or(own).unwrap_or(10))
 }
 
 /// What stops it: the image's word, or SIGTERM.

@@ -2,6 +2,7 @@
 
 pub(crate) mod facts;
 pub(crate) mod ids;
+pub(crate) mod options;
 pub(crate) mod request;
 pub(crate) mod spec;
 pub(crate) mod values;
@@ -118,11 +119,14 @@ pub(crate) fn plan(
     let identity = Identity { id: place.id, files: place.run, cgroup: &cgroup, map: &leases.map };
     let hostname = spec::hostname(request, place.id, facts);
     let stop_signal = image.config().as_ref().and_then(|config| config.stop_signal().clone());
-    let stop_signal = match stop_signal.filter(|signal| !signal.is_empty()) {
-        Some(signal) => values::signal(&signal).context("the image's stop signal")?,
-        None => libc::SIGTERM,
+    let stop_signal = match (request.options.stop_signal, stop_signal.filter(|signal| !signal.is_empty())) {
+        (Some(signal), _) => signal,
+        (None, Some(signal)) => values::signal(&signal).context("the image's stop signal")?,
+        (None, None) => libc::SIGTERM,
     };
     let attach = leases.endpoint.as_ref().map(|endpoint| AttachPlan::new(place.id, endpoint, &leases.ports));
+    let gateway = leases.endpoint.as_ref().map(|endpoint| endpoint.gateway);
+    let extra = options::extra_hosts(&request.options, gateway);
     let address = leases.endpoint.as_ref().map(|endpoint| endpoint.address);
     Ok(RunPlan {
         version: VERSION,
@@ -139,7 +143,7 @@ pub(crate) fn plan(
         },
         files: vec![
             ("hostname".to_owned(), format!("{hostname}\n")),
-            ("hosts".to_owned(), network::hosts_file(&hostname, address, &[])),
+            ("hosts".to_owned(), network::hosts_file(&hostname, address, &extra)),
             ("resolv.conf".to_owned(), resolv_conf(request, facts)),
         ],
     })
@@ -147,8 +151,9 @@ pub(crate) fn plan(
 
 /// On the host's network its own resolvers can be reached, loopback ones too.
 fn resolv_conf(request: &Request, facts: &HostFacts) -> String {
-    match request.network {
+    let host = match request.network {
         NetworkMode::Host => facts.resolv_conf.clone(),
         NetworkMode::Bridge | NetworkMode::None => network::resolv_conf(&facts.resolv_conf),
-    }
+    };
+    options::resolv_conf(&request.options, &host)
 }

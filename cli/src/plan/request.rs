@@ -7,6 +7,7 @@ use network::PortRequest;
 use runtime::caps::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
+use super::options::{self, Options};
 use super::values::{self, Volume};
 use crate::commands::flags::ContainerArgs;
 
@@ -23,6 +24,7 @@ pub(crate) enum NetworkMode {
 }
 
 /// Everything that `run` was asked for.
+///
 /// Kept with the container, so that it can be started again: an older record has no field that came later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Request {
@@ -53,6 +55,9 @@ pub(crate) struct Request {
     pub(crate) terminal: bool,
     pub(crate) detached: bool,
     pub(crate) auto_remove: bool,
+    /// Beyond the everyday.
+    #[serde(default)]
+    pub(crate) options: Options,
 }
 
 /// How many processes a container may have.
@@ -86,7 +91,7 @@ const LEAST_MEMORY: u64 = 6 << 20;
 
 impl Request {
     /// Understands the flags; `strict` refuses what would share the host's user namespace without being asked to, `own`
-    /// are mini's own capabilities, `environment` is the client's.
+    /// are mini's own capabilities, `environment` is the client's, `read` is how files are read.
     ///
     /// # Errors
     /// The first value that makes no sense.
@@ -97,6 +102,7 @@ impl Request {
         strict: bool,
         own: CapSet,
         environment: Environment<'_>,
+        read: &dyn Fn(&str) -> Result<String>,
     ) -> Result<Request> {
         let network = network_mode(&args.network)?;
         let (user_namespace, implied_by) = user_namespace(args, network, strict)?;
@@ -123,6 +129,21 @@ impl Request {
                 "--hostname cannot be set with --network host: the name is the host's"
             );
         }
+        let mut variables = Vec::new();
+        for file in &args.env_file {
+            let text = read(file)?;
+            for line in options::lines(&text) {
+                variables.push(env(line, environment).with_context(|| format!("--env-file {file}"))?);
+            }
+        }
+        for text in &args.env {
+            variables.push(env(text, environment)?);
+        }
+        let options = Options::new(&args.more, network, memory, read)?;
+        ensure!(
+            args.cpus.is_none() || (options.cpu_quota.is_none() && options.cpu_period.is_none()),
+            "--cpus and --cpu-quota or --cpu-period say the same twice: one of them is enough"
+        );
         let shares = args.cpu_shares.filter(|shares| *shares != 0);
         ensure!(shares.is_none_or(|shares| (2..=262_144).contains(&shares)), "--cpu-shares: 2 to 262144");
         Ok(Request {
@@ -133,7 +154,7 @@ impl Request {
                 text => vec![text.to_owned()],
             }),
             name: args.name.as_deref().map(values::name).transpose()?,
-            env: args.env.iter().map(|text| env(text, environment)).collect::<Result<_>>()?,
+            env: variables,
             workdir: args.workdir.as_deref().map(workdir).transpose()?,
             user: args.user.clone(),
             hostname: args.hostname.clone(),
@@ -165,6 +186,7 @@ impl Request {
             terminal: args.tty,
             detached,
             auto_remove: args.rm,
+            options,
         })
     }
 

@@ -16,6 +16,7 @@ use runtime::plan::IdMap;
 use runtime::seccomp::Machine;
 
 use super::facts::HostFacts;
+use super::options::{Options, Ulimit};
 use super::request::{DEFAULT_PIDS, EnvRequest, NetworkMode, PidsLimit, Request};
 
 /// docker's default PATH.
@@ -70,6 +71,9 @@ pub(crate) fn spec(
         .mounts(mounts(request, identity)?)
         .linux(linux(request, facts, identity)?)
         .build()?;
+    let annotations = request.options.annotations.clone();
+    spec.set_annotations((!annotations.is_empty()).then(|| annotations.into_iter().collect()));
+    spec.set_domainname(request.options.domainname.clone());
     spec.set_hostname((request.network != NetworkMode::Host).then(|| hostname(request, identity.id, facts)));
     Ok(spec)
 }
@@ -127,10 +131,12 @@ fn process(request: &Request, image: &ImageConfiguration, identity: &Identity<'_
         .env(env(request, image, hostname))
         .cwd(cwd)
         .capabilities(LinuxCapabilities::from(request.capabilities))
-        .no_new_privileges(false)
+        .no_new_privileges(request.options.no_new_privileges)
         .build()?;
     // The builder has defaults of its own.
-    process.set_rlimits(None);
+    let limits: Vec<_> = request.options.ulimits.iter().map(Ulimit::of_oci).collect::<Result<_>>()?;
+    process.set_rlimits((!limits.is_empty()).then_some(limits));
+    process.set_oom_score_adj(request.options.oom_score_adj);
     Ok(process)
 }
 
@@ -177,6 +183,8 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
     let new =
         |target: &str, kind: &str, options: &[&str]| mount(Path::new(target), kind, Path::new(kind), options);
     let writable = if request.privileged { "rw" } else { "ro" };
+    let shm =
+        request.options.shm_size.map_or_else(|| "size=65536k".to_owned(), |size| format!("size={size}"));
     let foreign_network = request.network == NetworkMode::Host && request.user_namespace;
     let mut all = vec![
         new("/proc", "proc", &["nosuid", "noexec", "nodev"])?,
@@ -199,7 +207,7 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
         },
         new("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", writable])?,
         new("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
-        new("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"])?,
+        new("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm])?,
     ];
     let mut own = Vec::new();
     let idmap: &[&str] = if request.user_namespace { &["idmap"] } else { &[] };
@@ -264,6 +272,7 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
     } else {
         namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Uts);
     }
+    sysctl.extend(request.options.sysctls.clone());
     let mut linux = LinuxBuilder::default()
         .resources(resources(request, facts)?)
         .cgroups_path(Path::new("/").join(identity.cgroup))
@@ -325,12 +334,20 @@ fn resources(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
         let limit = i64::try_from(bytes)?;
         // docker's default: as much swap again.
         resources.set_memory(Some(
-            LinuxMemoryBuilder::default().limit(limit).swap(limit.saturating_mul(2)).build()?,
+            LinuxMemoryBuilder::default()
+                .limit(limit)
+                .swap(request.options.memory_swap.unwrap_or(limit.saturating_mul(2)))
+                .build()?,
         ));
     }
-    if request.nano_cpus.is_some() || request.cpu_shares.is_some() {
+    let Options { cpu_period, cpu_quota, .. } = request.options;
+    if request.nano_cpus.is_some()
+        || request.cpu_shares.is_some()
+        || cpu_period.or(cpu_quota.map(|_| 0)).is_some()
+    {
         let mut cpu = LinuxCpuBuilder::default().build()?;
         cpu.set_shares(request.cpu_shares);
+        cpu.set_period(cpu_period).set_quota(cpu_quota);
         if let Some(nano) = request.nano_cpus {
             let most = facts.processors.saturating_mul(1_000_000_000);
             let wanted = nano as f64 / 1e9;
