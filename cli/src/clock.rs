@@ -29,6 +29,60 @@ pub(crate) fn start_time(started: u64, now: u64) -> String {
     started.strftime(form).to_string()
 }
 
+/// A moment as docker's lists have it: `2026-11-23 20:00:00 +0000 UTC`.
+pub(crate) fn human_time(nanoseconds: u64) -> String {
+    let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH);
+    time.to_zoned_datetime(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()
+}
+
+/// A moment as people type it: RFC 3339, a date with or without a time of day (here, then), seconds since 1970 with or
+/// without a fraction, or how long ago it was (`1h30m`). ns since 1970.
+///
+/// # Errors
+/// A text that is none of these.
+pub(crate) fn moment(text: &str, now: u64) -> anyhow::Result<u64> {
+    use anyhow::Context as _;
+    let nanoseconds = |time: Timestamp| u64::try_from(time.as_nanosecond()).ok();
+    let here = |text: &str| {
+        let time: jiff::civil::DateTime = text.parse().ok()?;
+        nanoseconds(time.to_zoned_datetime(jiff::tz::TimeZone::system()).ok()?.timestamp())
+    };
+    let absolute = || text.parse::<Timestamp>().ok().and_then(nanoseconds).or_else(|| here(text));
+    seconds(text)
+        .or_else(|| ago(text).map(|ago| now.saturating_sub(ago)))
+        .or_else(absolute)
+        .with_context(|| format!("invalid time {text:?}: such as 2026-11-23T20:00:00Z, 1795464000 or 10m"))
+}
+
+/// `1795464000` or `1795464000.5`. PURE.
+fn seconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let fraction: u64 = format!("{fraction:0<9}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction)
+}
+
+/// `1h30m`, `1.5s`: ns, as Go reads a duration. PURE.
+fn ago(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut all = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let (unit, length) =
+            [("ms", 1e6), ("us", 1e3), ("µs", 1e3), ("ns", 1.0), ("h", 3.6e12), ("m", 6e10), ("s", 1e9)]
+                .into_iter()
+                .find(|(unit, _)| rest.starts_with(unit))?;
+        all += number * length;
+        rest = &rest[unit.len()..];
+    }
+    (!text.is_empty() && all < 9e18).then_some(all as u64)
+}
+
 /// This moment, as docker's logs have it.
 pub(crate) fn log_time() -> String {
     rfc3339_nano(now())
@@ -56,6 +110,30 @@ pub(crate) fn human(nanoseconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_times_or_how_long_ago() {
+        let second = 1_000_000_000;
+        let now = 1_000_000 * second;
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1795464000", Some(1_795_464_000 * second)),
+            ("1795464000.25", Some(1_795_464_000 * second + second / 4)),
+            ("10m", Some(now - 600 * second)),
+            ("1h30m", Some(now - 5400 * second)),
+            ("1.5s", Some(now - second - second / 2)),
+            ("1970-01-01T00:00:10Z", Some(10 * second)),
+            ("1970-01-01T01:00:10+01:00", Some(10 * second)),
+            ("1000000000h", None),
+            ("", None),
+            ("m", None),
+            ("10", Some(10 * second)),
+            ("10x", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(moment(text, now).ok(), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn durations_are_said_as_docker_says_them() {

@@ -13,6 +13,7 @@
 //! | create, start, restart, wait | [`again`] |
 //! | rename, pause, top, port, docker's longer names | [`manage`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
+//! | lists and logs by filters, forms and times | [`listing`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
 //! | the supervisor at rest | [`resting`] |
 //! | a driven terminal: keys, sizes, detaching, hanging up | [`terminal`] |
@@ -60,6 +61,7 @@ mod kill_run;
 mod killing;
 mod layers;
 mod lifecycle;
+mod listing;
 mod load;
 mod logs;
 mod manage;

@@ -1,7 +1,9 @@
 //! `mini images`: which images are here.
 
 use anyhow::Result;
+use serde::Serialize;
 
+use super::ps::Listing;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -14,6 +16,12 @@ pub(crate) struct ImagesArgs {
     /// Only ids
     #[arg(short, long)]
     quiet: bool,
+    /// Whole ids
+    #[arg(long)]
+    no_trunc: bool,
+    /// A table, or one JSON object a line
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    format: Listing,
     /// Only images of this repository, with this tag where one is given
     name: Option<String>,
 }
@@ -38,18 +46,47 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
         let untagged = image.tags.is_empty() && wanted.is_none();
         let names = if untagged { vec![(repository_of_pinned(image), "<none>".to_owned())] } else { names };
         for (repository, tag) in names {
-            rows.push(vec![repository, tag, short(image), age(image), size(image.size)]);
+            rows.push(Row {
+                created_at: created(image).map_or_else(|| "N/A".to_owned(), clock::human_time),
+                created_since: age(image),
+                id: if args.no_trunc { image.id.to_string() } else { short(image) },
+                repository,
+                size: size(image.size),
+                tag,
+            });
         }
     }
-    if args.quiet {
-        let mut ids: Vec<String> = rows.into_iter().map(|mut row| row.swap_remove(2)).collect();
-        ids.dedup();
-        output::print(ids.iter().map(|id| format!("{id}\n")).collect::<String>().as_bytes())?;
-    } else {
-        let heading = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
-        output::print(table::table(&heading, &rows).as_bytes())?;
-    }
+    let text: String = match (args.quiet, args.format) {
+        (true, _) => {
+            let mut ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
+            ids.dedup();
+            ids.iter().map(|id| format!("{id}\n")).collect()
+        }
+        (false, Listing::Json) => {
+            let line = |row: &Row| serde_json::to_string(row).map(|line| line + "\n");
+            rows.iter().map(line).collect::<Result<_, _>>()?
+        }
+        (false, Listing::Table) => {
+            let cells = |row: Row| vec![row.repository, row.tag, row.id, row.created_since, row.size];
+            let heading = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+            table::table(&heading, &rows.into_iter().map(cells).collect::<Vec<_>>())
+        }
+    };
+    output::print(text.as_bytes())?;
     Ok(ExitCode::Success)
+}
+
+/// An image as it is listed, under docker's names.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    created_at: String,
+    created_since: String,
+    #[serde(rename = "ID")]
+    id: String,
+    repository: String,
+    size: String,
+    tag: String,
 }
 
 fn matches(name: &image::Reference, wanted: &image::Reference, tagged: bool) -> bool {

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify;
 use serde::Deserialize;
 
+use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::launch;
@@ -21,12 +22,21 @@ use crate::launch;
 /// Print what a container has written
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini logs --tail 20 web\n  mini logs -f web\n\nSee also: mini ps, mini inspect"
+    after_help = "Examples:\n  mini logs --tail 20 web\n  mini logs -f web\n  mini logs -t --since 10m web\n\nSee also: mini ps, mini inspect"
 )]
 pub(crate) struct LogsArgs {
     /// Go on as long as the container runs
     #[arg(short, long)]
     follow: bool,
+    /// Print when each line was written
+    #[arg(short, long)]
+    timestamps: bool,
+    /// Only what was written since then: a time, or how long ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only what was written until then: a time, or how long ago
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// Only so many lines from the end
     #[arg(short = 'n', long, value_name = "LINES", default_value = "all", value_parser = tail)]
     tail: Tail,
@@ -55,16 +65,34 @@ fn tail(text: &str) -> Result<Tail, String> {
 struct Entry {
     log: String,
     stream: String,
+    time: String,
+}
+
+/// Which lines, and how.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    timestamps: bool,
+    /// ns since 1970.
+    since: u64,
+    /// ns since 1970.
+    until: u64,
 }
 
 /// Prints the files from the oldest on, then follows.
 pub(crate) fn logs(context: &Context, args: &LogsArgs) -> Result<ExitCode> {
     let state = context.state();
+    let now = clock::now();
+    let moment = |text: &Option<String>| text.as_deref().map(|text| clock::moment(text, now)).transpose();
+    let form = Form {
+        timestamps: args.timestamps,
+        since: moment(&args.since)?.unwrap_or(0),
+        until: moment(&args.until)?.unwrap_or(u64::MAX),
+    };
     let entry = state.find(&args.container)?;
     let path = entry.dirs.disk.join("container.log");
     // Before the first look, so that nothing written in between is missed.
     let watch = args.follow.then(|| Watch::new(&entry.dirs.disk)).transpose()?;
-    let mut reader = LogReader::new(path);
+    let mut reader = LogReader::new(path, form);
     match args.tail {
         Tail::All => reader.print_older()?,
         Tail::Last(lines) => reader.print_last(lines)?,
@@ -76,10 +104,12 @@ pub(crate) fn logs(context: &Context, args: &LogsArgs) -> Result<ExitCode> {
             .load(&entry.record.id)?
             .is_some_and(|entry| matches!(entry.status, Status::Running { .. }) && super::still_runs(&entry));
         reader.print_new()?;
-        if !running {
+        if !running || clock::now() > form.until {
             // Its monitor may be writing the last lines.
-            super::wait_for_monitor(&entry)?;
-            reader.print_new()?;
+            if !running {
+                super::wait_for_monitor(&entry)?;
+                reader.print_new()?;
+            }
             return Ok(ExitCode::Success);
         }
         watch.wait()?;
@@ -118,12 +148,13 @@ impl Watch {
 /// Reads the current file, and moves to its successor when it was rotated away.
 struct LogReader {
     path: PathBuf,
+    form: Form,
     current: Option<(File, u64)>,
 }
 
 impl LogReader {
-    fn new(path: PathBuf) -> LogReader {
-        LogReader { path, current: None }
+    fn new(path: PathBuf, form: Form) -> LogReader {
+        LogReader { path, form, current: None }
     }
 
     /// All rotated files, oldest first.
@@ -137,7 +168,7 @@ impl LogReader {
     fn print_older(&self) -> Result<()> {
         for path in self.older() {
             for line in BufReader::new(File::open(&path)?).split(b'\n') {
-                print(&line?);
+                self.form.print(&line?);
             }
         }
         Ok(())
@@ -158,12 +189,13 @@ impl LogReader {
             BufReader::new(File::open(&path)?).split(b'\n').try_for_each(|line| line.map(&mut keep))?;
         }
         self.read_new(&mut keep)?;
-        last.iter().for_each(|line| print(line));
+        last.iter().for_each(|line| self.form.print(line));
         Ok(())
     }
 
     fn print_new(&mut self) -> Result<()> {
-        self.read_new(&mut |line| print(&line))
+        let form = self.form;
+        self.read_new(&mut |line| form.print(&line))
     }
 
     /// Whole lines that were not read yet; what has no end of line yet is read next time.
@@ -224,12 +256,28 @@ impl LogReader {
     }
 }
 
-/// To the stream that it came from. A line that is no entry (a full disk cut it short) is left out.
-fn print(line: &[u8]) {
-    if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
-        match entry.stream.as_str() {
-            "stderr" => launch::write(&mut std::io::stderr().lock(), entry.log.as_bytes()),
-            _ => launch::write(&mut std::io::stdout().lock(), entry.log.as_bytes()),
+impl Form {
+    /// To the stream that it came from. A line that is no entry (a full disk cut it short) is left out.
+    fn print(self, line: &[u8]) {
+        let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return };
+        if !self.shows(&entry.time) {
+            return;
         }
+        let text = match self.timestamps {
+            true => format!("{} {}", entry.time, entry.log),
+            false => entry.log,
+        };
+        match entry.stream.as_str() {
+            "stderr" => launch::write(&mut std::io::stderr().lock(), text.as_bytes()),
+            _ => launch::write(&mut std::io::stdout().lock(), text.as_bytes()),
+        }
+    }
+
+    /// What has no time that can be read is shown.
+    fn shows(self, time: &str) -> bool {
+        if self.since == 0 && self.until == u64::MAX {
+            return true;
+        }
+        clock::moment(time, 0).map_or(true, |time| (self.since..=self.until).contains(&time))
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod run;
 
 mod create;
 mod exec;
+mod filter;
 pub(crate) mod flags;
 mod groups;
 mod images;

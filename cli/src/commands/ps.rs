@@ -3,7 +3,9 @@
 use anyhow::Result;
 use runtime::record::Status;
 use runtime::state::Entry;
+use serde::Serialize;
 
+use super::filter::{self, Filters};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -13,7 +15,7 @@ use crate::settings::Settings;
 /// List containers
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini ps -a\n  mini rm $(mini ps -aq)\n\nSee also: mini run, mini inspect, mini logs"
+    after_help = "Examples:\n  mini ps -a\n  mini ps -a --filter status=exited --filter label=job\n  mini rm $(mini ps -aq)\n\nSee also: mini run, mini inspect, mini logs"
 )]
 pub(crate) struct PsArgs {
     /// Also those that do not run
@@ -22,41 +24,128 @@ pub(crate) struct PsArgs {
     /// Only ids
     #[arg(short, long)]
     quiet: bool,
+    /// Cut nothing short
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only the one that was made last, running or not
+    #[arg(short, long)]
+    latest: bool,
+    /// Only so many that were made last, running or not; -1 for all
+    #[arg(short = 'n', long, value_name = "NUMBER", allow_negative_numbers = true)]
+    last: Option<i64>,
+    /// Only those that are so: id, name, label, exited, status, ancestor, before, since, volume, network, publish, expose
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// A table, or one JSON object a line
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    format: Listing,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Listing {
+    /// Columns for people
+    Table,
+    /// One object a line, for programs
+    Json,
 }
 
 /// Asks, sorts, prints.
 pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
-    let mut entries = context.state().list()?;
-    entries.retain(|entry| args.all || matches!(entry.status, Status::Running { .. }));
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.record.created));
-    if args.quiet {
-        let ids: String = entries.iter().map(|entry| format!("{}\n", &entry.record.id[..12])).collect();
-        output::print(ids.as_bytes())?;
-        return Ok(ExitCode::Success);
+    let filters = Filters::new(&args.filter)?;
+    let most = if args.latest { Some(1) } else { args.last.and_then(|last| usize::try_from(last).ok()) };
+    let all = args.all || most.is_some() || args.last.is_some() || filters.asks_for_states();
+    let mut entries: Vec<(Entry, bool)> = Vec::new();
+    for entry in context.state().list()? {
+        let paused = super::pause::is_paused(context, &entry);
+        if (all || matches!(entry.status, Status::Running { .. }))
+            && filters.pass(&entry, paused, &|name| image(context, name), &|word| made(context, word))?
+        {
+            entries.push((entry, paused));
+        }
     }
+    entries.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.record.created));
+    entries.truncate(most.unwrap_or(usize::MAX));
     let now = clock::now();
-    let rows: Vec<Vec<String>> = entries.iter().map(|entry| row(context, entry, now)).collect();
-    let heading = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
-    output::print(table::table(&heading, &rows).as_bytes())?;
+    let rows: Vec<Row> =
+        entries.iter().map(|(entry, paused)| Row::new(entry, *paused, now, args.no_trunc)).collect();
+    let text: String = match (args.quiet, args.format) {
+        (true, _) => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
+        (false, Listing::Json) => {
+            let line = |row: &Row| serde_json::to_string(row).map(|line| line + "\n");
+            rows.iter().map(line).collect::<Result<_, _>>()?
+        }
+        (false, Listing::Table) => {
+            let heading = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
+            table::table(&heading, &rows.iter().map(Row::cells).collect::<Vec<_>>())
+        }
+    };
+    output::print(text.as_bytes())?;
     Ok(ExitCode::Success)
 }
 
-fn row(context: &Context, entry: &Entry, now: u64) -> Vec<String> {
-    let record = &entry.record;
-    let settings = Settings::of(record);
-    let ports = match entry.status {
-        Status::Running { .. } => network::display_ports(&settings.ports, &exposed(&settings)),
-        _ => String::new(),
-    };
-    vec![
-        record.id[..12].to_owned(),
-        record.image.clone(),
-        format!("{:?}", table::shortened(&record.command.join(" "), 20)),
-        format!("{} ago", clock::human(now.saturating_sub(record.created))),
-        status(&entry.status, now) + if super::pause::is_paused(context, entry) { " (Paused)" } else { "" },
-        ports,
-        record.name.clone(),
-    ]
+/// The id of an image that a filter names.
+fn image(context: &Context, name: &str) -> Option<String> {
+    context.store().ok()?.resolve(name).ok().map(|image| image.id.to_string())
+}
+
+/// When a container that a filter names was made, ns since 1970.
+fn made(context: &Context, word: &str) -> Result<u64> {
+    Ok(context.state().find(word)?.record.created)
+}
+
+/// A container as it is listed, under docker's names.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    command: String,
+    created_at: String,
+    #[serde(rename = "ID")]
+    id: String,
+    image: String,
+    labels: String,
+    mounts: String,
+    names: String,
+    networks: &'static str,
+    ports: String,
+    running_for: String,
+    state: &'static str,
+    status: String,
+}
+
+impl Row {
+    fn new(entry: &Entry, paused: bool, now: u64, whole: bool) -> Row {
+        let record = &entry.record;
+        let settings = Settings::of(record);
+        let running = matches!(entry.status, Status::Running { .. });
+        let command = record.command.join(" ");
+        let command = if whole { command } else { table::shortened(&command, 20) };
+        let labels = settings.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        let mounts = settings.binds.iter().map(|bind| bind.split(':').next().unwrap_or_default());
+        Row {
+            command: format!("{command:?}"),
+            created_at: clock::human_time(record.created),
+            id: if whole { record.id.clone() } else { record.id[..12].to_owned() },
+            image: record.image.clone(),
+            labels: labels.collect::<Vec<_>>().join(","),
+            mounts: mounts.collect::<Vec<_>>().join(","),
+            names: record.name.clone(),
+            networks: filter::network(&settings),
+            ports: if running {
+                network::display_ports(&settings.ports, &exposed(&settings))
+            } else {
+                String::new()
+            },
+            running_for: format!("{} ago", clock::human(now.saturating_sub(record.created))),
+            state: filter::word(&entry.status, paused),
+            status: status(&entry.status, now) + if paused { " (Paused)" } else { "" },
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let Row { id, image, command, running_for, status, ports, names, .. } = self;
+        [id, image, command, running_for, status, ports, names].map(Clone::clone).into()
+    }
 }
 
 /// The STATUS column, in docker's words. PURE.

@@ -222,7 +222,7 @@ fn sysctl(text: &str, network: NetworkMode) -> Result<(String, String)> {
     let (key, value) = text.split_once('=').with_context(|| format!("invalid sysctl {text:?}: KEY=VALUE"))?;
     let key = key.trim();
     let dotted = key.replace('/', ".");
-    ensure!(!dotted.split('.').any(|part| part.is_empty()), "invalid sysctl {text:?}");
+    ensure!(!dotted.split('.').any(str::is_empty), "invalid sysctl {text:?}");
     let of_ipc =
         ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"]
             .contains(&dotted.as_str())

@@ -1,6 +1,7 @@
 //! From a request to a container that is written down and can be launched: leases taken, plan made, record written.
 
-use std::collections::BTreeMap;
+mod record;
+
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -9,18 +10,17 @@ use image::Image;
 use runtime::cgroup::Layout;
 use runtime::op::step;
 use runtime::plan::{InitPlan, RootPlan};
-use runtime::record::{Record, VERSION};
+use runtime::record::Record;
 use runtime::state::{Claim, Dirs, State, StateError};
 use runtime::sys;
 
-use crate::clock;
 use crate::commands::flags::ContainerArgs;
 use crate::context::Context;
 use crate::launch;
 use crate::names;
 use crate::plan::facts::HostFacts;
 use crate::plan::ids::{self, IdLease};
-use crate::plan::{Leases, NetworkMode, Place, Request, RunPlan, spec};
+use crate::plan::{Leases, NetworkMode, Place, Request, RunPlan};
 use crate::settings::Settings;
 use crate::supervise::{Charge, Held, Start, Words};
 
@@ -252,7 +252,7 @@ fn write_down(
         let name = request.name.clone().unwrap_or_else(|| names::generate(id, attempt));
         let place = Place { id, name: &name, run: &dirs.run, cgroup_parent: parent };
         let planned = Planned::new(request, image, &layers, facts, &place, leases, &dirs)?;
-        let record = record(request, args, image, facts, &planned)?;
+        let record = record::record(request, args, image, facts, &planned)?;
         let claim = match state.create(&record, &planned.config()?) {
             Err(StateError::NameTaken { .. }) if request.name.is_none() => continue,
             other => other?,
@@ -308,75 +308,6 @@ fn foreseen(port: &network::PortRequest) -> network::PortMapping {
 /// Ids beyond 65535 in the image's files, each with a file that has it.
 fn high_ids(image: &Image) -> Vec<(u32, &str)> {
     image.high_ids.iter().map(|high| (high.id, high.path.as_str())).collect()
-}
-
-fn record(
-    request: &Request,
-    args: &ContainerArgs,
-    image: &Image,
-    facts: &HostFacts,
-    planned: &Planned,
-) -> Result<Record> {
-    let plan = &planned.plan;
-    let (entrypoint, cmd) = spec::command(request, &image.config)?;
-    let config = image.config.config().as_ref();
-    let settings = Settings {
-        entrypoint: entrypoint.clone(),
-        cmd: cmd.clone(),
-        network: Some(request.network),
-        ports: planned.ports(),
-        exposed: exposed(request, config),
-        labels: labels(request, config),
-        user_namespace: request.user_namespace,
-        privileged: request.privileged,
-        cap_add: capability_names(&args.cap_add),
-        cap_drop: capability_names(&args.cap_drop),
-        binds: args.volume.clone(),
-        tmpfs: args.tmpfs.clone(),
-        stop_signal: plan.lifecycle.stop_signal,
-        request: Some(request.clone()),
-    };
-    Ok(Record {
-        version: VERSION,
-        id: plan.id.clone(),
-        name: plan.name.clone(),
-        image: request.image.clone(),
-        image_id: image.id.to_string(),
-        command: [entrypoint, cmd].concat(),
-        created: clock::now(),
-        boot: facts.boot.clone(),
-        auto_remove: request.auto_remove,
-        terminal: request.terminal,
-        interactive: request.interactive,
-        settings: settings.value(),
-        last: None,
-    })
-}
-
-/// Ports of the image and of the user, each once.
-fn exposed(request: &Request, image: Option<&oci_spec::image::Config>) -> Vec<String> {
-    let mut all = image.and_then(|config| config.exposed_ports().clone()).unwrap_or_default();
-    all.extend(request.options.expose.iter().cloned());
-    let published = request.ports.iter().map(|port| format!("{}/tcp", port.container_port));
-    all.extend(published);
-    all.sort();
-    all.dedup();
-    all
-}
-
-/// The image's labels, and the user's over them.
-fn labels(request: &Request, image: Option<&oci_spec::image::Config>) -> BTreeMap<String, String> {
-    let of_image = image.and_then(|config| config.labels().clone()).unwrap_or_default();
-    of_image.into_iter().chain(request.options.labels.clone()).collect()
-}
-
-/// As docker keeps them: `CAP_` and capitals; `ALL` as it is.
-fn capability_names(asked: &[String]) -> Vec<String> {
-    let name = |text: &String| {
-        runtime::caps::parse(text)
-            .map_or_else(|_| text.to_uppercase(), |cap| runtime::caps::name(cap).to_owned())
-    };
-    asked.iter().map(name).collect()
 }
 
 /// docker makes the source of `-v` where it is missing: an empty directory.

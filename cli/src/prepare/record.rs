@@ -1,0 +1,87 @@
+//! What is written down of a new container. PURE, but for the time.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use image::Image;
+use runtime::record::{Record, VERSION};
+
+use super::Planned;
+use crate::clock;
+use crate::commands::flags::ContainerArgs;
+use crate::plan::facts::HostFacts;
+use crate::plan::{Request, spec};
+use crate::settings::Settings;
+
+/// The record of a container that nothing has been done with yet.
+///
+/// # Errors
+/// Where neither the image nor the user says what to run.
+pub(super) fn record(
+    request: &Request,
+    args: &ContainerArgs,
+    image: &Image,
+    facts: &HostFacts,
+    planned: &Planned,
+) -> Result<Record> {
+    let plan = &planned.plan;
+    let (entrypoint, cmd) = spec::command(request, &image.config)?;
+    let config = image.config.config().as_ref();
+    let settings = Settings {
+        entrypoint: entrypoint.clone(),
+        cmd: cmd.clone(),
+        network: Some(request.network),
+        ports: planned.ports(),
+        exposed: exposed(request, config),
+        labels: labels(request, config),
+        user_namespace: request.user_namespace,
+        privileged: request.privileged,
+        cap_add: capability_names(&args.cap_add),
+        cap_drop: capability_names(&args.cap_drop),
+        binds: args.volume.clone(),
+        tmpfs: args.tmpfs.clone(),
+        stop_signal: plan.lifecycle.stop_signal,
+        request: Some(request.clone()),
+    };
+    Ok(Record {
+        version: VERSION,
+        id: plan.id.clone(),
+        name: plan.name.clone(),
+        image: request.image.clone(),
+        image_id: image.id.to_string(),
+        command: [entrypoint, cmd].concat(),
+        created: clock::now(),
+        boot: facts.boot.clone(),
+        auto_remove: request.auto_remove,
+        terminal: request.terminal,
+        interactive: request.interactive,
+        settings: settings.value(),
+        last: None,
+    })
+}
+
+/// Ports of the image and of the user, each once.
+fn exposed(request: &Request, image: Option<&oci_spec::image::Config>) -> Vec<String> {
+    let mut all = image.and_then(|config| config.exposed_ports().clone()).unwrap_or_default();
+    all.extend(request.options.expose.iter().cloned());
+    let published = request.ports.iter().map(|port| format!("{}/tcp", port.container_port));
+    all.extend(published);
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The image's labels, and the user's over them.
+fn labels(request: &Request, image: Option<&oci_spec::image::Config>) -> BTreeMap<String, String> {
+    let of_image = image.and_then(|config| config.labels().clone()).unwrap_or_default();
+    of_image.into_iter().chain(request.options.labels.clone()).collect()
+}
+
+/// As docker keeps them: `CAP_` and capitals; `ALL` as it is.
+fn capability_names(asked: &[String]) -> Vec<String> {
+    let name = |text: &String| {
+        runtime::caps::parse(text)
+            .map_or_else(|_| text.to_uppercase(), |cap| runtime::caps::name(cap).to_owned())
+    };
+    asked.iter().map(name).collect()
+}
