@@ -23,6 +23,7 @@ pub mod mounts;
 pub mod seccomp;
 pub mod user;
 
+pub mod changes;
 pub mod io;
 pub mod record;
 pub mod self_exe;

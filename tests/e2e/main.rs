@@ -6,6 +6,7 @@
 //! |---|---|
 //! | a command's output, exit code, environment, user, directory, name | [`run`] |
 //! | labels, limits, names, kernel parameters | [`flags`] |
+//! | what containers leave in their files | [`files`] |
 //! | volumes, tmpfs, read-only roots | [`volumes`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | a second command in a running container | [`exec`] |
@@ -51,6 +52,7 @@ mod dry_run;
 mod errors;
 mod exec;
 mod explain;
+mod files;
 mod flags;
 mod images;
 mod inspect;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use tests::outside::HOST;
-use tests::{Container, Host, Mini, namespaces, net, processes, wait};
+use tests::{Container, Host, Image, Mini, namespaces, net, processes, wait};
 
 /// A container that says `text` on its published port 80.
 fn speaker<'host>(host: &'host Host, publish: &[&str], text: &str) -> Container<'host> {
@@ -69,6 +69,25 @@ fn a_port_without_a_host_port_gets_a_free_one() {
     assert!(port >= 32768, "from the range that the kernel gives out: {port}");
     assert_eq!(net::heard(|| net::ask(Ipv4Addr::LOCALHOST, port)), "anywhere\n");
     host.mini(["ps"]).run().ok().stdout_has(&format!("0.0.0.0:{port}->80/tcp"));
+}
+
+#[test]
+fn every_exposed_port_gets_a_free_one_where_that_is_asked_for() {
+    let host = Host::new();
+    host.load(
+        &Image::busybox().set("ExposedPorts", serde_json::json!({"80/tcp": {}, "53/udp": {}})),
+        "web:latest",
+    );
+    let script = "while :; do echo web | nc -l -p 80; done";
+    let options = ["run", "-d", "-P", "--expose", "443", "-p", "8081:81", "web", "sh", "-c", script];
+    let container = Container::new(&host, host.mini(options).run().ok().line());
+    let ports = container.field("/NetworkSettings/Ports");
+    assert_eq!(ports["81/tcp"][0]["HostPort"], "8081");
+    let port = |name: &str| -> u16 {
+        ports[name][0]["HostPort"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
+    assert!(port("80/tcp") >= 32768 && port("443/tcp") >= 32768, "{ports}");
+    assert_eq!(net::heard(|| net::ask(Ipv4Addr::LOCALHOST, port("80/tcp"))), "web\n");
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub(crate) struct ContainerArgs {
     /// Publish a port of the container on the host
     #[arg(short, long, value_name = "[[IP:]PORT:]PORT[/tcp]")]
     pub(crate) publish: Vec<String>,
+    /// Publish every tcp port that image and --expose name on a free port of the host
+    #[arg(short = 'P', long)]
+    pub(crate) publish_all: bool,
     /// The container's host name
     #[arg(short = 'h', long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,

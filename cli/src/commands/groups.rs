@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    create, exec, images, inspect, kill, load, logs, pause, port, ps, pull, rename, rm, rmi, run, start,
-    stop, top, wait,
+    create, diff, exec, images, inspect, kill, load, logs, pause, port, prune, ps, pull, rename, rm, rmi,
+    run, start, stop, top, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -28,6 +28,7 @@ enum ContainerCommand {
     Logs(logs::LogsArgs),
     Top(top::TopArgs),
     Port(port::PortArgs),
+    Diff(diff::DiffArgs),
     Wait(wait::WaitArgs),
     Stop(stop::StopArgs),
     Kill(kill::KillArgs),
@@ -37,6 +38,7 @@ enum ContainerCommand {
     #[command(visible_alias = "remove")]
     Rm(rm::RmArgs),
     Inspect(inspect::InspectArgs),
+    Prune(prune::PruneArgs),
 }
 
 /// Commands on images, under docker's longer names
@@ -79,6 +81,8 @@ pub(crate) fn container(context: &Context, group: &ContainerGroup) -> Result<Exi
         ContainerCommand::Logs(args) => logs::logs(context, args),
         ContainerCommand::Top(args) => top::top(context, args),
         ContainerCommand::Port(args) => port::port(context, args),
+        ContainerCommand::Diff(args) => diff::diff(context, args),
+        ContainerCommand::Prune(args) => prune::prune(context, args),
         ContainerCommand::Wait(args) => wait::wait(context, args),
         ContainerCommand::Stop(args) => stop::stop(context, args),
         ContainerCommand::Kill(args) => kill::kill(context, args),

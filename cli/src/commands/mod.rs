@@ -3,6 +3,7 @@
 pub(crate) mod run;
 
 mod create;
+mod diff;
 mod exec;
 mod filter;
 pub(crate) mod flags;
@@ -16,6 +17,7 @@ mod logs;
 mod ns;
 mod pause;
 mod port;
+mod prune;
 mod ps;
 pub(crate) mod pull;
 mod rename;
@@ -77,6 +79,7 @@ enum Command {
     Logs(logs::LogsArgs),
     Top(top::TopArgs),
     Port(port::PortArgs),
+    Diff(diff::DiffArgs),
     Wait(wait::WaitArgs),
     Stop(stop::StopArgs),
     Kill(kill::KillArgs),
@@ -164,6 +167,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Logs(args) => logs::logs(&context, args),
         Command::Top(args) => top::top(&context, args),
         Command::Port(args) => port::port(&context, args),
+        Command::Diff(args) => diff::diff(&context, args),
         Command::Wait(args) => wait::wait(&context, args),
         Command::Stop(args) => stop::stop(&context, args),
         Command::Kill(args) => kill::kill(&context, args),

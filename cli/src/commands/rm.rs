@@ -56,7 +56,11 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
     Ok(if args.force { failures.code_but_not_found() } else { failures.code() })
 }
 
-fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Result<()> {
+/// Removes one container.
+///
+/// # Errors
+/// Where it runs and `force` is not given, or the kernel refuses.
+pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Result<()> {
     if matches!(entry.status, Status::Running { .. }) {
         if !force {
             return Err(crate::error::StillRuns.into());

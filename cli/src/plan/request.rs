@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use network::PortRequest;
+use network::{HostPort, PortRequest, Protocol};
+use oci_spec::image::ImageConfiguration;
 use runtime::caps::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,9 @@ pub(crate) struct Request {
     pub(crate) terminal: bool,
     pub(crate) detached: bool,
     pub(crate) auto_remove: bool,
+    /// Every port that image and user expose is published.
+    #[serde(default)]
+    pub(crate) publish_all: bool,
     /// Beyond the everyday.
     #[serde(default)]
     pub(crate) options: Options,
@@ -186,8 +190,31 @@ impl Request {
             terminal: args.tty,
             detached,
             auto_remove: args.rm,
+            publish_all: args.publish_all,
             options,
         })
+    }
+
+    /// What is to be published of an image: what was said, and with `-P` every exposed tcp port besides.
+    pub(crate) fn published(&self, image: &ImageConfiguration) -> Vec<PortRequest> {
+        let mut all = self.ports.clone();
+        if !self.publish_all {
+            return all;
+        }
+        let of_image = image.config().as_ref().and_then(|config| config.exposed_ports().clone());
+        for text in of_image.iter().flatten().chain(&self.options.expose) {
+            let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+            let (Ok(container_port @ 1..), "tcp") = (port.parse(), protocol) else { continue };
+            if !all.iter().any(|known| known.container_port == container_port) {
+                all.push(PortRequest {
+                    host_ip: None,
+                    host_port: HostPort::Ephemeral,
+                    container_port,
+                    protocol: Protocol::Tcp,
+                });
+            }
+        }
+        all
     }
 
     /// Docker warns that such ports are discarded; so do we.

@@ -48,7 +48,7 @@ impl Taken {
         }
         if request.network == NetworkMode::Bridge {
             let config = context.network();
-            let reserved = network::reserve(&config, &request.ports)?;
+            let reserved = network::reserve(&config, &request.published(&image.config))?;
             let leased = network::lease(&config, id, &reserved.mappings).context("cannot get an address")?;
             self.leases.ports.clone_from(&reserved.mappings);
             self.leases.endpoint = Some(leased.endpoint.clone());
@@ -287,7 +287,7 @@ fn foreseen_leases(context: &Context, request: &Request, image: &Image) -> Resul
     }
     if request.network == NetworkMode::Bridge {
         leases.endpoint = Some(network::foresee(&context.network()).context("cannot foresee an address")?);
-        leases.ports = request.ports.iter().map(foreseen).collect();
+        leases.ports = request.published(&image.config).iter().map(foreseen).collect();
     }
     Ok(leases)
 }

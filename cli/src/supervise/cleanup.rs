@@ -33,9 +33,9 @@ pub(super) fn after_the_word(charge: &mut Charge) {
     let Words { record, dirs, attach, cgroup, .. } = &charge.words;
     let mut results: Vec<_> = Layout::detect().iter().map(|layout| layout.remove(cgroup)).collect();
     if record.auto_remove {
-        results.push(sys::fs::remove_tree(&dirs.disk));
+        results.push(sys::removal::remove_tree(&dirs.disk));
     }
-    results.push(sys::fs::remove_tree(&dirs.run));
+    results.push(sys::removal::remove_tree(&dirs.run));
     if let Some(plan) = attach {
         // As the others, it can only be left undone: the kernel forgets by itself in time.
         let _forgotten = network::forget_connections(plan);

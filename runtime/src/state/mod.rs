@@ -129,7 +129,7 @@ impl State {
         }
         step("Make, once, a layer with the places that every container's mounts go to");
         let fresh = self.root.join(format!("mount-points.{}", rustix::process::getpid().as_raw_nonzero()));
-        sys::fs::remove_tree(&fresh)?;
+        sys::removal::remove_tree(&fresh)?;
         make_with_parents(&fresh)?;
         for directory in ["dev", "proc", "sys", "etc"] {
             sys::fs::make_dir(&fresh.join(directory), 0o755)?;
@@ -140,7 +140,7 @@ impl State {
         sys::fs::make_public(&fresh)?;
         match sys::fs::rename(&fresh, &layer) {
             // Another command was faster: one is as good as the other.
-            Err(_) if layer.is_dir() => sys::fs::remove_tree(&fresh)?,
+            Err(_) if layer.is_dir() => sys::removal::remove_tree(&fresh)?,
             other => other?,
         }
         Ok(layer)
@@ -314,7 +314,7 @@ impl State {
     pub fn remove(&self, id: &str, name: &str) -> Result<(), OpError> {
         let dirs = self.dirs(id);
         let forgotten = self.forget(id, name);
-        forgotten.and(sys::fs::remove_tree(&dirs.disk)).and(sys::fs::remove_tree(&dirs.run))
+        forgotten.and(sys::removal::remove_tree(&dirs.disk)).and(sys::removal::remove_tree(&dirs.run))
     }
 }
 

@@ -37,7 +37,7 @@ impl State {
         let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
         if !names.is_dir() {
             let fresh = self.run.join("names.new");
-            sys::fs::remove_tree(&fresh)?;
+            sys::removal::remove_tree(&fresh)?;
             sys::fs::make_dir(&fresh, 0o700)?;
             for id in ids_in(&self.root.join("containers")) {
                 if let Some(record) = read_record(&self.dirs(&id).disk) {

@@ -1,13 +1,12 @@
 //! Files that mini itself writes: whole or not at all, locked by flock(2), removed without following anything.
 
-use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 
+use super::removal::gone;
 use super::{Result, op};
 
 /// Makes a directory.
@@ -147,7 +146,11 @@ pub fn replace(file: &OwnedFd, taken: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// What the kernel answered.
 pub fn remove_volatile_mark(mark: &Path) -> Result<()> {
-    if rustix::fs::access(mark, rustix::fs::Access::EXISTS).is_ok() { remove_tree(mark) } else { Ok(()) }
+    if rustix::fs::access(mark, rustix::fs::Access::EXISTS).is_ok() {
+        super::removal::remove_tree(mark)
+    } else {
+        Ok(())
+    }
 }
 
 /// How sure a written file is when the call returns.
@@ -262,48 +265,6 @@ pub fn remove_dir(path: &Path) -> Result<()> {
         path,
         AtFlags::REMOVEDIR
     )))
-}
-
-/// Removes a file or a whole directory, following no links; what is gone already is no error.
-///
-/// # Errors
-/// The first answer of the kernel that was an error; the rest is removed all the same.
-pub fn remove_tree(path: &Path) -> Result<()> {
-    op!(("unlinkat({path:?} and all below)"), ("rm -rf {}", path.display()), || {
-        remove_entry(CWD, path.as_os_str())
-    })
-}
-
-fn gone(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
-    if result == Err(rustix::io::Errno::NOENT) { Ok(()) } else { result }
-}
-
-fn remove_entry(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
-    use rustix::io::Errno;
-    match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::NOTDIR) => return gone(rustix::fs::unlinkat(dir, name, AtFlags::empty())),
-        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-        Err(errno) => return Err(errno),
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let entries = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-    let mut first = Ok(());
-    for entry in rustix::fs::Dir::read_from(&entries)? {
-        let entry = entry?;
-        let child: &CStr = entry.file_name();
-        if child == c"." || child == c".." {
-            continue;
-        }
-        let child = OsStr::from_bytes(child.to_bytes());
-        let removed = match entry.file_type() {
-            FileType::Directory => remove_entry(entries.as_fd(), child),
-            FileType::Unknown => remove_entry(entries.as_fd(), child),
-            _ => gone(rustix::fs::unlinkat(&entries, child, AtFlags::empty())),
-        };
-        first = first.and(removed);
-    }
-    first.and(gone(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)))
 }
 
 /// Takes an flock(2) on a directory or file, held until the descriptor is dropped; `None` where somebody else holds it.

@@ -20,6 +20,7 @@ pub mod nodes;
 pub mod ns;
 pub mod pidfd;
 pub mod process;
+pub mod removal;
 pub mod signal;
 pub mod socket;
 pub mod terminal;

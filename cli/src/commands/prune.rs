@@ -1,0 +1,107 @@
+//! `mini container prune`: remove all containers that do not run.
+
+use std::io::BufRead as _;
+
+use anyhow::{Context as _, Result, bail};
+use runtime::record::Status;
+use runtime::state::Entry;
+
+use super::{Failures, images, rm};
+use crate::clock;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::output;
+use crate::settings::Settings;
+
+/// Remove all containers that do not run
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini container prune -f --filter until=24h\n\nSee also: mini rm, mini ps"
+)]
+pub(crate) struct PruneArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Only those that are so: until=TIME, label=NAME[=VALUE], label!=NAME[=VALUE]
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+}
+
+/// Which containers may go.
+enum Filter {
+    /// Made before, ns since 1970.
+    Until(u64),
+    /// With this label, or without it.
+    Label { key: String, value: Option<String>, wanted: bool },
+}
+
+/// Asks, removes, says what became free.
+pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
+    let filters = args.filter.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
+    if !args.force && !agreed()? {
+        return Ok(ExitCode::Success);
+    }
+    let state = context.state();
+    let mut failures = Failures::default();
+    let (mut removed, mut bytes) = (Vec::new(), 0);
+    for entry in state.list()? {
+        let goes = !matches!(entry.status, Status::Running { .. })
+            && filters.iter().all(|filter| filter.pass(&entry));
+        if !goes {
+            continue;
+        }
+        let freed = runtime::changes::usage(&entry.dirs.disk);
+        match rm::remove(context, &state, &entry, false) {
+            Ok(()) => {
+                bytes += freed;
+                removed.push(entry.record.id);
+            }
+            Err(error) => {
+                failures.add(&error.context(format!("cannot remove container {}", entry.record.name)));
+            }
+        }
+    }
+    if !removed.is_empty() {
+        output::print_line(&format!("Deleted Containers:\n{}\n", removed.join("\n")))?;
+    }
+    output::print_line(&format!("Total reclaimed space: {}", images::size(bytes)))?;
+    Ok(failures.code())
+}
+
+fn agreed() -> Result<bool> {
+    output::print(
+        b"WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ",
+    )?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+fn parse(text: &str) -> Result<Filter> {
+    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let label = |wanted| {
+        let (key, value) =
+            value.split_once('=').map_or((value, None), |(key, value)| (key, Some(value.to_owned())));
+        Filter::Label { key: key.to_owned(), value, wanted }
+    };
+    Ok(match key {
+        "until" => Filter::Until(clock::moment(value, clock::now())?),
+        "label" => label(true),
+        "label!" => label(false),
+        other => bail!("invalid filter {other:?}: one of until, label, label!"),
+    })
+}
+
+impl Filter {
+    fn pass(&self, entry: &Entry) -> bool {
+        match self {
+            Filter::Until(time) => entry.record.created < *time,
+            Filter::Label { key, value, wanted } => {
+                let labels = Settings::of(&entry.record).labels;
+                let found =
+                    labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found));
+                found == *wanted
+            }
+        }
+    }
+}
