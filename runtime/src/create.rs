@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
 
 use crate::cgroup::{Cgroup, CgroupError, Layout};
@@ -196,6 +197,17 @@ impl Created {
     /// What open(2) answered.
     pub fn netns(&self) -> Result<OwnedFd, OpError> {
         sys::control::open_namespace(self.pid, "net")
+    }
+
+    /// Why something failed that needed init: where init has ended, its own report says it better than `ours`.
+    pub fn reason(&self, ours: Failure) -> Failure {
+        // A process that is ending loses its namespaces before it can be seen to have ended: 100 ms are enough for that.
+        let moment = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        if rustix::event::poll(&mut ended, Some(&moment)) != Ok(1) {
+            return ours;
+        }
+        gate::read_report(&self.report).err().unwrap_or(ours)
     }
 
     /// Opens the second gate, and returns when the program runs.

@@ -54,7 +54,7 @@ fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
         let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
         runtime::sys::terminal::set_size(terminal, size)?;
     }
-    attach(charge, plan.network.mode, &created)?;
+    attach(charge, plan.network.mode, &created).map_err(|failure| created.reason(failure))?;
     let started = clock::now();
     let pid = created.pid();
     let running = created.start()?;
