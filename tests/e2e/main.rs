@@ -13,6 +13,7 @@
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
 //! | create, start, restart, wait | [`again`] |
 //! | rename, pause, top, port, docker's longer names | [`manage`] |
+//! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | lists and logs by filters, forms and times | [`listing`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
@@ -83,6 +84,7 @@ mod security_layers;
 mod security_posture;
 mod security_runtime;
 mod slow_layers;
+mod stats;
 mod supervise;
 mod system_check;
 mod terminal;

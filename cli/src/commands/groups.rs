@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     create, diff, exec, images, inspect, kill, load, logs, pause, port, prune, ps, pull, rename, rm, rmi,
-    run, start, stop, top, wait,
+    run, start, stats, stop, top, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -27,6 +27,7 @@ enum ContainerCommand {
     Ls(ps::PsArgs),
     Logs(logs::LogsArgs),
     Top(top::TopArgs),
+    Stats(stats::StatsArgs),
     Port(port::PortArgs),
     Diff(diff::DiffArgs),
     Wait(wait::WaitArgs),
@@ -80,6 +81,7 @@ pub(crate) fn container(context: &Context, group: &ContainerGroup) -> Result<Exi
         ContainerCommand::Ls(args) => ps::ps(context, args),
         ContainerCommand::Logs(args) => logs::logs(context, args),
         ContainerCommand::Top(args) => top::top(context, args),
+        ContainerCommand::Stats(args) => stats::stats(context, args),
         ContainerCommand::Port(args) => port::port(context, args),
         ContainerCommand::Diff(args) => diff::diff(context, args),
         ContainerCommand::Prune(args) => prune::prune(context, args),

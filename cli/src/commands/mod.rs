@@ -24,6 +24,7 @@ mod rename;
 mod rm;
 mod rmi;
 mod start;
+mod stats;
 mod stop;
 mod system;
 mod top;
@@ -78,6 +79,7 @@ enum Command {
     Ps(ps::PsArgs),
     Logs(logs::LogsArgs),
     Top(top::TopArgs),
+    Stats(stats::StatsArgs),
     Port(port::PortArgs),
     Diff(diff::DiffArgs),
     Wait(wait::WaitArgs),
@@ -166,6 +168,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Ps(args) => ps::ps(&context, args),
         Command::Logs(args) => logs::logs(&context, args),
         Command::Top(args) => top::top(&context, args),
+        Command::Stats(args) => stats::stats(&context, args),
         Command::Port(args) => port::port(&context, args),
         Command::Diff(args) => diff::diff(&context, args),
         Command::Wait(args) => wait::wait(&context, args),

@@ -8,6 +8,7 @@
 pub mod devices;
 pub mod devices_bpf;
 mod freezer;
+mod usage;
 mod v1;
 mod v2;
 
@@ -20,6 +21,7 @@ use oci_spec::runtime::LinuxResources;
 use crate::op::{OpError, step};
 use devices::{ALWAYS_ALLOWED, DevicePolicy, DeviceRule, DeviceRuleError};
 
+pub use usage::Usage;
 pub use v1::Hierarchy;
 
 /// Limits of a container; `None` is no limit.

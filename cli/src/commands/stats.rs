@@ -1,0 +1,264 @@
+//! `mini stats`: what running containers use, now and again.
+
+use std::path::Path;
+
+use anyhow::Result;
+use runtime::cgroup::{Layout, Usage};
+use runtime::record::Status;
+use runtime::state::Entry;
+use serde::Serialize;
+
+use super::images::size;
+use super::ps::Listing;
+use crate::clock;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::output::{self, table};
+
+/// Print what containers use of processors, memory, network and disks
+///
+/// The processor's share is of the time between two looks, a second apart: 100% is one processor.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini stats\n  mini stats --no-stream web\n\nSee also: mini top, mini ps"
+)]
+pub(crate) struct StatsArgs {
+    /// Also containers that do not run
+    #[arg(short, long)]
+    all: bool,
+    /// Look once, and end
+    #[arg(long)]
+    no_stream: bool,
+    /// Cut nothing short
+    #[arg(long)]
+    no_trunc: bool,
+    /// A table, or one JSON object a line
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    format: Listing,
+    /// Only these
+    containers: Vec<String>,
+}
+
+/// How long between two looks, ns.
+const INTERVAL: u64 = 1_000_000_000;
+
+/// Looks, waits, looks again, prints.
+pub(crate) fn stats(context: &Context, args: &StatsArgs) -> Result<ExitCode> {
+    let layout = Layout::detect()?;
+    let mut before = look(context, args, &layout)?;
+    loop {
+        pause();
+        let after = look(context, args, &layout)?;
+        let rows: Vec<Row> = after.iter().map(|now| Row::new(now, &before, args.no_trunc)).collect();
+        let mut text = String::new();
+        if !args.no_stream && args.format == Listing::Table {
+            // The screen is cleared, as docker clears it.
+            text.push_str("\x1b[2J\x1b[H");
+        }
+        match args.format {
+            Listing::Json => {
+                for row in &rows {
+                    text += &serde_json::to_string(row)?;
+                    text.push('\n');
+                }
+            }
+            Listing::Table => {
+                let heading = [
+                    "CONTAINER ID",
+                    "NAME",
+                    "CPU %",
+                    "MEM USAGE / LIMIT",
+                    "MEM %",
+                    "NET I/O",
+                    "BLOCK I/O",
+                    "PIDS",
+                ];
+                text += &table::table(&heading, &rows.iter().map(Row::cells).collect::<Vec<_>>());
+            }
+        }
+        output::print(text.as_bytes())?;
+        if args.no_stream {
+            return Ok(ExitCode::Success);
+        }
+        before = after;
+    }
+}
+
+fn pause() {
+    let second = rustix::time::Timespec { tv_sec: (INTERVAL / 1_000_000_000).cast_signed(), tv_nsec: 0 };
+    // An interrupted pause is a shorter one: shares are of the time that really went by.
+    let _interrupted = rustix::thread::nanosleep(&second);
+}
+
+/// One look at one container.
+struct Look {
+    entry: Entry,
+    /// ns since 1970.
+    at: u64,
+    usage: Usage,
+    /// Bytes received and sent.
+    network: Option<(u64, u64)>,
+    /// The host's memory, bytes.
+    host_memory: u64,
+}
+
+fn look(context: &Context, args: &StatsArgs, layout: &Layout) -> Result<Vec<Look>> {
+    let state = context.state();
+    let mut entries = if args.containers.is_empty() {
+        let mut all = state.list()?;
+        all.retain(|entry| args.all || matches!(entry.status, Status::Running { .. }));
+        all.sort_by_key(|entry| std::cmp::Reverse(entry.record.created));
+        all
+    } else {
+        args.containers.iter().map(|word| state.find(word)).collect::<Result<Vec<_>, _>>()?
+    };
+    let host_memory = host_memory();
+    let parent = Path::new(&context.config.cgroup.parent);
+    Ok(entries
+        .drain(..)
+        .map(|entry| {
+            let running = matches!(entry.status, Status::Running { .. });
+            let pid = entry.live.as_ref().filter(|_| running).map(|live| live.init.pid);
+            Look {
+                at: clock::now(),
+                usage: if running { layout.usage(&parent.join(&entry.record.id)) } else { Usage::default() },
+                network: pid.and_then(network),
+                host_memory,
+                entry,
+            }
+        })
+        .collect())
+}
+
+fn host_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    total.and_then(|total| total.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+fn network(pid: i32) -> Option<(u64, u64)> {
+    Some(traffic(&std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?))
+}
+
+/// Bytes received and sent by all cards but the loopback (proc_pid_net(5)). PURE.
+fn traffic(text: &str) -> (u64, u64) {
+    let (mut received, mut sent) = (0, 0);
+    for line in text.lines() {
+        let Some((name, counters)) = line.split_once(':') else { continue };
+        let counters: Vec<u64> = counters.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        if name.trim() != "lo" && counters.len() >= 9 {
+            received += counters[0];
+            sent += counters[8];
+        }
+    }
+    (received, sent)
+}
+
+/// A container as it is listed, under docker's names.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(rename = "BlockIO")]
+    block_io: String,
+    #[serde(rename = "CPUPerc")]
+    cpu: String,
+    #[serde(rename = "Container")]
+    container: String,
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "MemPerc")]
+    memory_share: String,
+    #[serde(rename = "MemUsage")]
+    memory: String,
+    #[serde(rename = "Name")]
+    name: String,
+    #[serde(rename = "NetIO")]
+    network: String,
+    #[serde(rename = "PIDs")]
+    pids: String,
+}
+
+impl Row {
+    fn new(now: &Look, before: &[Look], whole: bool) -> Row {
+        let Look { entry, at, usage, network, host_memory } = now;
+        let record = &entry.record;
+        let earlier = before.iter().find(|look| look.entry.record.id == record.id);
+        let cpu = earlier.and_then(|earlier| {
+            let used = usage.cpu?.checked_sub(earlier.usage.cpu?)?;
+            Some(used as f64 * 100.0 / (at.saturating_sub(earlier.at)).max(1) as f64)
+        });
+        let limit = usage.memory_limit.unwrap_or(*host_memory).min(*host_memory);
+        let missing = || "--".to_owned();
+        let pair = |pair: Option<(u64, u64)>| {
+            pair.map_or_else(missing, |(one, other)| format!("{} / {}", size(one), size(other)))
+        };
+        let id = if whole { record.id.clone() } else { record.id[..12].to_owned() };
+        Row {
+            block_io: pair(usage.io),
+            cpu: cpu.map_or_else(missing, |share| format!("{share:.2}%")),
+            container: id.clone(),
+            id,
+            memory_share: usage
+                .memory
+                .map_or_else(missing, |used| format!("{:.2}%", used as f64 * 100.0 / limit.max(1) as f64)),
+            memory: usage
+                .memory
+                .map_or_else(|| "-- / --".to_owned(), |used| format!("{} / {}", binary(used), binary(limit))),
+            name: record.name.clone(),
+            network: pair(*network),
+            pids: usage.pids.map_or_else(missing, |pids| pids.to_string()),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let Row { id, name, cpu, memory, memory_share, network, block_io, pids, .. } = self;
+        [id, name, cpu, memory, memory_share, network, block_io, pids].map(Clone::clone).into()
+    }
+}
+
+/// Powers of 1024, four significant digits, as docker's units.BytesSize. PURE.
+fn binary(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    let digits = match value {
+        1000.0.. => 0,
+        100.0.. => 1,
+        10.0.. => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.digits$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_memory_are_dockers() {
+        for (bytes, expected) in [
+            (0, "0B"),
+            (1000, "1000B"),
+            (1536, "1.5KiB"),
+            (52_428_800, "50MiB"),
+            (1_048_575, "1024KiB"),
+            (25_276_968_960, "23.54GiB"),
+        ] {
+            assert_eq!(binary(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn traffic_is_that_of_all_cards_but_the_loopback() {
+        let text = "Inter-|   Receive   |  Transmit\n face |bytes packets errs\n    lo: 9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n  \
+                    eth0: 100 1 0 0 0 0 0 0 200 1 0 0 0 0 0 0\n  eth1:1 1 0 0 0 0 0 0 2 1 0 0 0 0 0 0\n";
+        assert_eq!(traffic(text), (101, 202));
+    }
+}

@@ -1,0 +1,92 @@
+//! What a container uses, as its control groups count it (cpuacct.rst, memory.rst and pids.rst of cgroup-v1; cgroup-v2.rst).
+
+use std::fs;
+use std::path::Path;
+
+use super::Layout;
+
+/// One look at the counters; `None` where the host does not count it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time since its group was made, ns.
+    pub cpu: Option<u64>,
+    /// Memory, bytes: without what the page cache would give up first.
+    pub memory: Option<u64>,
+    /// The limit of it, bytes; `None` where there is none.
+    pub memory_limit: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Bytes read from and written to disks.
+    pub io: Option<(u64, u64)>,
+}
+
+impl Layout {
+    /// Reads the counters of a container's groups.
+    pub fn usage(&self, path: &Path) -> Usage {
+        let read = |controller: &str, file: &str| {
+            fs::read_to_string(self.directory(controller, path)?.join(file)).ok()
+        };
+        let number = |controller: &str, file: &str| read(controller, file)?.trim().parse::<u64>().ok();
+        match self {
+            Layout::V1(_) => {
+                let idle = read("memory", "memory.stat").and_then(|text| field(&text, "total_inactive_file"));
+                Usage {
+                    cpu: number("cpuacct", "cpuacct.usage"),
+                    memory: number("memory", "memory.usage_in_bytes")
+                        .map(|bytes| bytes.saturating_sub(idle.unwrap_or(0))),
+                    // No limit is the largest number of whole pages.
+                    memory_limit: number("memory", "memory.limit_in_bytes").filter(|bytes| *bytes < 1 << 62),
+                    pids: number("pids", "pids.current"),
+                    // Containers are in no group of blkio.
+                    io: None,
+                }
+            }
+            Layout::V2(_) => {
+                let idle = read("memory", "memory.stat").and_then(|text| field(&text, "inactive_file"));
+                Usage {
+                    cpu: read("cpu", "cpu.stat")
+                        .and_then(|text| field(&text, "usage_usec"))
+                        .map(|micros| micros * 1000),
+                    memory: number("memory", "memory.current")
+                        .map(|bytes| bytes.saturating_sub(idle.unwrap_or(0))),
+                    memory_limit: number("memory", "memory.max"),
+                    pids: number("pids", "pids.current"),
+                    io: read("io", "io.stat").map(|text| disks(&text)),
+                }
+            }
+        }
+    }
+}
+
+/// `KEY NUMBER`, a line each. PURE.
+fn field(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// `8:0 rbytes=1 wbytes=2 …`, a line a disk: bytes read and written on all of them. PURE.
+fn disks(text: &str) -> (u64, u64) {
+    let sum = |key: &str| {
+        let words = text.split_whitespace();
+        words.filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse::<u64>().ok()).sum()
+    };
+    (sum("rbytes"), sum("wbytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_by_their_whole_name() {
+        let text = "inactive_file_x 1\ntotal_inactive_file 5\ninactive_file 4096\n";
+        assert_eq!(field(text, "inactive_file"), Some(4096));
+        assert_eq!(field(text, "active_file"), None);
+    }
+
+    #[test]
+    fn disks_are_added_up() {
+        let text = "8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2\n";
+        assert_eq!(disks(text), (11, 22));
+        assert_eq!(disks(""), (0, 0));
+    }
+}
