@@ -39,7 +39,7 @@
 //! | inspect, info, version | [`inspect`] |
 //! | roots, configuration, formats on disk | [`places`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_exec`], [`kill_removal`], [`kill_images`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_exec`], [`kill_removal`], [`kill_images`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -57,6 +57,7 @@ mod files;
 mod flags;
 mod images;
 mod inspect;
+mod kill_again;
 mod kill_exec;
 mod kill_images;
 mod kill_removal;

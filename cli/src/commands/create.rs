@@ -24,6 +24,7 @@ pub(crate) struct CreateArgs {
 
 /// Plans it and writes it down.
 pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
+    context.listen(None)?;
     let flags = &args.container;
     let request = run::request(context, flags, true)?;
     run::announce(&request);

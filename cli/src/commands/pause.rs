@@ -57,6 +57,7 @@ fn each(
     verb: &str,
     act: impl Fn(&Layout, &Path, &str) -> Result<()>,
 ) -> Result<ExitCode> {
+    context.listen(None)?;
     let layout = Layout::detect()?;
     let mut failures = Failures::default();
     for word in words {

@@ -18,6 +18,7 @@ pub(crate) struct RenameArgs {
 
 /// Takes the new name, then gives the old one up.
 pub(crate) fn rename(context: &Context, args: &RenameArgs) -> Result<ExitCode> {
+    context.listen(None)?;
     let name = values::name(&args.name)?;
     let state = context.state();
     let entry = state.find(&args.container)?;

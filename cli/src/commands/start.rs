@@ -59,6 +59,7 @@ pub(crate) struct RestartArgs {
 /// Starts each; the others go on where one fails.
 pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<ExitCode> {
     seal(context, &args.containers)?;
+    context.listen(None)?;
     let attach = args.attach || args.interactive;
     if attach {
         let [word] = args.containers.as_slice() else {
@@ -85,6 +86,7 @@ pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<ExitCode> {
 /// Stops and starts each; the others go on where one fails.
 pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode> {
     seal(context, &args.containers)?;
+    context.listen(None)?;
     let signal = args.signal.as_deref().map(values::signal).transpose()?;
     let mut failures = Failures::default();
     for word in &args.containers {
