@@ -111,3 +111,25 @@ fn a_read_only_root_takes_no_writes_but_volumes_and_tmpfs_do() {
         .ok()
         .stdout("/data\n");
 }
+
+#[test]
+fn mount_says_the_same_spelled_out_and_makes_no_source() {
+    let host = Host::with_busybox();
+    let data = host.work().join("data");
+    fs::create_dir(&data).expect("mkdir");
+    fs::write(data.join("file"), "shown").expect("write");
+    let bind = format!("type=bind,source={},target=/data,readonly", data.display());
+    let script = "cat /data/file; touch /data/x 2> /dev/null || echo -n ' readonly'; df -k /t | tail -1 | awk '{print \" \" $2}'";
+    let run =
+        host.mini(["run", "--rm", "--mount", &bind, "--mount", "type=tmpfs,dst=/t,tmpfs-size=1m", "busybox"]);
+    run.args(["sh", "-c", script]).run().ok().stdout("shown readonly 1024\n");
+    let absent = format!("type=bind,source={}/absent,target=/data", data.display());
+    host.mini(["run", "--rm", "--mount", &absent, "busybox", "true"])
+        .run()
+        .error(125, &["absent", "does not exist"]);
+    assert!(!data.join("absent").exists());
+    host.mini(["run", "--mount", "type=volume,src=x,dst=/data", "busybox"])
+        .run()
+        .error(125, &["type=volume"]);
+    host.mini(["run", "--mount", "type=bind,src=/a,dst=/data,what=1", "busybox"]).run().error(125, &["what"]);
+}

@@ -29,6 +29,9 @@ pub(crate) struct ContainerArgs {
     /// Show a file or directory of the host in the container
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     pub(crate) volume: Vec<String>,
+    /// Mount a file or directory of the host that is there, or a tmpfs
+    #[arg(long, value_name = "type=bind|tmpfs,KEY=VALUE…")]
+    pub(crate) mount: Vec<String>,
     /// Publish a port of the container on the host
     #[arg(short, long, value_name = "[[IP:]PORT:]PORT[/tcp]")]
     pub(crate) publish: Vec<String>,

@@ -2,6 +2,7 @@
 
 pub(crate) mod facts;
 pub(crate) mod ids;
+pub(crate) mod mount_flag;
 pub(crate) mod options;
 pub(crate) mod request;
 pub(crate) mod spec;

@@ -8,6 +8,7 @@ use oci_spec::image::ImageConfiguration;
 use runtime::caps::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
+use super::mount_flag::{self, Wanted};
 use super::options::{self, Options};
 use super::values::{self, Volume};
 use crate::commands::flags::ContainerArgs;
@@ -143,6 +144,15 @@ impl Request {
         for text in &args.env {
             variables.push(env(text, environment)?);
         }
+        let mut volumes: Vec<Volume> =
+            args.volume.iter().map(|text| values::volume(text, cwd)).collect::<Result<_>>()?;
+        let mut tmpfs: Vec<_> = args.tmpfs.iter().map(|text| values::tmpfs(text)).collect::<Result<_>>()?;
+        for text in &args.mount {
+            match mount_flag::mount(text, cwd)? {
+                Wanted::Bind(volume) => volumes.push(volume),
+                Wanted::Tmpfs(target, options) => tmpfs.push((target, options)),
+            }
+        }
         let options = Options::new(&args.more, network, memory, read)?;
         ensure!(
             args.cpus.is_none() || (options.cpu_quota.is_none() && options.cpu_period.is_none()),
@@ -162,8 +172,8 @@ impl Request {
             workdir: args.workdir.as_deref().map(workdir).transpose()?,
             user: args.user.clone(),
             hostname: args.hostname.clone(),
-            volumes: args.volume.iter().map(|text| values::volume(text, cwd)).collect::<Result<_>>()?,
-            tmpfs: args.tmpfs.iter().map(|text| values::tmpfs(text)).collect::<Result<_>>()?,
+            volumes,
+            tmpfs,
             ports,
             network,
             user_namespace,

@@ -50,6 +50,9 @@ pub(crate) struct Volume {
     pub(crate) read_only: bool,
     /// `rprivate` and its kin.
     pub(crate) propagation: String,
+    /// Where it is missing, that is an error: `--mount`, not `-v`.
+    #[serde(default)]
+    pub(crate) must_exist: bool,
 }
 
 /// `SOURCE:TARGET[:OPTIONS]`; a relative source begins with a dot.
@@ -73,8 +76,13 @@ pub(crate) fn volume(text: &str, cwd: &Path) -> Result<Volume> {
     } else {
         bail!("named volumes are not supported yet: {source:?} is no path (./{source} would be one)");
     };
-    let mut volume =
-        Volume { source, target: target_path(target)?, read_only: false, propagation: "rprivate".to_owned() };
+    let mut volume = Volume {
+        source,
+        target: target_path(target)?,
+        read_only: false,
+        propagation: "rprivate".to_owned(),
+        must_exist: false,
+    };
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => volume.read_only = true,
@@ -231,6 +239,7 @@ mod tests {
             target: "/d".into(),
             read_only: true,
             propagation: "rslave".into(),
+            must_exist: false,
         };
         assert_eq!(parsed, expected);
         assert_eq!(volume("./x:/y", cwd).unwrap().source, Path::new("/home/u/x"));

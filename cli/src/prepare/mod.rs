@@ -313,6 +313,11 @@ fn high_ids(image: &Image) -> Vec<(u32, &str)> {
 /// docker makes the source of `-v` where it is missing: an empty directory.
 fn make_sources(request: &Request) -> Result<()> {
     for volume in &request.volumes {
+        ensure!(
+            !volume.must_exist || volume.source.exists(),
+            "the source of --mount, {}, does not exist (-v would make it)",
+            volume.source.display()
+        );
         if !volume.source.exists() {
             step("Make the directory that is to be shown in the container, as docker does");
             sys::fs::make_dirs_public(&volume.source).with_context(|| {
