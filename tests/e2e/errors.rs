@@ -171,3 +171,13 @@ fn who_is_not_root_is_told_so() {
     let output = tests::Mini::new(command).run();
     output.error(125, &["root"]);
 }
+
+#[test]
+fn arguments_that_are_no_text_are_an_error_and_no_defect() {
+    use std::os::unix::ffi::OsStrExt;
+    let host = Host::with_busybox();
+    let odd = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    host.mini([odd]).run().error(125, &[]);
+    let output = host.mini(["run", "--rm", "busybox", "echo"]).arg(odd).run();
+    assert!(!output.err().contains("defect") && !output.err().contains("panicked"), "{output}");
+}

@@ -137,8 +137,9 @@ pub(crate) fn prepare_again(
         record.settings = settings.value();
         record.boot.clone_from(&facts.boot);
         record.last = None;
-        state.rewrite(&claim.dirs, &record, &planned.config()?)?;
         planned.write_files(&claim.dirs)?;
+        // Last: whatever fails before this leaves the record of the last run as it is.
+        state.rewrite(&claim.dirs, &record, &planned.config()?)?;
         Ok(planned)
     };
     match rewrite(&mut taken) {

@@ -118,9 +118,12 @@ fn become_fresh(
 
 /// Goes on where [`hand_over`] was called, if this process was begun by it; never returns then.
 pub(crate) fn take_over() {
-    let mut arguments = std::env::args();
+    // As bytes: nobody's command line needs to be UTF-8 for this.
+    let mut arguments = std::env::args_os();
     let descriptor = match (arguments.next(), arguments.next()) {
-        (Some(title), Some(number)) if title.starts_with(TITLE) => number.parse().ok(),
+        (Some(title), Some(number)) if title.as_encoded_bytes().starts_with(TITLE.as_bytes()) => {
+            number.to_str().and_then(|number| number.parse().ok())
+        }
         _ => None,
     };
     let Some(text) = descriptor.and_then(|number| exec::adopt(number).ok()) else { return };
