@@ -70,6 +70,9 @@ pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: boo
     // Without a lock to take, it had --rm and is gone.
     let Some(_lock) = lock(state, entry, force)? else { return Ok(()) };
     step("Remove what the container left: control groups, ports, files, name");
+    // Asked again under the lock: a monitor that has cleaned up leaves nothing to clear but files.
+    let now = state.load(&entry.record.id)?;
+    let entry = now.as_ref().unwrap_or(entry);
     clear(context, entry)?;
     Ok(state.remove(&entry.record.id, &entry.record.name)?)
 }
