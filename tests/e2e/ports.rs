@@ -192,4 +192,6 @@ fn cve_2020_8558_packets_from_the_bridge_to_loopback_are_dropped() {
     assert_eq!(attack().as_deref(), Some("secret"), "the attack does not work here: it proves nothing");
     host.tool("ip", ["link", "delete", "attacker"]);
     drop(secret);
+    container.remove();
+    host.mini(["system", "check", "--repair"]).run().ok();
 }
