@@ -1,6 +1,9 @@
 //! What every command needs: where things are, how the host is configured, whether the story is told.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result};
+use runtime::record::Record;
 use runtime::state::State;
 
 use crate::config::Config;
@@ -69,8 +72,26 @@ impl Context {
         [runtime::plan::IdMap { container: 0, host: base, size: count }]
     }
 
+    /// The control group of a container.
+    pub(crate) fn group(&self, id: &str) -> PathBuf {
+        Path::new(&self.config.cgroup.parent).join(id)
+    }
+
     /// The group in which detached monitors live.
-    pub(crate) fn monitor_group(&self) -> std::path::PathBuf {
-        std::path::Path::new(&self.config.cgroup.parent).join("monitor")
+    pub(crate) fn monitor_group(&self) -> PathBuf {
+        self.group("monitor")
+    }
+
+    /// The image that a container was made of, and kept from removal until the pin is dropped.
+    ///
+    /// # Errors
+    /// Where it is not here any more.
+    pub(crate) fn image_of(&self, record: &Record) -> Result<(image::Image, image::Pin)> {
+        let store = self.store()?;
+        let pin = store.pin().context("cannot hold the image store")?;
+        let image = store.resolve(&record.image_id).with_context(|| {
+            format!("the image {} that it was made of is not here any more", record.image)
+        })?;
+        Ok((image, pin))
     }
 }

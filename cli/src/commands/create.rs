@@ -30,7 +30,7 @@ pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     run::announce(&request);
     let (image, _pin) = run::image(context, flags, false)?;
     let facts = run::facts(&request)?;
-    let id = crate::prepare::create(context, flags, &request, &image, &facts)?;
+    let id = crate::prepare::create(context, flags, &request, &image, facts)?;
     run::write_id(flags, &id)?;
     output::print_line(&id)?;
     Ok(ExitCode::Success)

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -19,11 +19,7 @@ pub(crate) struct DiffArgs {
 /// A line a file.
 pub(crate) fn diff(context: &Context, args: &DiffArgs) -> Result<ExitCode> {
     let entry = context.state().find(&args.container)?;
-    let store = context.store()?;
-    let _pin = store.pin().context("cannot hold the image store")?;
-    let image = store.resolve(&entry.record.image_id).with_context(|| {
-        format!("the image {} that it was made of is not here any more", entry.record.image)
-    })?;
+    let (image, _pin) = context.image_of(&entry.record)?;
     let changes = runtime::changes::changes(&entry.dirs.disk.join("upper"), &image.layers)?;
     // A name may hold what a terminal obeys; a program gets it as it is.
     let terminal = std::io::stdout().is_terminal();

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use oci_spec::runtime::{Process, Spec};
-use runtime::cgroup::Cgroup;
+use runtime::cgroup::{Cgroup, Layout};
 use runtime::join::{JoinError, World, join};
 use runtime::plan::{IdMap, ProcessPlan};
 use runtime::sys::signal;
@@ -68,7 +68,7 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     let entry = state.find(args.container())?;
     let live = super::running(&entry)?;
     ensure!(
-        !super::pause::is_paused(context, &entry),
+        !Layout::detect().is_ok_and(|layout| super::pause::is_paused(context, &layout, &entry)),
         "container {} is paused: unpause it first",
         args.container()
     );

@@ -12,8 +12,7 @@ use crate::settings::Settings;
 enum Filter {
     Id(String),
     Name(String),
-    /// `KEY` or `KEY=VALUE`.
-    Label(String, Option<String>),
+    Label(Label),
     Exited(i32),
     Status(String),
     Ancestor(String),
@@ -27,6 +26,25 @@ enum Filter {
     /// First and last port.
     Publish(u16, u16),
     Expose(u16, u16),
+}
+
+/// `KEY` or `KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Label(String, Option<String>);
+
+impl Label {
+    pub(crate) fn parse(text: &str) -> Label {
+        match text.split_once('=') {
+            Some((key, value)) => Label(key.to_owned(), Some(value.to_owned())),
+            None => Label(text.to_owned(), None),
+        }
+    }
+
+    /// Whether a container has it.
+    pub(crate) fn is_of(&self, settings: &Settings) -> bool {
+        let Label(key, value) = self;
+        settings.labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+    }
 }
 
 /// All of them.
@@ -56,15 +74,14 @@ impl Filters {
     pub(crate) fn pass(
         &self,
         entry: &Entry,
+        settings: &Settings,
         paused: bool,
         image: &dyn Fn(&str) -> Option<String>,
         when: &dyn Fn(&str) -> Result<u64>,
     ) -> Result<bool> {
-        let settings = Settings::of(&entry.record);
         let mut passed = Vec::with_capacity(self.0.len());
         for filter in &self.0 {
-            passed
-                .push((std::mem::discriminant(filter), filter.pass(entry, &settings, paused, image, when)?));
+            passed.push((std::mem::discriminant(filter), filter.pass(entry, settings, paused, image, when)?));
         }
         Ok(passed.iter().all(|(kind, one)| *one || passed.iter().any(|(other, also)| other == kind && *also)))
     }
@@ -76,10 +93,7 @@ fn parse(text: &str) -> Result<Filter> {
     Ok(match key.trim().to_lowercase().as_str() {
         "id" => Filter::Id(owned()),
         "name" => Filter::Name(owned()),
-        "label" => match value.split_once('=') {
-            Some((key, value)) => Filter::Label(key.to_owned(), Some(value.to_owned())),
-            None => Filter::Label(owned(), None),
-        },
+        "label" => Filter::Label(Label::parse(value)),
         "exited" => Filter::Exited(
             value.parse().ok().with_context(|| format!("invalid exit code in filter {text:?}"))?,
         ),
@@ -130,10 +144,7 @@ impl Filter {
                 }
                 None => record.name.contains(name.trim_start_matches('/')),
             },
-            Filter::Label(key, value) => settings
-                .labels
-                .get(key)
-                .is_some_and(|found| value.as_ref().is_none_or(|value| value == found)),
+            Filter::Label(label) => label.is_of(settings),
             Filter::Exited(wanted) => matches!(entry.status, Status::Exited { code, .. } if code == *wanted),
             Filter::Status(state) => state == word(&entry.status, paused),
             Filter::Ancestor(name) => {
@@ -144,7 +155,7 @@ impl Filter {
             Filter::Volume(path) => settings.binds.iter().any(|bind| {
                 bind.split(':').take(2).any(|part| part.trim_end_matches('/') == path.trim_end_matches('/'))
             }),
-            Filter::Network(name) => network(settings) == name,
+            Filter::Network(name) => settings.network.unwrap_or(NetworkMode::Bridge).name() == name,
             Filter::Publish(first, last) => {
                 settings.ports.iter().any(|port| (*first..=*last).contains(&port.host_port))
             }
@@ -168,15 +179,6 @@ pub(crate) fn word(status: &Status, paused: bool) -> &'static str {
     }
 }
 
-/// The name of its network.
-pub(crate) fn network(settings: &Settings) -> &'static str {
-    match settings.network.unwrap_or(NetworkMode::Bridge) {
-        NetworkMode::Bridge => "bridge",
-        NetworkMode::None => "none",
-        NetworkMode::Host => "host",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,8 +186,8 @@ mod tests {
     #[test]
     fn filters_are_keys_with_values() {
         let one = |text: &str| Filters::new(&[text.to_owned()]).map(|filters| filters.0[0].clone()).ok();
-        assert_eq!(one("label=a=b=c"), Some(Filter::Label("a".into(), Some("b=c".into()))));
-        assert_eq!(one("label=a"), Some(Filter::Label("a".into(), None)));
+        assert_eq!(one("label=a=b=c"), Some(Filter::Label(Label("a".into(), Some("b=c".into())))));
+        assert_eq!(one("label=a"), Some(Filter::Label(Label("a".into(), None))));
         assert_eq!(one("publish=8000-8010/tcp"), Some(Filter::Publish(8000, 8010)));
         assert_eq!(one("status=exited"), Some(Filter::Status("exited".into())));
         for bad in ["name", "color=red", "exited=x", "status=asleep", "publish=x"] {

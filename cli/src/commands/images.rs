@@ -7,7 +7,7 @@ use super::ps::Listing;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::output::{self, table};
+use crate::output::{self, size, table};
 
 /// List images
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
                 created_since: age(image),
                 id: if args.no_trunc { image.id.to_string() } else { short(image) },
                 repository,
-                size: size(image.size),
+                size: size::decimal(image.size),
                 tag,
             });
         }
@@ -62,10 +62,7 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
             ids.dedup();
             ids.iter().map(|id| format!("{id}\n")).collect()
         }
-        (false, Listing::Json) => {
-            let line = |row: &Row| serde_json::to_string(row).map(|line| line + "\n");
-            rows.iter().map(line).collect::<Result<_, _>>()?
-        }
+        (false, Listing::Json) => output::json_lines(&rows)?,
         (false, Listing::Table) => {
             let cells = |row: Row| vec![row.repository, row.tag, row.id, row.created_since, row.size];
             let heading = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
@@ -113,48 +110,5 @@ fn age(image: &image::Image) -> String {
     match created(image) {
         Some(created) => format!("{} ago", clock::human(clock::now().saturating_sub(created))),
         None => "N/A".to_owned(),
-    }
-}
-
-/// Powers of 1000, three significant digits, as docker's units.HumanSize with `%.3g`. PURE.
-pub(crate) fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in ["kB", "MB", "GB", "TB", "PB"] {
-        if value < 1000.0 {
-            break;
-        }
-        value /= 1000.0;
-        unit = next;
-    }
-    let digits = if value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
-    };
-    let text = format!("{value:.digits$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text}{unit}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_dockers() {
-        for (bytes, expected) in [
-            (0, "0B"),
-            (999, "999B"),
-            (1000, "1kB"),
-            (4_261_574, "4.26MB"),
-            (77_900_000, "77.9MB"),
-            (1_130_000_000, "1.13GB"),
-            (100_000, "100kB"),
-        ] {
-            assert_eq!(size(bytes), expected);
-        }
     }
 }

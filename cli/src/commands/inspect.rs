@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use oci_spec::runtime::Spec;
+use runtime::cgroup::Layout;
 use runtime::record::Status;
 use runtime::state::{Entry, FindError};
 use serde_json::{Map, Value, json};
@@ -79,7 +80,7 @@ fn container(context: &Context, entry: &Entry) -> Result<Value> {
         "Created": clock::rfc3339_nano(record.created),
         "Path": record.command.first(),
         "Args": record.command.get(1..).unwrap_or_default(),
-        "State": state(entry, super::pause::is_paused(context, entry)),
+        "State": state(entry, Layout::detect().is_ok_and(|layout| super::pause::is_paused(context, &layout, entry))),
         "Image": record.image_id,
         "ResolvConfPath": run("resolv.conf"),
         "HostnamePath": run("hostname"),
@@ -114,11 +115,10 @@ fn container(context: &Context, entry: &Entry) -> Result<Value> {
 
 fn state(entry: &Entry, paused: bool) -> Value {
     let record = &entry.record;
-    let (word, code, running) = match &entry.status {
-        Status::Created => ("created", record.last.as_ref().map_or(0, |last| last.code), false),
-        Status::Running { .. } if paused => ("paused", 0, true),
-        Status::Running { .. } => ("running", 0, true),
-        Status::Exited { code, .. } => ("exited", *code, false),
+    let (code, running) = match &entry.status {
+        Status::Created => (record.last.as_ref().map_or(0, |last| last.code), false),
+        Status::Running { .. } => (0, true),
+        Status::Exited { code, .. } => (*code, false),
     };
     let time = |nanoseconds: Option<u64>| {
         nanoseconds.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), clock::rfc3339_nano)
@@ -132,7 +132,7 @@ fn state(entry: &Entry, paused: bool) -> Value {
         _ => last.and_then(|last| last.reason.clone()),
     };
     json!({
-        "Status": word,
+        "Status": super::filter::word(&entry.status, paused),
         "Running": running,
         "Paused": paused,
         "Restarting": false,
@@ -224,7 +224,6 @@ fn network_settings(entry: &Entry, settings: &Settings) -> Value {
     let prefix = endpoint.as_ref().map_or(0, |endpoint| endpoint.prefix_len);
     let mode = settings.network.unwrap_or(NetworkMode::Bridge);
     let one = json!({ "IPAddress": address, "IPPrefixLen": prefix, "Gateway": gateway, "MacAddress": mac });
-    let name = json!(mode).as_str().unwrap_or("bridge").to_owned();
     json!({
         "Bridge": endpoint.map(|endpoint| endpoint.bridge).unwrap_or_default(),
         "Ports": if running { ports(settings) } else { Map::new() },
@@ -232,7 +231,7 @@ fn network_settings(entry: &Entry, settings: &Settings) -> Value {
         "IPAddress": address,
         "IPPrefixLen": prefix,
         "MacAddress": mac,
-        "Networks": { name: one },
+        "Networks": { mode.name(): one },
     })
 }
 

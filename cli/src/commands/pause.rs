@@ -65,7 +65,7 @@ fn each(
             let Status::Running { .. } = entry.status else {
                 bail!("container {} is not running", entry.record.name)
             };
-            act(&layout, &group(context, &entry), &entry.record.name)
+            act(&layout, &context.group(&entry.record.id), &entry.record.name)
         });
         match acted {
             Ok(()) => output::print_line(word)?,
@@ -76,11 +76,6 @@ fn each(
 }
 
 /// Whether a container's processes are held.
-pub(crate) fn is_paused(context: &Context, entry: &Entry) -> bool {
-    matches!(entry.status, Status::Running { .. })
-        && Layout::detect().is_ok_and(|layout| layout.is_frozen(&group(context, entry)))
-}
-
-fn group(context: &Context, entry: &Entry) -> std::path::PathBuf {
-    Path::new(&context.config.cgroup.parent).join(&entry.record.id)
+pub(crate) fn is_paused(context: &Context, layout: &Layout, entry: &Entry) -> bool {
+    matches!(entry.status, Status::Running { .. }) && layout.is_frozen(&context.group(&entry.record.id))
 }

@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result, bail};
 use runtime::record::Status;
 use runtime::state::Entry;
 
-use super::{Failures, images, rm};
+use super::filter::Label;
+use super::{Failures, rm};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::output;
+use crate::output::{self, size};
 use crate::settings::Settings;
 
 /// Remove all containers that do not run
@@ -32,7 +33,7 @@ enum Filter {
     /// Made before, ns since 1970.
     Until(u64),
     /// With this label, or without it.
-    Label { key: String, value: Option<String>, wanted: bool },
+    Label(Label, bool),
 }
 
 /// Asks, removes, says what became free.
@@ -64,7 +65,7 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
     if !removed.is_empty() {
         output::print_line(&format!("Deleted Containers:\n{}\n", removed.join("\n")))?;
     }
-    output::print_line(&format!("Total reclaimed space: {}", images::size(bytes)))?;
+    output::print_line(&format!("Total reclaimed space: {}", size::decimal(bytes)))?;
     Ok(failures.code())
 }
 
@@ -79,15 +80,10 @@ fn agreed() -> Result<bool> {
 
 fn parse(text: &str) -> Result<Filter> {
     let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
-    let label = |wanted| {
-        let (key, value) =
-            value.split_once('=').map_or((value, None), |(key, value)| (key, Some(value.to_owned())));
-        Filter::Label { key: key.to_owned(), value, wanted }
-    };
     Ok(match key {
         "until" => Filter::Until(clock::moment(value, clock::now())?),
-        "label" => label(true),
-        "label!" => label(false),
+        "label" => Filter::Label(Label::parse(value), true),
+        "label!" => Filter::Label(Label::parse(value), false),
         other => bail!("invalid filter {other:?}: one of until, label, label!"),
     })
 }
@@ -96,12 +92,7 @@ impl Filter {
     fn pass(&self, entry: &Entry) -> bool {
         match self {
             Filter::Until(time) => entry.record.created < *time,
-            Filter::Label { key, value, wanted } => {
-                let labels = Settings::of(&entry.record).labels;
-                let found =
-                    labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found));
-                found == *wanted
-            }
+            Filter::Label(label, wanted) => label.is_of(&Settings::of(&entry.record)) == *wanted,
         }
     }
 }

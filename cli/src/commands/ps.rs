@@ -1,6 +1,7 @@
 //! `mini ps`: which containers there are, and what the kernel says they do.
 
 use anyhow::Result;
+use runtime::cgroup::Layout;
 use runtime::record::Status;
 use runtime::state::Entry;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output::{self, table};
+use crate::plan::NetworkMode;
 use crate::settings::Settings;
 
 /// List containers
@@ -55,26 +57,26 @@ pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
     let filters = Filters::new(&args.filter)?;
     let most = if args.latest { Some(1) } else { args.last.and_then(|last| usize::try_from(last).ok()) };
     let all = args.all || most.is_some() || args.last.is_some() || filters.asks_for_states();
-    let mut entries: Vec<(Entry, bool)> = Vec::new();
+    let layout = Layout::detect().ok();
+    let mut listed: Vec<Listed> = Vec::new();
     for entry in context.state().list()? {
-        let paused = super::pause::is_paused(context, &entry);
-        if (all || matches!(entry.status, Status::Running { .. }))
-            && filters.pass(&entry, paused, &|name| image(context, name), &|word| made(context, word))?
-        {
-            entries.push((entry, paused));
+        if !all && !matches!(entry.status, Status::Running { .. }) {
+            continue;
+        }
+        let paused = layout.as_ref().is_some_and(|layout| super::pause::is_paused(context, layout, &entry));
+        let settings = Settings::of(&entry.record);
+        let image = |name: &str| image(context, name);
+        if filters.pass(&entry, &settings, paused, &image, &|word| made(context, word))? {
+            listed.push(Listed { entry, settings, paused });
         }
     }
-    entries.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.record.created));
-    entries.truncate(most.unwrap_or(usize::MAX));
+    listed.sort_by_key(|one| std::cmp::Reverse(one.entry.record.created));
+    listed.truncate(most.unwrap_or(usize::MAX));
     let now = clock::now();
-    let rows: Vec<Row> =
-        entries.iter().map(|(entry, paused)| Row::new(entry, *paused, now, args.no_trunc)).collect();
+    let rows: Vec<Row> = listed.iter().map(|one| Row::new(one, now, args.no_trunc)).collect();
     let text: String = match (args.quiet, args.format) {
         (true, _) => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
-        (false, Listing::Json) => {
-            let line = |row: &Row| serde_json::to_string(row).map(|line| line + "\n");
-            rows.iter().map(line).collect::<Result<_, _>>()?
-        }
+        (false, Listing::Json) => output::json_lines(&rows)?,
         (false, Listing::Table) => {
             let heading = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
             table::table(&heading, &rows.iter().map(Row::cells).collect::<Vec<_>>())
@@ -82,6 +84,13 @@ pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
     };
     output::print(text.as_bytes())?;
     Ok(ExitCode::Success)
+}
+
+/// A container that is listed.
+struct Listed {
+    entry: Entry,
+    settings: Settings,
+    paused: bool,
 }
 
 /// The id of an image that a filter names.
@@ -114,9 +123,9 @@ struct Row {
 }
 
 impl Row {
-    fn new(entry: &Entry, paused: bool, now: u64, whole: bool) -> Row {
+    fn new(listed: &Listed, now: u64, whole: bool) -> Row {
+        let Listed { entry, settings, paused } = listed;
         let record = &entry.record;
-        let settings = Settings::of(record);
         let running = matches!(entry.status, Status::Running { .. });
         let command = record.command.join(" ");
         let command = if whole { command } else { table::shortened(&command, 20) };
@@ -130,15 +139,15 @@ impl Row {
             labels: labels.collect::<Vec<_>>().join(","),
             mounts: mounts.collect::<Vec<_>>().join(","),
             names: record.name.clone(),
-            networks: filter::network(&settings),
+            networks: settings.network.unwrap_or(NetworkMode::Bridge).name(),
             ports: if running {
-                network::display_ports(&settings.ports, &exposed(&settings))
+                network::display_ports(&settings.ports, &exposed(settings))
             } else {
                 String::new()
             },
             running_for: format!("{} ago", clock::human(now.saturating_sub(record.created))),
-            state: filter::word(&entry.status, paused),
-            status: status(&entry.status, now) + if paused { " (Paused)" } else { "" },
+            state: filter::word(&entry.status, *paused),
+            status: status(&entry.status, now) + if *paused { " (Paused)" } else { "" },
         }
     }
 

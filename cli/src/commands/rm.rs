@@ -93,8 +93,7 @@ fn lock(state: &State, entry: &Entry, force: bool) -> Result<Option<std::os::fd:
 /// What a monitor clears when it ends, for those that could not. The caller holds the container's lock.
 pub(crate) fn clear(context: &Context, entry: &Entry) -> Result<()> {
     let layout = Layout::detect()?;
-    let path = std::path::Path::new(&context.config.cgroup.parent).join(&entry.record.id);
-    layout.remove(&path)?;
+    layout.remove(&context.group(&entry.record.id))?;
     if entry.live.is_some() && Settings::of(&entry.record).network == Some(NetworkMode::Bridge) {
         let state = context.state();
         let live = |id: &str| super::is_live(&state, id);

@@ -164,11 +164,7 @@ fn ready(
     };
     request.detached = detached;
     request.interactive = entry.record.interactive && (detached || interactive);
-    let store = context.store()?;
-    let _pin = store.pin().context("cannot hold the image store")?;
-    let image = store.resolve(&entry.record.image_id).with_context(|| {
-        format!("the image {} that it was made of is not here any more", entry.record.image)
-    })?;
+    let (image, _pin) = context.image_of(&entry.record)?;
     let facts = run::facts(&request)?;
     prepare_again(context, entry.record, &request, &image, facts, lock).map(Some)
 }

@@ -1,19 +1,16 @@
 //! `mini stats`: what running containers use, now and again.
 
-use std::path::Path;
-
 use anyhow::Result;
 use runtime::cgroup::{Layout, Usage};
 use runtime::record::Status;
 use runtime::state::Entry;
 use serde::Serialize;
 
-use super::images::size;
 use super::ps::Listing;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::output::{self, table};
+use crate::output::{self, size, table};
 
 /// Print what containers use of processors, memory, network and disks
 ///
@@ -56,12 +53,7 @@ pub(crate) fn stats(context: &Context, args: &StatsArgs) -> Result<ExitCode> {
             text.push_str("\x1b[2J\x1b[H");
         }
         match args.format {
-            Listing::Json => {
-                for row in &rows {
-                    text += &serde_json::to_string(row)?;
-                    text.push('\n');
-                }
-            }
+            Listing::Json => text += &output::json_lines(&rows)?,
             Listing::Table => {
                 let heading = [
                     "CONTAINER ID",
@@ -113,7 +105,6 @@ fn look(context: &Context, args: &StatsArgs, layout: &Layout) -> Result<Vec<Look
         args.containers.iter().map(|word| state.find(word)).collect::<Result<Vec<_>, _>>()?
     };
     let host_memory = host_memory();
-    let parent = Path::new(&context.config.cgroup.parent);
     Ok(entries
         .drain(..)
         .map(|entry| {
@@ -121,7 +112,11 @@ fn look(context: &Context, args: &StatsArgs, layout: &Layout) -> Result<Vec<Look
             let pid = entry.live.as_ref().filter(|_| running).map(|live| live.init.pid);
             Look {
                 at: clock::now(),
-                usage: if running { layout.usage(&parent.join(&entry.record.id)) } else { Usage::default() },
+                usage: if running {
+                    layout.usage(&context.group(&entry.record.id))
+                } else {
+                    Usage::default()
+                },
                 network: pid.and_then(network),
                 host_memory,
                 entry,
@@ -189,7 +184,9 @@ impl Row {
         let limit = usage.memory_limit.unwrap_or(*host_memory).min(*host_memory);
         let missing = || "--".to_owned();
         let pair = |pair: Option<(u64, u64)>| {
-            pair.map_or_else(missing, |(one, other)| format!("{} / {}", size(one), size(other)))
+            pair.map_or_else(missing, |(one, other)| {
+                format!("{} / {}", size::decimal(one), size::decimal(other))
+            })
         };
         let id = if whole { record.id.clone() } else { record.id[..12].to_owned() };
         Row {
@@ -200,9 +197,10 @@ impl Row {
             memory_share: usage
                 .memory
                 .map_or_else(missing, |used| format!("{:.2}%", used as f64 * 100.0 / limit.max(1) as f64)),
-            memory: usage
-                .memory
-                .map_or_else(|| "-- / --".to_owned(), |used| format!("{} / {}", binary(used), binary(limit))),
+            memory: usage.memory.map_or_else(
+                || "-- / --".to_owned(),
+                |used| format!("{} / {}", size::binary(used), size::binary(limit)),
+            ),
             name: record.name.clone(),
             network: pair(*network),
             pids: usage.pids.map_or_else(missing, |pids| pids.to_string()),
@@ -215,45 +213,9 @@ impl Row {
     }
 }
 
-/// Powers of 1024, four significant digits, as docker's units.BytesSize. PURE.
-fn binary(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    let digits = match value {
-        1000.0.. => 0,
-        100.0.. => 1,
-        10.0.. => 2,
-        _ => 3,
-    };
-    let text = format!("{value:.digits$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text}{unit}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_of_memory_are_dockers() {
-        for (bytes, expected) in [
-            (0, "0B"),
-            (1000, "1000B"),
-            (1536, "1.5KiB"),
-            (52_428_800, "50MiB"),
-            (1_048_575, "1024KiB"),
-            (25_276_968_960, "23.54GiB"),
-        ] {
-            assert_eq!(binary(bytes), expected);
-        }
-    }
 
     #[test]
     fn traffic_is_that_of_all_cards_but_the_loopback() {

@@ -1,7 +1,7 @@
 //! `mini stop`: ask containers to end, and insist after a while.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
@@ -126,7 +126,7 @@ impl Ending {
             .filter(|_| runtime::state::is_alive(live.monitor))
             .and_then(|pid| pidfd::open(pid).ok());
         let init = super::open_init(entry, live.init)?;
-        let group = Path::new(&context.config.cgroup.parent).join(&entry.record.id);
+        let group = context.group(&entry.record.id);
         Ok(Ending { init, pid: live.init.pid, monitor, group })
     }
 

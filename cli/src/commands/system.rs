@@ -1,6 +1,6 @@
 //! `mini system`: what is written down against what is there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
@@ -182,7 +182,7 @@ fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
 /// Another root's container is not ours to judge: its group has processes. One whose monitor tidies up right now is locked.
 fn is_nobodys(context: &Context, state: &State, id: &str) -> Result<bool> {
     let layout = Layout::detect()?;
-    let path = PathBuf::from(&context.config.cgroup.parent).join(id);
+    let path = context.group(id);
     if !layout.processes(&path).is_empty() {
         return Ok(false);
     }

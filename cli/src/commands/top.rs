@@ -1,7 +1,6 @@
 //! `mini top`: a container's processes, as the host sees them.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
@@ -25,7 +24,7 @@ pub(crate) struct TopArgs {
 pub(crate) fn top(context: &Context, args: &TopArgs) -> Result<ExitCode> {
     let entry = context.state().find(&args.container)?;
     super::running(&entry)?;
-    let group = Path::new(&context.config.cgroup.parent).join(&entry.record.id);
+    let group = context.group(&entry.record.id);
     let host = Host::look()?;
     let rows: Vec<Vec<String>> =
         Layout::detect()?.processes(&group).iter().filter_map(|pid| host.row(*pid)).collect();

@@ -1,6 +1,7 @@
 //! What mini says: data on stdout, everything else on stderr.
 
 pub(crate) mod progress;
+pub(crate) mod size;
 pub(crate) mod table;
 
 use std::io::{IsTerminal, Write};
@@ -26,6 +27,15 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
     text.push(b'\n');
     print(&text)
+}
+
+/// One object a line, for programs.
+///
+/// # Errors
+/// Where something cannot be JSON.
+pub(crate) fn json_lines(rows: &[impl Serialize]) -> Result<String> {
+    let line = |row| serde_json::to_string(row).map(|line| line + "\n");
+    Ok(rows.iter().map(line).collect::<Result<_, _>>()?)
 }
 
 /// An error, whole; unless the user knows it already.

@@ -25,6 +25,17 @@ pub(crate) enum NetworkMode {
     Host,
 }
 
+impl NetworkMode {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            NetworkMode::Bridge => "bridge",
+            NetworkMode::None => "none",
+            NetworkMode::Host => "host",
+        }
+    }
+}
+
 /// Everything that `run` was asked for.
 ///
 /// Kept with the container, so that it can be started again: an older record has no field that came later.

@@ -341,10 +341,8 @@ fn resources(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
         ));
     }
     let Options { cpu_period, cpu_quota, .. } = request.options;
-    if request.nano_cpus.is_some()
-        || request.cpu_shares.is_some()
-        || cpu_period.or(cpu_quota.map(|_| 0)).is_some()
-    {
+    let shared = request.nano_cpus.is_some() || request.cpu_shares.is_some();
+    if shared || cpu_period.is_some() || cpu_quota.is_some() {
         let mut cpu = LinuxCpuBuilder::default().build()?;
         cpu.set_shares(request.cpu_shares);
         cpu.set_period(cpu_period).set_quota(cpu_quota);

@@ -100,11 +100,12 @@ pub(crate) fn create(
     args: &ContainerArgs,
     request: &Request,
     image: &Image,
-    facts: &HostFacts,
+    mut facts: HostFacts,
 ) -> Result<String> {
     let id = new_id()?;
     let leases = foreseen_leases(context, request, image)?;
-    let facts = HostFacts { boot: String::new(), ..facts.clone() };
+    // It is of no boot before it is started.
+    facts.boot.clear();
     let (_, record, _claim) = write_down(context, args, request, image, &facts, &id, &leases)?;
     Ok(record.id)
 }

@@ -273,7 +273,7 @@ impl State {
             fs::read(dirs.run.join("live.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let init = live.as_ref().is_some_and(|live| is_alive(live.init));
         let monitor = live.as_ref().is_some_and(|live| is_alive(live.monitor));
-        let Some(record) = read_record(&dirs.run).or_else(|| read_record(&dirs.disk)) else {
+        let Some(record) = read(&dirs) else {
             return Ok(None);
         };
         if record.version > VERSION {
@@ -332,6 +332,11 @@ impl Entry {
         let path = home(&self.dirs, self.record.auto_remove).join("config.json");
         fs::read(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
     }
+}
+
+/// Wherever it lies.
+fn read(dirs: &Dirs) -> Option<Record> {
+    read_record(&dirs.run).or_else(|| read_record(&dirs.disk))
 }
 
 fn read_record(directory: &Path) -> Option<Record> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Dirs, Entry, State, StateError, ids_in, read_record};
+use super::{Dirs, Entry, State, StateError, ids_in, read, read_record};
 use crate::op::OpError;
 use crate::record::Record;
 use crate::sys;
@@ -65,10 +65,7 @@ impl State {
 
     fn write_name(&self, entry: &Entry, name: &str) -> Result<(), OpError> {
         let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
-        let mut record = entry.record.clone();
-        if let Some(written) = self.read(&entry.dirs) {
-            record = written;
-        }
+        let mut record = read(&entry.dirs).unwrap_or_else(|| entry.record.clone());
         name.clone_into(&mut record.name);
         self.save(&entry.dirs, &record)
     }
@@ -79,14 +76,10 @@ impl State {
     /// What the kernel answered.
     pub fn finish(&self, dirs: &Dirs, record: &mut Record) -> Result<(), OpError> {
         let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
-        if let Some(written) = self.read(dirs) {
+        if let Some(written) = read(dirs) {
             record.name = written.name;
         }
         if record.auto_remove { self.forget(&record.id, &record.name) } else { self.save(dirs, record) }
-    }
-
-    fn read(&self, dirs: &Dirs) -> Option<Record> {
-        read_record(&dirs.run).or_else(|| read_record(&dirs.disk))
     }
 
     pub(super) fn release_name(&self, name: &str, id: &str) -> Result<(), OpError> {

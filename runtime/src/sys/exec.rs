@@ -18,9 +18,6 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
         ("execve({program:?}, {arguments:?}, {} variables)", environment.len()),
         ("exec {}", program.to_string_lossy()),
         || {
-            let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-                strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
-            };
             let (argv, envp) = (pointers(arguments), pointers(environment));
             // SAFETY: three NUL-terminated things that live until the call returns, if it does.
             unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
@@ -28,6 +25,11 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
         }
     );
     executed.expect_err("execve returns only on failure")
+}
+
+/// As execve(2) takes strings; they must outlive it.
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
 /// Becomes the program in a descriptor (execveat(2), `AT_EMPTY_PATH`); returns only when that failed.
@@ -40,9 +42,6 @@ pub fn execute_descriptor(
     environment: &[CString],
 ) -> super::OpError {
     let executed: Result<()> = op!(("execveat(FD, \"\", AT_EMPTY_PATH)"), ("exec /proc/self/fd/FD"), || {
-        let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-            strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
-        };
         let (argv, envp) = (pointers(arguments), pointers(environment));
         let flags = libc::AT_EMPTY_PATH;
         // SAFETY: as in `execute`.
