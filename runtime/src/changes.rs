@@ -43,16 +43,24 @@ const DEPTH_MAX: usize = 512;
 /// Where a layer cannot be read.
 pub fn changes(upper: &Path, lowers: &[PathBuf]) -> Result<Vec<Change>, OpError> {
     step("Walk through the container's own layer, and look each file up in those below");
-    let open = |path: &PathBuf| open_root(path);
-    let lowers = lowers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let lowers = lowers.iter().map(|path| open_root(path)).collect::<Result<Vec<_>, _>>()?;
     let top = match open_root(upper) {
         // Nothing was ever written.
         Err(error) if error.errno() == libc::ENOENT => return Ok(Vec::new()),
         other => other?,
     };
     let mut found = Vec::new();
-    let walked = walk(top.as_fd(), &mut PathBuf::from("/"), &lowers, &mut found);
-    walked.map_err(|errno| OpError {
+    let mut judge = |path: &Path, stat: &Stat| {
+        let kind = if is_whiteout(stat) {
+            Kind::Deleted
+        } else if is_below(&lowers, path) {
+            Kind::Changed
+        } else {
+            Kind::Added
+        };
+        found.push(Change { kind, path: path.to_owned() });
+    };
+    walk(top.as_fd(), &mut PathBuf::from("/"), &mut judge).map_err(|errno| OpError {
         call: format!("getdents64({upper:?} and all below)"),
         source: errno.into(),
     })?;
@@ -62,14 +70,13 @@ pub fn changes(upper: &Path, lowers: &[PathBuf]) -> Result<Vec<Change>, OpError>
 /// Bytes of the regular files below a directory, each counted once a name; what cannot be read counts nothing.
 pub fn usage(directory: &Path) -> u64 {
     let mut bytes = 0;
-    let mut count = |stat: &Stat| {
+    let mut count = |_: &Path, stat: &Stat| {
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
             bytes += u64::try_from(stat.st_size).unwrap_or(0);
         }
     };
     if let Ok(top) = open_root(directory) {
-        // A file that goes meanwhile is not counted.
-        let _partly = visit(top.as_fd(), 0, &mut count);
+        let _partly = walk(top.as_fd(), &mut PathBuf::from("/"), &mut count);
     }
     bytes
 }
@@ -99,40 +106,22 @@ fn entries(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<(std::ffi::CStri
     Ok(all)
 }
 
-fn visit(directory: BorrowedFd<'_>, depth: usize, seen: &mut dyn FnMut(&Stat)) -> rustix::io::Result<()> {
-    for (name, stat) in entries(directory)? {
-        seen(&stat);
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < DEPTH_MAX {
-            let below = rustix::fs::openat(directory, &name, DIRECTORY, Mode::empty())?;
-            visit(below.as_fd(), depth + 1, seen)?;
-        }
-    }
-    Ok(())
-}
-
+/// Shows everything below a directory, each before what is in it; `path` is the directory's own, and is so again afterwards.
 fn walk(
     directory: BorrowedFd<'_>,
     path: &mut PathBuf,
-    lowers: &[OwnedFd],
-    found: &mut Vec<Change>,
+    seen: &mut dyn FnMut(&Path, &Stat),
 ) -> rustix::io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     for (name, stat) in entries(directory)? {
         path.push(std::ffi::OsStr::from_bytes(name.to_bytes()));
-        let kind = if is_whiteout(&stat) {
-            Kind::Deleted
-        } else if is_below(lowers, path) {
-            Kind::Changed
-        } else {
-            Kind::Added
-        };
-        found.push(Change { kind, path: path.clone() });
-        let depth = path.components().count();
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < DEPTH_MAX {
+        seen(path, &stat);
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_directory && path.components().count() < DEPTH_MAX {
             match rustix::fs::openat(directory, &name, DIRECTORY, Mode::empty()) {
                 // Replaced or removed meanwhile: then that is the truth.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                below => walk(below?.as_fd(), path, lowers, found)?,
+                below => walk(below?.as_fd(), path, seen)?,
             }
         }
         path.pop();

@@ -82,8 +82,7 @@ fn stop_uses_the_containers_own_signal_and_patience() {
     // What SIGTERM to the monitor sends is the same signal.
     let told = host.start(["--stop-signal", "USR1", "busybox", "sh", "-c", script]);
     wait::until("its line", || (told.logs().ok().text() == "ready\n").then_some(()));
-    let monitor = processes::status(told.pid(), "PPid").and_then(|pid| pid.parse().ok()).expect("a monitor");
-    processes::signal(&processes::open(monitor).expect("it runs"), Signal::TERM);
+    processes::signal(&processes::open(told.monitor()).expect("it runs"), Signal::TERM);
     assert_eq!(told.wait()["ExitCode"], 3);
     host.mini(["run", "--stop-signal", "NONSENSE", "busybox"]).run().error(125, &["NONSENSE"]);
 }

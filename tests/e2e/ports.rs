@@ -136,9 +136,7 @@ fn a_port_is_free_again_after_rm_and_after_a_crash() {
         container.remove();
     }
     let container = host.start(["-p", "8080:80", "busybox", "sleep", "1000"]);
-    let monitor =
-        processes::status(container.pid(), "PPid").and_then(|pid| pid.parse().ok()).expect("a number");
-    processes::kill(monitor);
+    processes::kill(container.monitor());
     host.mini(["system", "check", "--repair"]).run().ok();
     host.mini(["run", "--rm", "-p", "8080:80", "busybox", "true"]).run().ok();
 }

@@ -11,8 +11,7 @@ const MEMORY: u64 = 150;
 /// A container's monitor, once it rests.
 #[track_caller]
 fn at_rest(container: &Container<'_>) -> i32 {
-    let parent = processes::status(container.pid(), "PPid").expect("it runs");
-    let monitor = parent.parse().expect("a number");
+    let monitor = container.monitor();
     wait::until("a monitor on little memory", || {
         // One that is just becoming another program has little memory, too.
         processes::proc_file(monitor, "wchan").filter(|at| at.contains("poll"))?;
@@ -22,12 +21,6 @@ fn at_rest(container: &Container<'_>) -> i32 {
         (kilobytes <= MEMORY).then_some(())
     });
     monitor
-}
-
-/// The one container that runs.
-fn only(host: &Host) -> Container<'_> {
-    let all = host.mini(["inspect", &host.mini(["ps", "-q"]).run().ok().line()]).run().ok().json();
-    Container::new(host, all[0]["Id"].as_str().expect("an id").to_owned())
 }
 
 #[test]
@@ -78,7 +71,7 @@ fn a_client_stays_connected() {
     let mut client = host.spawn(["run", "-i", "--name", "box", "busybox", "sh", "-c", "cat; exit 3"]);
     client.write("before\n");
     assert_eq!(client.line(), "before");
-    at_rest(&only(&host));
+    at_rest(&Container::only(&host));
     client.write("after\n");
     assert_eq!(client.line(), "after");
     client.close_stdin();
@@ -91,7 +84,7 @@ fn a_terminal_stays_a_terminal() {
     let host = Host::with_busybox();
     let mut terminal = host.mini(["run", "-it", "--rm", "busybox"]).terminal(24, 80);
     terminal.expect_screen("# ");
-    at_rest(&only(&host));
+    at_rest(&Container::only(&host));
     terminal.resize(40, 120);
     terminal.send("until [ \"$(stty size)\" = '40 120' ]; do sleep 0.05; done; echo resized\r");
     terminal.expect_screen("\nresized");

@@ -6,12 +6,6 @@ use std::process::Command;
 use rustix::process::Signal;
 use tests::{Container, Host, Mini, cgroups, processes};
 
-/// The supervisor of a container: the parent of its init.
-fn monitor(container: &Container<'_>) -> i32 {
-    let parent = processes::status(container.pid(), "PPid").expect("it runs");
-    parent.parse().expect("a number")
-}
-
 /// `mini run -d ARGS…` from a shell that says first what is to be inherited.
 fn from_a_shell<'host>(host: &'host Host, before: &str, args: &str) -> Container<'host> {
     let mut command = Command::new("bash");
@@ -26,7 +20,7 @@ fn a_monitor_keeps_no_descriptor_of_its_caller() {
     fs::write(host.work().join("secret"), "x").expect("write");
     let before = format!("exec 9<{0}/secret 63<{0}/secret", host.work().display());
     let container = from_a_shell(&host, &before, "busybox sleep 1000");
-    for pid in [monitor(&container), container.pid()] {
+    for pid in [container.monitor(), container.pid()] {
         let links: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
             .expect("it runs")
             .flatten()
@@ -35,7 +29,7 @@ fn a_monitor_keeps_no_descriptor_of_its_caller() {
         assert!(!links.iter().any(|(_, target)| target.ends_with("secret")), "{links:?}");
     }
     for stream in 0..3 {
-        let target = fs::read_link(format!("/proc/{}/fd/{stream}", monitor(&container))).expect("it is open");
+        let target = fs::read_link(format!("/proc/{}/fd/{stream}", container.monitor())).expect("it is open");
         assert_eq!(target.to_str(), Some("/dev/null"));
     }
     container.sh("ls /proc/1/fd").ok().stdout("0\n1\n2\n");
@@ -46,7 +40,7 @@ fn a_monitor_stands_in_the_root_directory_and_hides_its_arguments() {
     let host = Host::with_busybox();
     let before = format!("cd {}; export TOKEN=env-secret", host.work().display());
     let container = from_a_shell(&host, &before, "-e PASSWORD=arg-secret busybox sleep 1000");
-    let monitor = monitor(&container);
+    let monitor = container.monitor();
     assert_eq!(fs::read_link(format!("/proc/{monitor}/cwd")).expect("it runs").to_str(), Some("/"));
     for file in ["cmdline", "environ"] {
         let text = processes::proc_file(monitor, file).expect("it runs");
@@ -59,7 +53,7 @@ fn a_monitor_stands_in_the_root_directory_and_hides_its_arguments() {
 fn a_monitor_is_single_threaded_and_leads_its_own_session() {
     let host = Host::with_busybox();
     let container = host.start(["busybox", "sleep", "1000"]);
-    let monitor = monitor(&container);
+    let monitor = container.monitor();
     assert_eq!(fs::read_dir(format!("/proc/{monitor}/task")).expect("it runs").count(), 1);
     let stat = processes::proc_file(monitor, "stat").expect("it runs");
     let after_name: Vec<_> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
@@ -73,7 +67,7 @@ fn a_detached_monitor_leaves_its_callers_cgroups() {
     let container = host.start(["busybox", "sleep", "1000"]);
     let own = std::process::id().cast_signed();
     for hierarchy in cgroups::hierarchies() {
-        let theirs = cgroups::of_process(monitor(&container), &hierarchy).expect("in every hierarchy");
+        let theirs = cgroups::of_process(container.monitor(), &hierarchy).expect("in every hierarchy");
         let ours = cgroups::of_process(own, &hierarchy).expect("in every hierarchy");
         let payload = cgroups::of_process(container.pid(), &hierarchy).expect("in every hierarchy");
         assert_ne!(theirs, ours, "{hierarchy:?}: ends with its caller's service");
@@ -128,7 +122,7 @@ fn exec_passes_on_nothing_odd_either() {
 fn a_killed_monitor_takes_its_container_with_it_and_ps_says_so() {
     let host = Host::with_busybox();
     let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
-    let (init, monitor) = (container.pid(), monitor(&container));
+    let (init, monitor) = (container.pid(), container.monitor());
     processes::kill(monitor);
     processes::wait_for_end(init);
     host.mini(["ps", "-a"]).run().ok().stdout_has("Exited (137)");
@@ -161,7 +155,7 @@ fn sigterm_to_the_monitor_of_an_attached_container_stops_it() {
         &host,
         host.mini(["inspect", "box"]).run().ok().json()[0]["Id"].as_str().expect("an id").into(),
     );
-    let pidfd = processes::open(monitor(&container)).expect("it runs");
+    let pidfd = processes::open(container.monitor()).expect("it runs");
     processes::signal(&pidfd, Signal::TERM);
     client.wait().code(5);
 }

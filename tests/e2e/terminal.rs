@@ -9,13 +9,6 @@ fn on_a_terminal(host: &Host, args: &[&str]) -> Terminal {
     host.mini(args).terminal(24, 80)
 }
 
-/// The one container that runs.
-fn only(host: &Host) -> Container<'_> {
-    let short = host.mini(["ps", "-q"]).run().ok().line();
-    let all = host.mini(["inspect", &short]).run().ok().json();
-    Container::new(host, all[0]["Id"].as_str().expect("an id").to_owned())
-}
-
 #[test]
 fn a_shell_prompts_echoes_and_ends_with_its_exit_code() {
     let host = Host::with_busybox();
@@ -62,7 +55,7 @@ fn ctrl_c_goes_to_the_command_in_front_and_not_to_the_client() {
     terminal.expect_screen("# ");
     terminal.send("sleep 1000; echo interrupted=$?\r");
     terminal.expect_screen("sleep 1000");
-    let container = only(&host);
+    let container = Container::only(&host);
     tests::wait::until("sleep inside", || {
         container.commands().contains(&"sleep 1000".to_owned()).then_some(())
     });

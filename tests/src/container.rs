@@ -27,6 +27,14 @@ impl<'host> Container<'host> {
         Self { host, id }
     }
 
+    /// The one that runs.
+    #[track_caller]
+    pub fn only(host: &'host Host) -> Self {
+        let short = host.mini(["ps", "-q"]).run().ok().line();
+        let all = host.mini(["inspect", &short]).run().ok().json();
+        Container::new(host, all[0]["Id"].as_str().expect("an id").to_owned())
+    }
+
     /// The first 12 digits.
     pub fn short(&self) -> &str {
         &self.id[..12]
@@ -50,6 +58,13 @@ impl<'host> Container<'host> {
     pub fn pid(&self) -> i32 {
         let pid = self.field("/State/Pid").as_i64().and_then(|pid| i32::try_from(pid).ok());
         pid.filter(|pid| *pid > 0).unwrap_or_else(|| panic!("{} does not run", self.id))
+    }
+
+    /// The process that stays with it.
+    #[track_caller]
+    pub fn monitor(&self) -> i32 {
+        let parent = processes::status(self.pid(), "PPid").expect("it runs");
+        parent.parse().expect("a number")
     }
 
     /// Its address on the bridge.

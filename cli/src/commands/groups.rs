@@ -9,22 +9,14 @@ use super::{
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 
-/// Commands on containers, under docker's longer names
-#[derive(Debug, clap::Args)]
-pub(crate) struct ContainerGroup {
-    #[command(subcommand)]
-    command: ContainerCommand,
-}
-
+/// Commands on containers that have the same name with and without their group's.
 #[derive(Debug, clap::Subcommand)]
-enum ContainerCommand {
+pub(crate) enum OnContainers {
     Run(Box<run::RunArgs>),
     Create(Box<create::CreateArgs>),
     Start(start::StartArgs),
     Restart(start::RestartArgs),
     Exec(exec::ExecArgs),
-    #[command(visible_aliases = ["list", "ps"])]
-    Ls(ps::PsArgs),
     Logs(logs::LogsArgs),
     Top(top::TopArgs),
     Stats(stats::StatsArgs),
@@ -36,6 +28,21 @@ enum ContainerCommand {
     Pause(pause::PauseArgs),
     Unpause(pause::UnpauseArgs),
     Rename(rename::RenameArgs),
+}
+
+/// Commands on containers, under docker's longer names
+#[derive(Debug, clap::Args)]
+pub(crate) struct ContainerGroup {
+    #[command(subcommand)]
+    command: ContainerCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ContainerCommand {
+    #[command(flatten)]
+    Same(OnContainers),
+    #[command(visible_aliases = ["list", "ps"])]
+    Ls(ps::PsArgs),
     #[command(visible_alias = "remove")]
     Rm(rm::RmArgs),
     Inspect(inspect::InspectArgs),
@@ -60,11 +67,43 @@ enum ImageCommand {
     Inspect(inspect::InspectArgs),
 }
 
+impl OnContainers {
+    /// `run` passes a program's code on, so its own failures have one that no program has by habit; all others end as docker's.
+    pub(crate) fn own_code(&self) -> ExitCode {
+        match self {
+            OnContainers::Run(_) | OnContainers::Create(_) => ExitCode::Mini,
+            _ => ExitCode::Failure,
+        }
+    }
+
+    /// Carries it out.
+    pub(crate) fn carry_out(&self, context: &Context) -> Result<ExitCode> {
+        match self {
+            OnContainers::Run(args) => run::run(context, args),
+            OnContainers::Create(args) => create::create(context, args),
+            OnContainers::Start(args) => start::start(context, args),
+            OnContainers::Restart(args) => start::restart(context, args),
+            OnContainers::Exec(args) => exec::exec(context, args),
+            OnContainers::Logs(args) => logs::logs(context, args),
+            OnContainers::Top(args) => top::top(context, args),
+            OnContainers::Stats(args) => stats::stats(context, args),
+            OnContainers::Port(args) => port::port(context, args),
+            OnContainers::Diff(args) => diff::diff(context, args),
+            OnContainers::Wait(args) => wait::wait(context, args),
+            OnContainers::Stop(args) => stop::stop(context, args),
+            OnContainers::Kill(args) => kill::kill(context, args),
+            OnContainers::Pause(args) => pause::pause(context, args),
+            OnContainers::Unpause(args) => pause::unpause(context, args),
+            OnContainers::Rename(args) => rename::rename(context, args),
+        }
+    }
+}
+
 impl ContainerGroup {
     /// As of the command without the group's name.
     pub(crate) fn own_code(&self) -> ExitCode {
-        match self.command {
-            ContainerCommand::Run(_) | ContainerCommand::Create(_) => ExitCode::Mini,
+        match &self.command {
+            ContainerCommand::Same(command) => command.own_code(),
             _ => ExitCode::Failure,
         }
     }
@@ -73,26 +112,11 @@ impl ContainerGroup {
 /// Carries it out.
 pub(crate) fn container(context: &Context, group: &ContainerGroup) -> Result<ExitCode> {
     match &group.command {
-        ContainerCommand::Run(args) => run::run(context, args),
-        ContainerCommand::Create(args) => create::create(context, args),
-        ContainerCommand::Start(args) => start::start(context, args),
-        ContainerCommand::Restart(args) => start::restart(context, args),
-        ContainerCommand::Exec(args) => exec::exec(context, args),
+        ContainerCommand::Same(command) => command.carry_out(context),
         ContainerCommand::Ls(args) => ps::ps(context, args),
-        ContainerCommand::Logs(args) => logs::logs(context, args),
-        ContainerCommand::Top(args) => top::top(context, args),
-        ContainerCommand::Stats(args) => stats::stats(context, args),
-        ContainerCommand::Port(args) => port::port(context, args),
-        ContainerCommand::Diff(args) => diff::diff(context, args),
-        ContainerCommand::Prune(args) => prune::prune(context, args),
-        ContainerCommand::Wait(args) => wait::wait(context, args),
-        ContainerCommand::Stop(args) => stop::stop(context, args),
-        ContainerCommand::Kill(args) => kill::kill(context, args),
-        ContainerCommand::Pause(args) => pause::pause(context, args),
-        ContainerCommand::Unpause(args) => pause::unpause(context, args),
-        ContainerCommand::Rename(args) => rename::rename(context, args),
         ContainerCommand::Rm(args) => rm::rm(context, args),
         ContainerCommand::Inspect(args) => inspect::containers(context, args),
+        ContainerCommand::Prune(args) => prune::prune(context, args),
     }
 }
 

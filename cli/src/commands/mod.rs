@@ -71,23 +71,9 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Run(Box<run::RunArgs>),
-    Create(Box<create::CreateArgs>),
-    Start(start::StartArgs),
-    Restart(start::RestartArgs),
-    Exec(exec::ExecArgs),
+    #[command(flatten)]
+    OnContainers(groups::OnContainers),
     Ps(ps::PsArgs),
-    Logs(logs::LogsArgs),
-    Top(top::TopArgs),
-    Stats(stats::StatsArgs),
-    Port(port::PortArgs),
-    Diff(diff::DiffArgs),
-    Wait(wait::WaitArgs),
-    Stop(stop::StopArgs),
-    Kill(kill::KillArgs),
-    Pause(pause::PauseArgs),
-    Unpause(pause::UnpauseArgs),
-    Rename(rename::RenameArgs),
     Rm(rm::RmArgs),
     Inspect(inspect::InspectArgs),
     Container(groups::ContainerGroup),
@@ -143,9 +129,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
-    // `run` passes a program's code on, so its own failures have one that no program has by habit; all others end as docker's.
     let own_code = match &cli.command {
-        Command::Run(_) | Command::Create(_) => ExitCode::Mini,
+        Command::OnContainers(command) => command.own_code(),
         Command::Container(group) => group.own_code(),
         _ => ExitCode::Failure,
     };
@@ -160,23 +145,8 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
     runtime::sys::signal::await_children()?;
     let context = Context::new(Dirs::new(absolute(&cli.root)?, absolute(&cli.run_root)?))?;
     match &cli.command {
-        Command::Run(args) => run::run(&context, args),
-        Command::Create(args) => create::create(&context, args),
-        Command::Start(args) => start::start(&context, args),
-        Command::Restart(args) => start::restart(&context, args),
-        Command::Exec(args) => exec::exec(&context, args),
+        Command::OnContainers(command) => command.carry_out(&context),
         Command::Ps(args) => ps::ps(&context, args),
-        Command::Logs(args) => logs::logs(&context, args),
-        Command::Top(args) => top::top(&context, args),
-        Command::Stats(args) => stats::stats(&context, args),
-        Command::Port(args) => port::port(&context, args),
-        Command::Diff(args) => diff::diff(&context, args),
-        Command::Wait(args) => wait::wait(&context, args),
-        Command::Stop(args) => stop::stop(&context, args),
-        Command::Kill(args) => kill::kill(&context, args),
-        Command::Pause(args) => pause::pause(&context, args),
-        Command::Unpause(args) => pause::unpause(&context, args),
-        Command::Rename(args) => rename::rename(&context, args),
         Command::Rm(args) => rm::rm(&context, args),
         Command::Inspect(args) => inspect::inspect(&context, args),
         Command::Container(group) => groups::container(&context, group),
