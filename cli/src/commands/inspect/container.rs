@@ -1,0 +1,120 @@
+//! A container under docker's field names.
+
+use anyhow::Result;
+use oci_spec::runtime::Spec;
+use runtime::cgroup::Layout;
+use runtime::record::Status;
+use runtime::state::Entry;
+use serde_json::{Map, Value, json};
+
+use super::host_config::host_config;
+use super::network::network_settings;
+use crate::clock;
+use crate::commands::{filter, pause};
+use crate::context::Context;
+use crate::settings::Settings;
+
+/// Everything that is known of a container.
+///
+/// # Errors
+/// Where its spec cannot be read.
+pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
+    let record = &entry.record;
+    let settings = Settings::of(record);
+    let spec: Spec = serde_json::from_slice(&entry.config()?)?;
+    let process = spec.process().as_ref();
+    let user = process.and_then(|process| process.user().username().clone()).filter(|user| user != "0");
+    let run = |name: &str| entry.dirs.run.join(name);
+    let options = settings.request.as_ref().map(|request| request.options.clone()).unwrap_or_default();
+    Ok(json!({
+        "Id": record.id,
+        "Created": clock::rfc3339_nano(record.created),
+        "Path": record.command.first(),
+        "Args": record.command.get(1..).unwrap_or_default(),
+        "State": state(entry, Layout::detect().is_ok_and(|layout| pause::is_paused(context, &layout, entry))),
+        "Image": record.image_id,
+        "ResolvConfPath": run("resolv.conf"),
+        "HostnamePath": run("hostname"),
+        "HostsPath": run("hosts"),
+        "LogPath": entry.dirs.disk.join("container.log"),
+        "Name": format!("/{}", record.name),
+        "RestartCount": 0,
+        "Driver": "overlay",
+        "Platform": "linux",
+        "HostConfig": host_config(entry, &settings, &spec, &options),
+        "GraphDriver": { "Name": "overlay", "Data": { "UpperDir": entry.dirs.disk.join("upper"), "WorkDir": entry.dirs.disk.join("work") } },
+        "Mounts": mounts(&spec, entry),
+        "Config": {
+            "Hostname": spec.hostname(),
+            "Domainname": spec.domainname().clone().unwrap_or_default(),
+            "User": user.unwrap_or_default(),
+            "Tty": record.terminal,
+            "OpenStdin": record.interactive,
+            "Env": process.and_then(|process| process.env().clone()),
+            "Cmd": settings.cmd,
+            "Image": record.image,
+            "WorkingDir": process.map(|process| process.cwd().clone()),
+            "Entrypoint": settings.entrypoint,
+            "ExposedPorts": settings.exposed.iter().map(|port| (port.clone(), json!({}))).collect::<Map<_, _>>(),
+            "Labels": settings.labels,
+            "StopSignal": settings.stop_signal.to_string(),
+            "StopTimeout": options.stop_timeout,
+        },
+        "NetworkSettings": network_settings(entry, &settings),
+    }))
+}
+
+fn state(entry: &Entry, paused: bool) -> Value {
+    let record = &entry.record;
+    let (code, running) = match &entry.status {
+        Status::Created => (record.last.as_ref().map_or(0, |last| last.code), false),
+        Status::Running { .. } => (0, true),
+        Status::Exited { code, .. } => (*code, false),
+    };
+    let time = |nanoseconds: Option<u64>| {
+        nanoseconds.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), clock::rfc3339_nano)
+    };
+    let live = entry.live.as_ref();
+    let last = record.last.as_ref();
+    let started = live.and_then(|live| live.started).or_else(|| last.and_then(|last| last.started));
+    let finished = last.filter(|_| !running).map(|last| last.finished);
+    let reason = match &entry.status {
+        Status::Exited { reason, .. } => reason.clone(),
+        _ => last.and_then(|last| last.reason.clone()),
+    };
+    json!({
+        "Status": filter::word(&entry.status, paused),
+        "Running": running,
+        "Paused": paused,
+        "Restarting": false,
+        "OOMKilled": last.is_some_and(|last| last.oom_killed),
+        "Dead": false,
+        "Pid": if running { live.map_or(0, |live| live.init.pid) } else { 0 },
+        "ExitCode": code,
+        "Error": reason.unwrap_or_default(),
+        "StartedAt": time(started),
+        "FinishedAt": time(finished),
+    })
+}
+
+/// What the user asked for, not what every container has.
+fn mounts(spec: &Spec, entry: &Entry) -> Vec<Value> {
+    let binds = spec.mounts().iter().flatten().filter(|mount| mount.typ().as_deref() == Some("bind"));
+    binds
+        .filter(|mount| !mount.source().as_ref().is_some_and(|source| source.starts_with(&entry.dirs.run)))
+        .map(|mount| {
+            let options = mount.options().clone().unwrap_or_default();
+            let read_only = options.iter().any(|option| option == "ro");
+            let propagation =
+                options.iter().find(|option| option.trim_start_matches('r').starts_with(['p', 's']));
+            json!({
+                "Type": "bind",
+                "Source": mount.source(),
+                "Destination": mount.destination(),
+                "Mode": if read_only { "ro" } else { "" },
+                "RW": !read_only,
+                "Propagation": propagation,
+            })
+        })
+        .collect()
+}
