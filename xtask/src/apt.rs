@@ -24,7 +24,9 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "libseccomp2", why: "compiles docker's profile too, to compare our filter with" },
     Package { name: "nftables", why: "looks at the packet rules from outside" },
     Package { name: "python3-minimal", why: "steps through programs that the harness tests itself with" },
+    Package { name: "skopeo", why: "a peer that reads the store and writes what is loaded" },
     Package { name: "strace", why: "watches what system calls are made" },
+    Package { name: "umoci", why: "a peer that unpacks the same images, to compare the files with" },
 ];
 
 /// mini's peers, and what measuring them takes. Those with daemons are started by the bench alone, in namespaces of its own.

@@ -227,6 +227,37 @@ pub(crate) fn wait_for_monitor(entry: &runtime::state::Entry) -> Result<bool> {
     Ok(true)
 }
 
+/// How long another command may work on a container before this one gives up, s.
+const PATIENCE: i64 = 10;
+
+/// The lock of a container that does not run, once its last monitor has cleaned up and other commands are done with it; `None`
+/// where it runs, or is gone.
+///
+/// # Errors
+/// Where somebody works on it for longer than [`PATIENCE`].
+pub(crate) fn lock_at_rest(state: &runtime::state::State, id: &str) -> Result<Option<std::os::fd::OwnedFd>> {
+    let deadline = crate::clock::deadline(PATIENCE);
+    loop {
+        match state.lock(id) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(runtime::state::StateError::Gone(_)) => return Ok(None),
+            Err(runtime::state::StateError::Busy(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match state.load(id)?.map(|entry| entry.status) {
+            None | Some(runtime::record::Status::Running { .. }) => return Ok(None),
+            Some(_) => {}
+        }
+        anyhow::ensure!(
+            deadline > Some(crate::clock::now()),
+            "another command, or its monitor, has been working on it for {PATIENCE} s"
+        );
+        // Whoever holds the lock tells nobody when it is done.
+        let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        let _interrupted = rustix::thread::nanosleep(&pause);
+    }
+}
+
 /// Errors of a command on several things: each is told at once, the others go on.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {

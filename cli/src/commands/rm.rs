@@ -1,10 +1,10 @@
 //! `mini rm`: remove containers and everything that is theirs.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
 use runtime::op::step;
 use runtime::record::Status;
-use runtime::state::{Entry, State, StateError};
+use runtime::state::{Entry, State};
 
 use super::{Failures, stop};
 use crate::context::Context;
@@ -67,27 +67,21 @@ pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: boo
         }
         stop::end_now(context, entry)?;
     }
-    // Without a lock to take, it had --rm and is gone.
-    let Some(_lock) = lock(state, entry, force)? else { return Ok(()) };
+    if force && super::wait_for_monitor(entry)? && state.load(&entry.record.id)?.is_none() {
+        return Ok(()); // it had --rm and is gone
+    }
+    let Some(_lock) = super::lock_at_rest(state, &entry.record.id)? else {
+        return match state.load(&entry.record.id)? {
+            Some(_) => Err(crate::error::StillRuns.into()),
+            None => Ok(()),
+        };
+    };
     step("Remove what the container left: control groups, ports, files, name");
     // Asked again under the lock: a monitor that has cleaned up leaves nothing to clear but files.
     let now = state.load(&entry.record.id)?;
     let entry = now.as_ref().unwrap_or(entry);
     clear(context, entry)?;
     Ok(state.remove(&entry.record.id, &entry.record.name)?)
-}
-
-/// The container's lock, once its monitor is done with it; `None` where nothing is left to lock.
-fn lock(state: &State, entry: &Entry, force: bool) -> Result<Option<std::os::fd::OwnedFd>> {
-    let id = &entry.record.id;
-    if force && super::wait_for_monitor(entry)? && state.load(id)?.is_none() {
-        return Ok(None);
-    }
-    match state.lock(id) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(StateError::Busy(_)) => bail!("another command, or its monitor, is working on it"),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What a monitor clears when it ends, for those that could not. The caller holds the container's lock.

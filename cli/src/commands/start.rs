@@ -1,15 +1,13 @@
 //! `mini start` and `mini restart`: containers that are written down run, once more or for the first time.
 
 use std::io::IsTerminal;
-use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use runtime::op::step;
 use runtime::record::Status;
-use runtime::state::{Entry, State, StateError};
+use runtime::state::Entry;
 
 use super::{Failures, rm, run, stop};
-use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::launch::{self, Outcome};
@@ -18,9 +16,6 @@ use crate::plan::values;
 use crate::prepare::prepare_again;
 use crate::settings::Settings;
 use crate::supervise::{Charge, Start};
-
-/// How long another command may work on a container that is to be started, s.
-const PATIENCE: i64 = 10;
 
 /// Start containers that are not running
 #[derive(Debug, clap::Args)]
@@ -148,7 +143,10 @@ fn ready(
     let state = context.state();
     let id = &entry.record.id;
     step("Take the container's lock: nobody else starts, changes or removes it now");
-    let Some(lock) = lock(&state, id)? else { return Ok(None) };
+    let Some(lock) = super::lock_at_rest(&state, id)? else {
+        ensure!(state.load(id)?.is_some(), "it was removed meanwhile");
+        return Ok(None);
+    };
     // Asked again under the lock: it may have been removed, or started, meanwhile.
     let Some(entry) = state.load(id)? else { bail!("it was removed meanwhile") };
     if matches!(entry.status, Status::Running { .. }) {
@@ -175,23 +173,4 @@ fn seal(context: &Context, words: &[String]) -> Result<()> {
         context.state().find(word).is_ok_and(|entry| !Settings::of(&entry.record).user_namespace)
     };
     super::seal(!words.iter().any(shares), &context.id_block())
-}
-
-/// The container's lock, once its last monitor has cleaned up and other commands are done with it; `None` where it runs.
-fn lock(state: &State, id: &str) -> Result<Option<OwnedFd>> {
-    let deadline = clock::deadline(PATIENCE);
-    loop {
-        match state.lock(id) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err(StateError::Busy(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if state.load(id)?.is_some_and(|entry| matches!(entry.status, Status::Running { .. })) {
-            return Ok(None);
-        }
-        ensure!(deadline > Some(clock::now()), "another command has been working on it for {PATIENCE} s");
-        // Whoever holds the lock tells nobody when it is done.
-        let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-        let _interrupted = rustix::thread::nanosleep(&pause);
-    }
 }

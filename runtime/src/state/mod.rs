@@ -80,6 +80,9 @@ pub enum StateError {
     /// Another process is at it.
     #[error("container {0} is being changed by another process")]
     Busy(String),
+    /// There is no such container any more.
+    #[error("container {0} was removed meanwhile")]
+    Gone(String),
 }
 
 /// A container that was not found.
@@ -287,11 +290,22 @@ impl State {
     /// Takes the lock of a container: nobody makes, runs or removes it meanwhile.
     ///
     /// # Errors
-    /// [`StateError::Busy`] where its monitor, or another command, holds it.
+    /// [`StateError::Busy`] where its monitor, or another command, holds it; [`StateError::Gone`] where it was removed.
     pub fn lock(&self, id: &str) -> Result<OwnedFd, StateError> {
         let dirs = self.dirs(id);
-        make_with_parents(&dirs.run)?;
-        sys::fs::try_lock(&dirs.run)?.ok_or_else(|| StateError::Busy(id.to_owned()))
+        let gone = || StateError::Gone(id.to_owned());
+        // After a boot its directory of the last one is gone, and it is still there.
+        if dirs.disk.exists() {
+            make_with_parents(&dirs.run)?;
+        }
+        match sys::fs::try_lock(&dirs.run) {
+            Err(error) if error.errno() == libc::ENOENT => Err(gone()),
+            Err(error) => Err(error.into()),
+            Ok(None) => Err(StateError::Busy(id.to_owned())),
+            // Whoever had it has removed the container.
+            Ok(Some(lock)) if sys::fs::is_unlinked(&lock) => Err(gone()),
+            Ok(Some(lock)) => Ok(lock),
+        }
     }
 
     /// Forgets a container: after this it is not found, and its name is free. The caller holds its lock.
