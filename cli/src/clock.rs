@@ -1,16 +1,55 @@
 //! The time of day, in the forms that records, logs and people want.
 
 use jiff::Timestamp;
+use rustix::time::Timespec;
+use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since 1970.
 pub(crate) fn now() -> u64 {
     u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0)
 }
 
-/// When so many seconds from now are over, ns since 1970; never where they are negative.
-pub(crate) fn deadline(seconds: i64) -> Option<u64> {
-    u64::try_from(seconds).ok().map(|seconds| now().saturating_add(seconds.saturating_mul(1_000_000_000)))
+/// A moment that is waited for, by the clock that nobody sets (CLOCK_MONOTONIC, clock_gettime(2)): ns since the boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Now.
+    pub(crate) fn now() -> Moment {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let part = |part: i64| u64::try_from(part).unwrap_or(0);
+        Moment(part(time.tv_sec) * SECOND + part(time.tv_nsec))
+    }
+
+    /// So many nanoseconds from now.
+    pub(crate) fn after(nanoseconds: u64) -> Moment {
+        Moment(Moment::now().0.saturating_add(nanoseconds))
+    }
+
+    /// When so many seconds from now are over; never where they are negative.
+    pub(crate) fn deadline(seconds: i64) -> Option<Moment> {
+        u64::try_from(seconds).ok().map(|seconds| Moment::after(seconds.saturating_mul(SECOND)))
+    }
+
+    /// How long ago it was, ns.
+    pub(crate) fn ago(self) -> u64 {
+        Moment::now().0.saturating_sub(self.0)
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_past(self) -> bool {
+        self <= Moment::now()
+    }
+
+    /// How long it is until then, for poll(2).
+    pub(crate) fn left(self) -> Timespec {
+        let left = self.0.saturating_sub(Moment::now().0);
+        Timespec { tv_sec: (left / SECOND).cast_signed(), tv_nsec: (left % SECOND).cast_signed() }
+    }
 }
+
+/// ns.
+const SECOND: u64 = 1_000_000_000;
 
 /// RFC 3339 with nine digits of a second, UTC, as docker's logs have it.
 pub(crate) fn rfc3339_nano(nanoseconds: u64) -> String {

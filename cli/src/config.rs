@@ -5,20 +5,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// All settings, with their defaults.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) cgroup: CgroupConfig,
     pub(crate) ids: IdsConfig,
     pub(crate) network: NetworkConfig,
     pub(crate) userns: UsernsConfig,
+    /// The keys that leave a container alone, as `--detach-keys` has them; docker's name for them.
+    #[serde(rename = "detachKeys")]
+    pub(crate) detach_keys: String,
 }
 
 /// `[cgroup]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CgroupConfig {
     /// The group, below each hierarchy's root, in which containers get theirs.
@@ -32,7 +35,7 @@ impl Default for CgroupConfig {
 }
 
 /// `[ids]`: the block of host ids out of which every container gets a range of 65536.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct IdsConfig {
     /// First host id.
@@ -48,7 +51,7 @@ impl Default for IdsConfig {
 }
 
 /// `[network]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct NetworkConfig {
     /// The bridge of containers that ask for no network of their own.
@@ -64,7 +67,7 @@ impl Default for NetworkConfig {
 }
 
 /// `[userns]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct UsernsConfig {
     /// Refuse flags that would share the host's user namespace, instead of sharing it.
@@ -121,6 +124,7 @@ fn check(table: &toml::Table) -> Result<Config> {
         base.checked_add(count - 1).is_some(),
         "ids.base {base} + ids.count {count} is beyond the last id"
     );
+    crate::detach::Keys::parse(&config.detach_keys).context("detachKeys")?;
     let parent = Path::new(&config.cgroup.parent);
     let plain = parent.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     anyhow::ensure!(
@@ -163,6 +167,7 @@ mod tests {
             ("[ids]\nbase = 1000", "among the host's own users"),
             ("[ids]\nbase = 4294901760\ncount = 131072", "beyond the last id"),
             ("[cgroup]\nparent = \"../x\"", "not a path below"),
+            ("detachKeys = \"strg-p\"", "detachKeys"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(complaint), "{text}: {error}");

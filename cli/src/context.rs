@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use runtime::record::Record;
 use runtime::state::State;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::dirs::Dirs;
 use crate::explain::{self, Form, Story};
 
-/// Made once, before a command runs.
-#[derive(Debug)]
+/// Made once, before a command runs; a monitor keeps its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Context {
     pub(crate) dirs: Dirs,
     pub(crate) config: Config,

@@ -17,6 +17,7 @@ mod output;
 mod plan;
 mod prepare;
 mod relay;
+mod session;
 mod settings;
 mod supervise;
 

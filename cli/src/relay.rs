@@ -10,12 +10,14 @@ use runtime::sys::{signal, terminal};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
-use crate::launch;
+use crate::detach::{Keys, Typed};
+use crate::{launch, session};
 
 /// The most that is read at once, bytes.
 const PORTION: usize = 64 << 10;
 
-struct Relay {
+/// A process that somebody stays with.
+pub(crate) struct Relay {
     pidfd: OwnedFd,
     pid: i32,
     output: Option<OwnedFd>,
@@ -26,6 +28,17 @@ struct Relay {
     reads: bool,
     /// Bytes on their way in.
     waiting: Vec<u8>,
+    /// What leaves it alone.
+    keys: Keys,
+    raw: Option<terminal::Raw>,
+}
+
+/// What came of it.
+pub(crate) enum Relayed {
+    /// It ended.
+    Ended(Ending),
+    /// The user typed the keys: it goes on.
+    Left(Relay),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,32 +51,38 @@ enum Event {
     Ended,
 }
 
-/// Passes bytes and signals until the process has ended.
+/// Passes bytes and signals until the process has ended, or the user leaves it alone.
 ///
 /// # Errors
 /// Where the user's terminal cannot be put in raw mode.
-pub(crate) fn relay(running: Running, signals: &OwnedFd, reads: bool) -> Result<Ending> {
-    let mut relay = Relay::new(running, reads);
-    let _raw =
-        if relay.terminal && reads { Some(terminal::Raw::enter(rustix::stdio::stdin())?) } else { None };
+pub(crate) fn relay(running: Running, signals: &OwnedFd, reads: bool, keys: Keys) -> Result<Relayed> {
+    let mut relay = Relay::new(running, reads, keys);
+    if relay.terminal && reads {
+        relay.raw = Some(terminal::Raw::enter(rustix::stdio::stdin())?);
+    }
     if relay.terminal {
         relay.send_size();
     }
     loop {
-        for event in relay.wait(signals.as_fd()) {
+        for event in relay.wait(Some(signals.as_fd())) {
             match event {
                 Event::Output | Event::Error => drop(relay.pass_output(event)),
-                Event::Input => relay.take_input(),
+                Event::Input => {
+                    if relay.take_input() {
+                        relay.raw = None;
+                        return Ok(Relayed::Left(relay));
+                    }
+                }
                 Event::InputPossible => relay.write_input(),
                 Event::Signal => relay.forward(signals),
-                Event::Ended => return relay.end(),
+                Event::Ended => return relay.end().map(Relayed::Ended),
             }
         }
     }
 }
 
 impl Relay {
-    fn new(running: Running, reads: bool) -> Relay {
+    fn new(running: Running, reads: bool, keys: Keys) -> Relay {
         let (output, error, input, terminal) = match running.stdio {
             Stdio::Pipes { input, output, error } => (Some(output), Some(error), input, false),
             Stdio::Terminal(master) => {
@@ -85,10 +104,30 @@ impl Relay {
             terminal,
             reads,
             waiting: Vec::new(),
+            keys,
+            raw: None,
         }
     }
 
-    fn wait(&self, signals: BorrowedFd<'_>) -> Vec<Event> {
+    /// Takes what it still writes, so that it need not wait for anybody, until it ends.
+    ///
+    /// # Errors
+    /// What waitid(2) answered.
+    pub(crate) fn go_on_alone(mut self) -> Result<()> {
+        self.reads = false;
+        loop {
+            for event in self.wait(None) {
+                match event {
+                    Event::Output | Event::Error => drop(self.pass_output(event)),
+                    Event::InputPossible => self.write_input(),
+                    Event::Ended => return self.end().map(drop),
+                    Event::Input | Event::Signal => {}
+                }
+            }
+        }
+    }
+
+    fn wait(&self, signals: Option<BorrowedFd<'_>>) -> Vec<Event> {
         let mut awaited: Vec<(BorrowedFd<'_>, PollFlags, Event)> = Vec::with_capacity(6);
         awaited.extend(self.output.as_ref().map(|fd| (fd.as_fd(), PollFlags::IN, Event::Output)));
         awaited.extend(self.error.as_ref().map(|fd| (fd.as_fd(), PollFlags::IN, Event::Error)));
@@ -98,7 +137,7 @@ impl Relay {
         if let (Some(input), false) = (&self.input, self.waiting.is_empty()) {
             awaited.push((input.as_fd(), PollFlags::OUT, Event::InputPossible));
         }
-        awaited.push((signals, PollFlags::IN, Event::Signal));
+        awaited.extend(signals.map(|signals| (signals, PollFlags::IN, Event::Signal)));
         awaited.push((self.pidfd.as_fd(), PollFlags::IN, Event::Ended));
         let mut polled: Vec<PollFd<'_>> =
             awaited.iter().map(|(fd, flags, _)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
@@ -130,12 +169,19 @@ impl Relay {
         }
     }
 
-    fn take_input(&mut self) {
+    /// True where the user has typed the keys that leave it alone.
+    fn take_input(&mut self) -> bool {
         let mut portion = vec![0u8; PORTION];
         match rustix::io::read(rustix::stdio::stdin(), &mut portion) {
             Ok(length) if length > 0 => {
-                self.waiting.extend_from_slice(&portion[..length]);
+                let (input, leaves) = match self.terminal.then(|| self.keys.take(&portion[..length])) {
+                    None => (portion[..length].to_vec(), false),
+                    Some(Typed::Input(input)) => (input, false),
+                    Some(Typed::Detach(input)) => (input, true),
+                };
+                self.waiting.extend(input);
                 self.write_input();
+                return leaves;
             }
             Err(Errno::INTR | Errno::AGAIN) => {}
             Ok(_) | Err(_) => {
@@ -145,6 +191,7 @@ impl Relay {
                 }
             }
         }
+        false
     }
 
     fn write_input(&mut self) {
@@ -171,7 +218,7 @@ impl Relay {
     }
 
     fn send_size(&self) {
-        if let (Some(master), Some((ws_row, ws_col))) = (&self.output, launch::window()) {
+        if let (Some(master), Some((ws_row, ws_col))) = (&self.output, session::window()) {
             let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
             // A terminal that is gone has no size.
             let _gone = terminal::set_size(master.as_fd(), size);

@@ -39,6 +39,12 @@ pub struct Record {
     pub settings: serde_json::Value,
     /// How its last run ended, or why there was none.
     pub last: Option<LastRun>,
+    /// How often its monitor has started it again since a user did.
+    #[serde(default)]
+    pub restarts: u32,
+    /// A user has stopped it since a user started it.
+    #[serde(default)]
+    pub stopped_by_user: bool,
 }
 
 /// A run that is over.
@@ -69,6 +75,9 @@ pub struct Live {
     pub started: Option<u64>,
     /// What the command line keeps with it: addresses.
     pub settings: serde_json::Value,
+    /// It has ended and its monitor will start it again: how it ended.
+    #[serde(default)]
+    pub between: Option<LastRun>,
 }
 
 /// A process, told apart from a later one with the same number.
@@ -103,6 +112,13 @@ pub enum Status {
         /// A monitor looks after it.
         supervised: bool,
     },
+    /// It ended, and its monitor is about to start it again.
+    Restarting {
+        /// Exit code; 128+n for a signal.
+        code: i32,
+        /// When, ns since 1970.
+        finished: u64,
+    },
     /// It ended.
     Exited {
         /// Exit code; 128+n for a signal.
@@ -114,9 +130,24 @@ pub enum Status {
     },
 }
 
+impl Status {
+    /// Somebody looks after it: it runs, or is about to run again.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Status::Running { .. } | Status::Restarting { .. })
+    }
+
+    /// Its program runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self, Status::Running { .. })
+    }
+}
+
 /// The status of a container. PURE.
 pub fn status(record: &Record, live: Option<&Live>, probe: Probe) -> Status {
     if let Some(live) = live {
+        if let (Some(last), true) = (&live.between, probe.monitor) {
+            return Status::Restarting { code: last.code, finished: last.finished };
+        }
         if probe.init {
             return match live.started {
                 Some(since) => Status::Running { since, supervised: probe.monitor },
@@ -176,11 +207,17 @@ mod tests {
             interactive: false,
             settings: serde_json::Value::Null,
             last,
+            restarts: 0,
+            stopped_by_user: false,
         }
     }
     fn live(started: Option<u64>) -> Live {
         let process = ProcessId { pid: 1, start_time: 2 };
-        Live { version: VERSION, init: process, monitor: process, started, settings: serde_json::Value::Null }
+        let settings = serde_json::Value::Null;
+        Live { version: VERSION, init: process, monitor: process, started, settings, between: None }
+    }
+    fn between(started: u64) -> Live {
+        Live { between: Some(last(Some(started))), ..live(Some(started)) }
     }
     fn last(started: Option<u64>) -> LastRun {
         LastRun { started, finished: 9, code: 3, oom_killed: false, reason: None }
@@ -204,6 +241,20 @@ mod tests {
                 record(Some(last(Some(5)))),
                 Some(live(Some(5))),
                 probe(false, true, true),
+                exited.clone(),
+            ),
+            (
+                "about to be started again",
+                record(Some(last(Some(5)))),
+                Some(between(5)),
+                probe(false, true, true),
+                Status::Restarting { code: 3, finished: 9 },
+            ),
+            (
+                "monitor killed before it started it again",
+                record(Some(last(Some(5)))),
+                Some(between(5)),
+                probe(false, false, true),
                 exited.clone(),
             ),
             ("monitor killed", record(None), Some(live(Some(5))), probe(false, false, true), lost()),
@@ -232,5 +283,8 @@ mod tests {
         let text = serde_json::to_string(&record(Some(last(Some(5))))).unwrap();
         assert!(text.starts_with(r#"{"version":1,"id":"0000"#), "{text}");
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record(Some(last(Some(5)))));
+        let older = text.replace(r#","restarts":0,"stopped_by_user":false"#, "");
+        assert!(older.len() < text.len());
+        assert_eq!(serde_json::from_str::<Record>(&older).unwrap(), record(Some(last(Some(5)))));
     }
 }

@@ -12,12 +12,14 @@
 //! | a second command in a running container | [`exec`] |
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
 //! | create, start, restart, wait | [`again`] |
+//! | restart policies and time limits | [`restart`] |
 //! | rename, pause, top, port, docker's longer names | [`manage`] |
 //! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | lists and logs by filters, forms and times | [`listing`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
 //! | the supervisor at rest | [`resting`] |
+//! | staying with what runs: several clients, which streams, slow readers | [`attach`] |
 //! | a driven terminal: keys, sizes, detaching, hanging up | [`terminal`] |
 //! | limits, proved by their effect | [`cgroup`] |
 //! | own user ids for each container | [`userns`] |
@@ -47,6 +49,7 @@
 
 mod again;
 mod apt;
+mod attach;
 mod attack;
 mod cgroup;
 mod dry_run;
@@ -75,6 +78,7 @@ mod places;
 mod ports;
 mod pull;
 mod registry_hostile;
+mod restart;
 mod resting;
 mod rootfs;
 mod run;

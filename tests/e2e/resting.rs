@@ -10,7 +10,7 @@ const MEMORY: u64 = 150;
 
 /// A container's monitor, once it rests.
 #[track_caller]
-fn at_rest(container: &Container<'_>) -> i32 {
+pub(crate) fn at_rest(container: &Container<'_>) -> i32 {
     let monitor = container.monitor();
     wait::until("a monitor on little memory", || {
         // One that is just becoming another program has little memory, too.

@@ -26,7 +26,7 @@ pub(crate) struct CreateArgs {
 pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let flags = &args.container;
-    let request = run::request(context, flags, true)?;
+    let request = run::request(context, flags, false)?;
     run::announce(&request);
     let (image, _pin) = run::image(context, flags, false)?;
     let facts = run::facts(&request)?;

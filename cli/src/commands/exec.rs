@@ -10,13 +10,16 @@ use runtime::join::{JoinError, World, join};
 use runtime::plan::{IdMap, ProcessPlan};
 use runtime::sys::signal;
 
+use super::flags::KeysArgs;
+use super::leave;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
-use crate::launch::{self, FORWARDED};
+use crate::launch;
 use crate::output;
 use crate::plan::request::{EnvRequest, env};
-use crate::relay::relay;
+use crate::relay::{Relayed, relay};
+use crate::session::FORWARDED;
 
 /// Run a program in a running container
 #[derive(Debug, clap::Args)]
@@ -34,6 +37,8 @@ pub(crate) struct ExecArgs {
     /// Run in the background
     #[arg(short, long)]
     detach: bool,
+    #[command(flatten)]
+    keys: KeysArgs,
     /// Set an environment variable; without a value, copy it from here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -76,7 +81,15 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     let (namespaces, map) = runtime::plan::world_of(&spec);
     let user_namespace = namespaces.contains(runtime::sys::ns::Kinds::USER);
     super::seal(user_namespace, &map)?;
+    let keys = args.keys.keys(context)?;
     let story = context.listen(args.explain)?;
+    let exit = match args.tty && args.interactive {
+        true => match leave::split()? {
+            Ok(exit) => Some(exit),
+            Err(code) => return Ok(code),
+        },
+        false => None,
+    };
     runtime::op::step("Hold the container's first process, so that no other can be mistaken for it");
     let init = super::open_init(&entry, live.init)?;
     let plan = plan(args, &spec)?;
@@ -100,9 +113,13 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
         story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
         return Ok(ExitCode::Success);
     }
-    let ending = relay(running, &signals, args.interactive)?;
+    let relayed = relay(running, &signals, args.interactive, keys)?;
     story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
-    Ok(ExitCode::Program(ending.code()))
+    match (relayed, exit) {
+        (Relayed::Ended(ending), _) => Ok(ExitCode::Program(ending.code())),
+        (Relayed::Left(relay), Some(exit)) => exit.leave(relay),
+        (Relayed::Left(_), None) => bail!("only a program on a terminal can be left alone"),
+    }
 }
 
 /// The container's own process, with what was asked for in its places.

@@ -175,6 +175,7 @@ pub(crate) fn word(status: &Status, paused: bool) -> &'static str {
         Status::Created => "created",
         Status::Running { .. } if paused => "paused",
         Status::Running { .. } => "running",
+        Status::Restarting { .. } => "restarting",
         Status::Exited { .. } => "exited",
     }
 }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    create, diff, exec, images, inspect, kill, load, logs, pause, port, prune, ps, pull, rename, rm, rmi,
-    run, start, stats, stop, top, wait,
+    attach, create, diff, exec, images, inspect, kill, load, logs, pause, port, prune, ps, pull, rename, rm,
+    rmi, run, start, stats, stop, top, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -16,6 +16,7 @@ pub(crate) enum OnContainers {
     Create(Box<create::CreateArgs>),
     Start(start::StartArgs),
     Restart(start::RestartArgs),
+    Attach(attach::AttachArgs),
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
     Top(top::TopArgs),
@@ -83,6 +84,7 @@ impl OnContainers {
             OnContainers::Create(args) => create::create(context, args),
             OnContainers::Start(args) => start::start(context, args),
             OnContainers::Restart(args) => start::restart(context, args),
+            OnContainers::Attach(args) => attach::attach(context, args),
             OnContainers::Exec(args) => exec::exec(context, args),
             OnContainers::Logs(args) => logs::logs(context, args),
             OnContainers::Top(args) => top::top(context, args),

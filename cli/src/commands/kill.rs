@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Failures;
-use super::stop::Ending;
+use super::ending::Ending;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
@@ -28,8 +28,8 @@ pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<ExitCode> {
     let mut failures = Failures::default();
     for word in &args.containers {
         let killed = state.find(word).map_err(anyhow::Error::from).and_then(|entry| {
-            let ending = Ending::begin(context, &entry, signal)?;
-            if signal == libc::SIGKILL { ending.wait(None) } else { Ok(()) }
+            let ending = Ending::signal(context, &entry, signal)?;
+            if signal == libc::SIGKILL { ending.wait() } else { Ok(()) }
         });
         match killed {
             Ok(()) => output::print_line(word)?,

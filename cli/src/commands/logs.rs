@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use runtime::io::log::rotated;
-use runtime::record::Status;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify;
 use serde::Deserialize;
@@ -102,7 +101,7 @@ pub(crate) fn logs(context: &Context, args: &LogsArgs) -> Result<ExitCode> {
     loop {
         let running = state
             .load(&entry.record.id)?
-            .is_some_and(|entry| matches!(entry.status, Status::Running { .. }) && super::still_runs(&entry));
+            .is_some_and(|entry| entry.status.is_up() && super::is_looked_after(&entry));
         reader.print_new()?;
         if !running || clock::now() > form.until {
             // Its monitor may be writing the last lines.

@@ -2,8 +2,10 @@
 
 pub(crate) mod run;
 
+mod attach;
 mod create;
 mod diff;
+mod ending;
 mod exec;
 mod filter;
 pub(crate) mod flags;
@@ -12,6 +14,7 @@ mod images;
 mod info;
 mod inspect;
 mod kill;
+mod leave;
 mod load;
 mod logs;
 mod ns;
@@ -187,6 +190,9 @@ pub(crate) fn seal(user_namespace: bool, map: &[runtime::plan::IdMap]) -> Result
 pub(crate) fn running(entry: &runtime::state::Entry) -> Result<runtime::record::Live> {
     match (&entry.status, &entry.live) {
         (runtime::record::Status::Running { .. }, Some(live)) => Ok(live.clone()),
+        (runtime::record::Status::Restarting { .. }, _) => {
+            anyhow::bail!("container {} is restarting: wait until it is running", entry.record.name)
+        }
         _ => anyhow::bail!("container {} is not running", entry.record.name),
     }
 }
@@ -196,16 +202,18 @@ pub(crate) fn open_init(
     entry: &runtime::state::Entry,
     init: runtime::record::ProcessId,
 ) -> Result<std::os::fd::OwnedFd> {
-    let gone = || anyhow::anyhow!("container {} has ended", entry.record.name);
-    let pid = rustix::process::Pid::from_raw(init.pid).ok_or_else(gone)?;
-    let held = runtime::sys::pidfd::open(pid).map_err(|_| gone())?;
-    // Asked after it is held: from here on the number is this process's.
-    if runtime::state::is_alive(init) { Ok(held) } else { Err(gone()) }
+    ending::held(init).ok_or_else(|| anyhow::anyhow!("container {} has ended", entry.record.name))
 }
 
 /// Whether the processes that were written down are still there.
 pub(crate) fn still_runs(entry: &runtime::state::Entry) -> bool {
     entry.live.as_ref().is_some_and(|live| runtime::state::is_alive(live.init))
+}
+
+/// Whether its program runs, or its monitor will start it again.
+pub(crate) fn is_looked_after(entry: &runtime::state::Entry) -> bool {
+    let between = entry.live.as_ref().filter(|live| live.between.is_some());
+    still_runs(entry) || between.is_some_and(|live| runtime::state::is_alive(live.monitor))
 }
 
 /// Whether a container of this id, or of one that begins so, runs.
@@ -219,9 +227,7 @@ pub(crate) fn is_live(state: &runtime::state::State, beginning: &str) -> bool {
 /// What poll(2) answered.
 pub(crate) fn wait_for_monitor(entry: &runtime::state::Entry) -> Result<bool> {
     let Some(live) = &entry.live else { return Ok(false) };
-    let held =
-        rustix::process::Pid::from_raw(live.monitor.pid).and_then(|pid| runtime::sys::pidfd::open(pid).ok());
-    let Some(held) = held.filter(|_| runtime::state::is_alive(live.monitor)) else { return Ok(true) };
+    let Some(held) = ending::held(live.monitor) else { return Ok(true) };
     let mut polled = [rustix::event::PollFd::new(&held, rustix::event::PollFlags::IN)];
     while rustix::event::poll(&mut polled, None) == Err(rustix::io::Errno::INTR) {}
     Ok(true)
@@ -236,7 +242,7 @@ const PATIENCE: i64 = 10;
 /// # Errors
 /// Where somebody works on it for longer than [`PATIENCE`].
 pub(crate) fn lock_at_rest(state: &runtime::state::State, id: &str) -> Result<Option<std::os::fd::OwnedFd>> {
-    let deadline = crate::clock::deadline(PATIENCE);
+    let deadline = crate::clock::Moment::deadline(PATIENCE);
     loop {
         match state.lock(id) {
             Ok(lock) => return Ok(Some(lock)),
@@ -244,12 +250,11 @@ pub(crate) fn lock_at_rest(state: &runtime::state::State, id: &str) -> Result<Op
             Err(runtime::state::StateError::Busy(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        match state.load(id)?.map(|entry| entry.status) {
-            None | Some(runtime::record::Status::Running { .. }) => return Ok(None),
-            Some(_) => {}
+        if state.load(id)?.is_none_or(|entry| entry.status.is_up()) {
+            return Ok(None);
         }
         anyhow::ensure!(
-            deadline > Some(crate::clock::now()),
+            deadline.is_none_or(|deadline| !deadline.is_past()),
             "another command, or its monitor, has been working on it for {PATIENCE} s"
         );
         // Whoever holds the lock tells nobody when it is done.

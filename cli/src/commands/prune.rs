@@ -3,7 +3,6 @@
 use std::io::BufRead as _;
 
 use anyhow::{Context as _, Result, bail};
-use runtime::record::Status;
 use runtime::state::Entry;
 
 use super::filter::Label;
@@ -46,8 +45,7 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
     let mut failures = Failures::default();
     let (mut removed, mut bytes) = (Vec::new(), 0);
     for entry in state.list()? {
-        let goes = !matches!(entry.status, Status::Running { .. })
-            && filters.iter().all(|filter| filter.pass(&entry));
+        let goes = !entry.status.is_up() && filters.iter().all(|filter| filter.pass(&entry));
         if !goes {
             continue;
         }

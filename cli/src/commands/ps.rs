@@ -60,7 +60,7 @@ pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
     let layout = Layout::detect().ok();
     let mut listed: Vec<Listed> = Vec::new();
     for entry in context.state().list()? {
-        if !all && !matches!(entry.status, Status::Running { .. }) {
+        if !all && !entry.status.is_up() {
             continue;
         }
         let paused = layout.as_ref().is_some_and(|layout| super::pause::is_paused(context, layout, &entry));
@@ -165,6 +165,9 @@ pub(crate) fn status(status: &Status, now: u64) -> String {
             let alone = if *supervised { "" } else { " (unsupervised)" };
             format!("Up {}{alone}", clock::human(now.saturating_sub(*since)))
         }
+        Status::Restarting { code, finished } => {
+            format!("Restarting ({code}) {} ago", clock::human(now.saturating_sub(*finished)))
+        }
         Status::Exited { code, finished: Some(finished), .. } => {
             format!("Exited ({code}) {} ago", clock::human(now.saturating_sub(*finished)))
         }
@@ -202,6 +205,10 @@ mod tests {
             (Status::Created, "Created"),
             (Status::Running { since: 8 * minute, supervised: true }, "Up 2 minutes"),
             (Status::Running { since: 8 * minute, supervised: false }, "Up 2 minutes (unsupervised)"),
+            (
+                Status::Restarting { code: 1, finished: 10 * minute - 5_000_000_000 },
+                "Restarting (1) 5 seconds ago",
+            ),
             (exited(Some(10 * minute - 3_000_000_000), None), "Exited (137) 3 seconds ago"),
             (exited(None, Some("monitor lost")), "Exited (137) monitor lost"),
         ] {

@@ -3,10 +3,9 @@
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
 use runtime::op::step;
-use runtime::record::Status;
 use runtime::state::{Entry, State};
 
-use super::{Failures, stop};
+use super::{Failures, ending};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
@@ -61,11 +60,11 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
 /// # Errors
 /// Where it runs and `force` is not given, or the kernel refuses.
 pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Result<()> {
-    if matches!(entry.status, Status::Running { .. }) {
+    if entry.status.is_up() {
         if !force {
             return Err(crate::error::StillRuns.into());
         }
-        stop::end_now(context, entry)?;
+        ending::end_now(context, entry)?;
     }
     if force && super::wait_for_monitor(entry)? && state.load(&entry.record.id)?.is_none() {
         return Ok(()); // it had --rm and is gone

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use image::{Removed, Use};
-use runtime::record::Status;
+use runtime::state::Entry;
 
 use super::Failures;
 use crate::context::Context;
@@ -29,7 +29,7 @@ pub(crate) struct RmiArgs {
 pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
     let story = context.listen(args.explain)?;
     let store = context.store()?;
-    let uses = users(context)?;
+    let uses = users(context);
     let mut failures = Failures::default();
     for name in &args.images {
         match store.remove(name, args.force, &|id| uses(id)) {
@@ -49,21 +49,20 @@ fn line(removed: &Removed) -> String {
     }
 }
 
-/// Tells which container uses an image: a running one first.
-///
-/// # Errors
-/// Where a container's record cannot be understood.
-pub(crate) fn users(context: &Context) -> Result<impl Fn(&image::Digest) -> Option<Use>> {
-    let entries = context.state().list()?;
-    Ok(move |id: &image::Digest| {
+/// Tells which container uses an image: a running one first. Asked while the store is locked, so that one that is being made is
+/// seen: its maker holds the store until it is written down.
+pub(crate) fn users(context: &Context) -> impl Fn(&image::Digest) -> Option<Use> {
+    let state = context.state();
+    move |id: &image::Digest| {
         let id = id.to_string();
-        entries
-            .iter()
-            .filter(|entry| entry.record.image_id == id)
-            .map(|entry| Use {
-                container: entry.record.id[..12].to_owned(),
-                is_running: matches!(entry.status, Status::Running { .. }),
-            })
-            .max_by_key(|user| user.is_running)
-    })
+        let Ok(entries) = state.list() else {
+            return Some(Use { container: "whose record is not understood".to_owned(), is_running: true });
+        };
+        let users = entries.iter().filter(|entry| entry.record.image_id == id);
+        let user = |entry: &Entry| Use {
+            container: entry.record.id[..12].to_owned(),
+            is_running: entry.status.is_up(),
+        };
+        users.map(user).max_by_key(|user| user.is_running)
+    }
 }

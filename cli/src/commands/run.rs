@@ -7,15 +7,16 @@ use anyhow::{Context as _, Result, bail};
 use runtime::op::step;
 use runtime::sys;
 
-use super::flags::ContainerArgs;
+use super::flags::{ContainerArgs, StayArgs};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
-use crate::launch::{self, Outcome};
+use crate::launch;
 use crate::output;
 use crate::plan::Request;
 use crate::plan::facts::HostFacts;
 use crate::prepare::{foresee, prepare};
+use crate::session::Outcome;
 
 /// Make a container of an image and run a program in it
 ///
@@ -31,6 +32,8 @@ pub(crate) struct RunArgs {
     /// Run in the background and print the container's id
     #[arg(short, long)]
     pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) stay: StayArgs,
     /// Tell every kernel operation, in order
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(crate) explain: Option<Form>,
@@ -56,23 +59,31 @@ pub(crate) enum PullPolicy {
 pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let flags = &args.container;
     let request = request(context, flags, args.detach)?;
-    let stdin_attached = flags.interactive && !args.detach;
-    if flags.tty && stdin_attached && !std::io::stdin().is_terminal() {
+    let streams = request.attached();
+    if flags.tty && streams.input && !std::io::stdin().is_terminal() {
         bail!("cannot attach standard input to a terminal (-it): it is not a terminal; leave -t out");
     }
     super::seal(request.user_namespace, &context.id_block())?;
     let story = context.listen(args.explain)?;
     announce(&request);
-    let (image, _pin) = image(context, flags, args.dry_run)?;
+    let (image, pin) = image(context, flags, args.dry_run)?;
     let facts = facts(&request)?;
     if args.dry_run {
         output::print_json(&foresee(context, &request, &image, &facts)?)?;
         return Ok(ExitCode::Success);
     }
+    let stay = args.stay.stay(context, streams, flags.tty)?;
     let (charge, start) = prepare(context, flags, &request, &image, facts)?;
+    // The container's record keeps the image from now on; its monitor is not to.
+    drop(pin);
     let id = charge.words.record.id.clone();
     write_id(flags, &id)?;
-    Ok(match launch::launch(charge, start, story) {
+    let shows = streams.output || streams.error;
+    if !shows && !args.detach {
+        // As docker: whoever passes input on alone learns whom it goes to.
+        output::print_line(&id)?;
+    }
+    Ok(match launch::launch(charge, start, stay, story) {
         Ok(Outcome::Detached) => {
             if args.detach {
                 output::print_line(&id)?;

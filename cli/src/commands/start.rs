@@ -4,16 +4,19 @@ use std::io::IsTerminal;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use runtime::op::step;
-use runtime::record::Status;
 use runtime::state::Entry;
 
-use super::{Failures, rm, run, stop};
+use super::ending::Ending;
+use super::flags::StayArgs;
+use super::{Failures, rm, run};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::launch::{self, Outcome};
+use crate::launch;
 use crate::output;
+use crate::plan::stdio::Attach;
 use crate::plan::values;
 use crate::prepare::prepare_again;
+use crate::session::{Outcome, Session, Stay};
 use crate::settings::Settings;
 use crate::supervise::{Charge, Start};
 
@@ -29,6 +32,8 @@ pub(crate) struct StartArgs {
     /// Stay with it, and pass standard input on where the container keeps its own open
     #[arg(short, long)]
     interactive: bool,
+    #[command(flatten)]
+    stay: StayArgs,
     /// The containers
     #[arg(required = true)]
     containers: Vec<String>,
@@ -61,7 +66,7 @@ pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<ExitCode> {
             bail!("cannot stay with several containers at once: start them without -a and -i");
         };
         let entry = context.state().find(word)?;
-        return attached(context, &entry, args.interactive);
+        return attached(context, &entry, args);
     }
     let mut failures = Failures::default();
     for word in &args.containers {
@@ -87,13 +92,11 @@ pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode>
     for word in &args.containers {
         let restarted = context.state().find(word).map_err(anyhow::Error::from).and_then(|entry| {
             ensure!(
-                !entry.record.auto_remove || !matches!(entry.status, Status::Running { .. }),
+                !entry.record.auto_remove || !entry.status.is_up(),
                 "container {word} has --rm: it is removed when it stops, and cannot be started again"
             );
-            if matches!(entry.status, Status::Running { .. }) {
-                let deadline = stop::deadline(&entry.record, args.time);
-                stop::Ending::begin(context, &entry, signal.unwrap_or(stop::stop_signal(&entry.record)))?
-                    .wait(deadline)?;
+            if entry.status.is_up() {
+                Ending::stop(context, &entry, signal, args.time)?.wait()?;
             }
             in_background(context, &entry)
         });
@@ -107,23 +110,24 @@ pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode>
 
 /// Starts a container that nobody stays with; one that runs is left alone.
 fn in_background(context: &Context, entry: &Entry) -> Result<()> {
-    let Some((charge, start)) = ready(context, entry, true, false)? else { return Ok(()) };
-    launch::launch(charge, start, None).map(|_detached| ())
+    let Some((charge, start)) = ready(context, entry, true)? else { return Ok(()) };
+    let stay = Stay::no_longer(entry.record.terminal);
+    launch::launch(charge, start, stay, None).map(|_detached| ())
 }
 
-/// Starts a container and stays with it.
-fn attached(context: &Context, entry: &Entry, interactive: bool) -> Result<ExitCode> {
+/// Starts a container and stays with it; with one that runs already, too.
+fn attached(context: &Context, entry: &Entry, args: &StartArgs) -> Result<ExitCode> {
     let record = &entry.record;
-    if interactive && record.interactive && record.terminal && !std::io::stdin().is_terminal() {
+    let streams = Attach { input: args.interactive && record.interactive, ..Attach::ALL };
+    if streams.input && record.terminal && !std::io::stdin().is_terminal() {
         bail!("cannot attach standard input to a terminal (-i): it is not a terminal");
     }
-    let Some((charge, start)) = ready(context, entry, false, interactive)? else {
-        bail!(
-            "container {} is running: there is no other way to it yet than mini exec and mini logs",
-            record.name
-        );
+    let stay = args.stay.stay(context, streams, record.terminal)?;
+    let outcome = match ready(context, entry, false)? {
+        Some((charge, start)) => launch::launch(charge, start, stay, None),
+        None => Session::attach(&entry.dirs.run, stay)?.stay(&mut None),
     };
-    Ok(match launch::launch(charge, start, None) {
+    Ok(match outcome {
         Ok(Outcome::Detached) => ExitCode::Success,
         Ok(Outcome::Ended { code, reason }) => run::ended(code, reason),
         Err(error) => {
@@ -134,12 +138,7 @@ fn attached(context: &Context, entry: &Entry, interactive: bool) -> Result<ExitC
 }
 
 /// Everything that a start needs; `None` where it runs already.
-fn ready(
-    context: &Context,
-    entry: &Entry,
-    detached: bool,
-    interactive: bool,
-) -> Result<Option<(Charge, Start)>> {
+fn ready(context: &Context, entry: &Entry, detached: bool) -> Result<Option<(Charge, Start)>> {
     let state = context.state();
     let id = &entry.record.id;
     step("Take the container's lock: nobody else starts, changes or removes it now");
@@ -148,8 +147,8 @@ fn ready(
         return Ok(None);
     };
     // Asked again under the lock: it may have been removed, or started, meanwhile.
-    let Some(entry) = state.load(id)? else { bail!("it was removed meanwhile") };
-    if matches!(entry.status, Status::Running { .. }) {
+    let Some(mut entry) = state.load(id)? else { bail!("it was removed meanwhile") };
+    if entry.status.is_up() {
         return Ok(None);
     }
     step("Remove what its last run may have left");
@@ -161,7 +160,7 @@ fn ready(
         bail!("it was made by a mini that could not start a container again");
     };
     request.detached = detached;
-    request.interactive = entry.record.interactive && (detached || interactive);
+    entry.record.restarts = 0;
     let (image, _pin) = context.image_of(&entry.record)?;
     let facts = run::facts(&request)?;
     prepare_again(context, entry.record, &request, &image, facts, lock).map(Some)

@@ -106,7 +106,7 @@ fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> R
 
 /// A container that ended without a monitor to clean up behind it.
 fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &mut Vec<Found>) -> Result<()> {
-    if matches!(entry.status, Status::Running { .. }) || entry.live.is_none() && !entry.record.auto_remove {
+    if entry.status.is_up() || entry.live.is_none() && !entry.record.auto_remove {
         return Ok(());
     }
     let id = &entry.record.id;
@@ -224,7 +224,7 @@ fn networks(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<(
 
 fn images(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
     let store = context.store()?;
-    let uses = super::rmi::users(context)?;
+    let uses = super::rmi::users(context);
     for finding in store.check(repair, &|id| uses(id)).context("cannot check the image store")? {
         let what = format!("{}: {}", store.root().join(&finding.path).display(), finding.problem);
         found.push(Found { what, repaired: finding.is_repaired });

@@ -5,7 +5,7 @@ use runtime::record::Status;
 use runtime::sys::pidfd;
 
 use super::Failures;
-use super::stop::Ending;
+use super::ending::Ending;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
@@ -43,7 +43,7 @@ enum Waiting {
 fn hold(context: &Context, word: &str) -> Result<Waiting> {
     let entry = context.state().find(word)?;
     Ok(match entry.status {
-        Status::Running { .. } => {
+        Status::Running { .. } | Status::Restarting { .. } => {
             Waiting::Runs { id: entry.record.id.clone(), ending: Ending::hold(context, &entry)? }
         }
         Status::Exited { code, .. } => Waiting::Ended(code),
@@ -57,7 +57,7 @@ impl Waiting {
             Waiting::Ended(code) => return Ok(code),
             Waiting::Runs { id, ending } => (id, ending),
         };
-        ending.wait(None)?;
+        ending.wait()?;
         if let Some(entry) = context.state().load(&id)? {
             return match entry.status {
                 Status::Exited { code, .. } => Ok(code),

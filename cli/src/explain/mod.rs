@@ -116,6 +116,11 @@ impl Story {
     }
 }
 
+/// This process goes on without its client, which is not to wait for its end to hear the rest.
+pub(crate) fn fall_silent() {
+    close_own_end();
+}
+
 /// The write end is a process's own copy: the client gives its up when it waits for the last word.
 fn close_own_end() {
     if let Some(pipe) = NARRATOR.get().and_then(|narrator| narrator.pipe.as_ref()) {
@@ -149,6 +154,7 @@ impl Narrator {
     fn hear(&self, target: &str, fields: Fields) {
         if target == "mini::process" {
             let role = match fields.role.as_str() {
+                "client" => "client",
                 "monitor" => "monitor",
                 "init" => "init",
                 "helper" => "helper",

@@ -2,10 +2,12 @@
 
 pub(crate) mod facts;
 pub(crate) mod ids;
+pub(crate) mod life;
 pub(crate) mod mount_flag;
 pub(crate) mod options;
 pub(crate) mod request;
 pub(crate) mod spec;
+pub(crate) mod stdio;
 pub(crate) mod values;
 
 use std::path::{Path, PathBuf};
@@ -18,11 +20,16 @@ use runtime::plan::IdMap;
 use serde::{Deserialize, Serialize};
 
 use facts::HostFacts;
+use life::Life;
 pub(crate) use request::{NetworkMode, Request};
 use spec::Identity;
+use stdio::Attach;
 
 /// The form of a plan that is printed or kept.
 pub(crate) const VERSION: u32 = 1;
+
+/// How long a container may take to end when it is told to, s; docker's.
+pub(crate) const STOP_TIMEOUT: i64 = 10;
 
 /// Everything that one `run` will do.
 #[derive(Debug, Clone, Serialize)]
@@ -66,6 +73,10 @@ pub(crate) struct StdioPlan {
     pub(crate) interactive: bool,
     /// They are a terminal.
     pub(crate) terminal: bool,
+    /// Which of them the client stays with.
+    pub(crate) attach: Attach,
+    /// The first client that ends its input ends the container's.
+    pub(crate) input_once: bool,
 }
 
 /// A container from start to end.
@@ -78,6 +89,10 @@ pub(crate) struct LifecyclePlan {
     pub(crate) auto_remove: bool,
     /// What stops it, signal(7).
     pub(crate) stop_signal: i32,
+    /// After how long SIGKILL follows, s; negative is never.
+    pub(crate) stop_timeout: i64,
+    /// Whether it is started again, and when it must have ended.
+    pub(crate) life: Life,
 }
 
 /// What the plan's container gets that is shared out among containers.
@@ -136,11 +151,18 @@ pub(crate) fn plan(
         spec: spec::spec(request, image, facts, &identity)?,
         layers: layers.to_vec(),
         network: NetworkPlan { mode: request.network, attach },
-        stdio: StdioPlan { interactive: request.interactive, terminal: request.terminal },
+        stdio: StdioPlan {
+            interactive: request.interactive,
+            terminal: request.terminal,
+            attach: request.attached(),
+            input_once: request.attached().input && !request.terminal,
+        },
         lifecycle: LifecyclePlan {
             detached: request.detached,
             auto_remove: request.auto_remove,
             stop_signal,
+            stop_timeout: request.options.stop_timeout.unwrap_or(STOP_TIMEOUT),
+            life: request.options.life.clone(),
         },
         files: vec![
             ("hostname".to_owned(), format!("{hostname}\n")),

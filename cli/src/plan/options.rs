@@ -8,6 +8,7 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 use serde::{Deserialize, Serialize};
 
 use super::NetworkMode;
+use super::life::Life;
 use super::values;
 use crate::commands::flags::MoreArgs;
 
@@ -41,6 +42,7 @@ pub(crate) struct Options {
     /// µs a period.
     pub(crate) cpu_quota: Option<i64>,
     pub(crate) no_new_privileges: bool,
+    pub(crate) life: Life,
 }
 
 /// One `--ulimit`.
@@ -112,6 +114,7 @@ impl Options {
                 quota => quota.filter(|quota| *quota != 0),
             },
             no_new_privileges: security(&args.security_opt)?,
+            ..Options::default()
         })
     }
 }

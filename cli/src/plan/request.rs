@@ -8,8 +8,10 @@ use oci_spec::image::ImageConfiguration;
 use runtime::caps::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
+use super::life::Life;
 use super::mount_flag::{self, Wanted};
 use super::options::{self, Options};
+use super::stdio::Attach;
 use super::values::{self, Volume};
 use crate::commands::flags::ContainerArgs;
 
@@ -71,9 +73,16 @@ pub(crate) struct Request {
     /// Every port that image and user expose is published.
     #[serde(default)]
     pub(crate) publish_all: bool,
+    /// Which streams its client stays with; an older record does not say.
+    #[serde(default = "all_streams")]
+    pub(crate) attach: Attach,
     /// Beyond the everyday.
     #[serde(default)]
     pub(crate) options: Options,
+}
+
+fn all_streams() -> Attach {
+    Attach::ALL
 }
 
 /// How many processes a container may have.
@@ -164,7 +173,12 @@ impl Request {
                 Wanted::Tmpfs(target, options) => tmpfs.push((target, options)),
             }
         }
-        let options = Options::new(&args.more, network, memory, read)?;
+        let mut options = Options::new(&args.more, network, memory, read)?;
+        options.life = Life::new(&args.life, args.rm)?;
+        ensure!(
+            !detached || args.attach.is_empty(),
+            "conflicting options: cannot specify both --attach and --detach"
+        );
         ensure!(
             args.cpus.is_none() || (options.cpu_quota.is_none() && options.cpu_period.is_none()),
             "--cpus and --cpu-quota or --cpu-period say the same twice: one of them is enough"
@@ -212,8 +226,14 @@ impl Request {
             detached,
             auto_remove: args.rm,
             publish_all: args.publish_all,
+            attach: if detached { Attach::NONE } else { Attach::parse(&args.attach)? },
             options,
         })
+    }
+
+    /// The streams that a client stays with: of input there is none where the container has none.
+    pub(crate) fn attached(&self) -> Attach {
+        Attach { input: self.attach.input && self.interactive, ..self.attach }
     }
 
     /// What is to be published of an image: what was said, and with `-P` every exposed tcp port besides.

@@ -16,11 +16,12 @@ use runtime::sys;
 
 use crate::commands::flags::ContainerArgs;
 use crate::context::Context;
-use crate::launch;
 use crate::names;
 use crate::plan::facts::HostFacts;
 use crate::plan::ids::{self, IdLease};
+use crate::plan::life::Backoff;
 use crate::plan::{Leases, NetworkMode, Place, Request, RunPlan};
+use crate::session;
 use crate::settings::Settings;
 use crate::supervise::{Charge, Held, Start, Words};
 
@@ -138,6 +139,7 @@ pub(crate) fn prepare_again(
         record.settings = settings.value();
         record.boot.clone_from(&facts.boot);
         record.last = None;
+        record.stopped_by_user = false;
         planned.write_files(&claim.dirs)?;
         // Last: whatever fails before this leaves the record of the last run as it is.
         state.rewrite(&claim.dirs, &record, &planned.config()?)?;
@@ -211,7 +213,7 @@ fn charge(
     let Taken { ids, ports, lease, .. } = taken;
     let Claim { dirs, lock } = claim;
     let Planned { plan, init } = planned;
-    let window = if plan.stdio.terminal { launch::window() } else { None };
+    let window = if plan.stdio.terminal { session::window() } else { None };
     let words = Words {
         state: context.state(),
         record,
@@ -220,6 +222,14 @@ fn charge(
         cgroup: init.cgroup.path.clone(),
         memory_limit: init.cgroup.limits.memory,
         stop_signal: plan.lifecycle.stop_signal,
+        stop_patience: u64::try_from(plan.lifecycle.stop_timeout)
+            .ok()
+            .map(|seconds| seconds.saturating_mul(1_000_000_000)),
+        input_once: plan.stdio.input_once,
+        life: plan.lifecycle.life.clone(),
+        between: None,
+        backoff: Backoff::default(),
+        context: context.clone(),
     };
     let ports = ports.map_or_else(Vec::new, network::Reserved::into_sockets);
     let charge = Charge { words, held: Held { lock, ids, ports, lease } };

@@ -57,6 +57,8 @@ pub(super) fn record(
         interactive: request.interactive,
         settings: settings.value(),
         last: None,
+        restarts: 0,
+        stopped_by_user: false,
     })
 }
 

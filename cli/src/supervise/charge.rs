@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use network::{AttachPlan, Lease};
 use runtime::cgroup::Layout;
 use runtime::plan::InitPlan;
-use runtime::record::Record;
+use runtime::record::{LastRun, Record};
 use runtime::state::{Dirs, State};
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::plan::RunPlan;
 use crate::plan::ids::IdLease;
+use crate::plan::life::{Backoff, Life};
 
 /// What a container's start needs, and nobody afterwards.
 pub(crate) struct Start {
@@ -44,6 +46,16 @@ pub(crate) struct Words {
     pub(crate) memory_limit: Option<u64>,
     /// What stops it, signal(7).
     pub(crate) stop_signal: i32,
+    /// After how long SIGKILL follows, ns; `None` for never.
+    pub(crate) stop_patience: Option<u64>,
+    /// The first client that ends its input ends the container's.
+    pub(crate) input_once: bool,
+    pub(crate) life: Life,
+    /// How its last run ended, as long as the next one has not begun.
+    pub(crate) between: Option<LastRun>,
+    pub(crate) backoff: Backoff,
+    /// What it takes to start it again.
+    pub(crate) context: Context,
 }
 
 /// What is held by descriptors.

@@ -1,16 +1,18 @@
 //! What is left when a container has ended, in two halves: what the user may rely on when the exit code arrives, and the rest.
+//!
+//! A container that is started again keeps its run directory and its lock; everything else is taken anew.
 
 use runtime::cgroup::Layout;
-use runtime::op::step;
+use runtime::op::{OpError, step};
 use runtime::record::LastRun;
 use runtime::sys;
 
 use super::{Charge, Words};
 
-/// Before the client is told: ports and address are free, the record says what happened, or the name is free.
+/// Before clients are told: ports and address are free, the record says what happened, or the name is free.
 ///
 /// Runs to the end whatever fails; returns what could not be done, first cause first.
-pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec<String> {
+pub(super) fn before_the_word(charge: &mut Charge, last: LastRun, again: bool) -> Vec<String> {
     step("Write down how it ended, and free what others may want: ports, address, name");
     let mut left: Vec<String> = Vec::new();
     if let (Some(plan), Some(lease)) = (&charge.words.attach, &mut charge.held.lease) {
@@ -18,24 +20,39 @@ pub(super) fn before_the_word(charge: &mut Charge, last: Option<LastRun>) -> Vec
     }
     charge.held.ports.clear();
     let Words { state, record, dirs, .. } = &mut charge.words;
-    record.last = last;
+    record.last = Some(last.clone());
     let mut written = state.finish(dirs, record);
-    if !record.auto_remove {
+    if again {
+        written = written.and(state.save_between(dirs, last));
+    } else if !record.auto_remove {
         written = written.and(sys::fs::remove_file(&dirs.run.join("live.json")));
     }
     left.extend(written.err().map(|error| sentence(&error)));
     left
 }
 
+/// Before it is started again: nobody else's is what it had.
+pub(super) fn between_runs(charge: &mut Charge) {
+    step("Give back what the next run takes anew: control groups, address, ids");
+    let _found_by_check = give_back(charge);
+}
+
 /// After: groups, files, leases. Nobody waits for them.
 pub(super) fn after_the_word(charge: &mut Charge) {
     step("Remove what nobody waits for: control groups and files");
-    let Words { record, dirs, attach, cgroup, .. } = &charge.words;
-    let mut results: Vec<_> = Layout::detect().iter().map(|layout| layout.remove(cgroup)).collect();
+    let mut results = give_back(charge);
+    let Words { record, dirs, .. } = &charge.words;
     if record.auto_remove {
         results.push(sys::removal::remove_tree(&dirs.disk));
     }
     results.push(sys::removal::remove_tree(&dirs.run));
+    // Nobody is left to be told. What could not be removed is found by `mini system check`.
+    drop(results);
+}
+
+fn give_back(charge: &mut Charge) -> Vec<Result<(), OpError>> {
+    let Words { attach, cgroup, .. } = &charge.words;
+    let mut results: Vec<_> = Layout::detect().iter().map(|layout| layout.remove(cgroup)).collect();
     if let Some(plan) = attach {
         // As the others, it can only be left undone: the kernel forgets by itself in time.
         let _forgotten = network::forget_connections(plan);
@@ -44,8 +61,7 @@ pub(super) fn after_the_word(charge: &mut Charge) {
     if let Some(ids) = charge.held.ids.take() {
         results.push(ids.release());
     }
-    // Nobody is left to be told. What could not be removed is found by `mini system check`.
-    drop(results);
+    results
 }
 
 /// An error that cannot stop anything any more, with its causes.

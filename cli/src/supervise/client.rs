@@ -1,39 +1,67 @@
-//! The monitor's end of the socket to a client that may read slowly, or go away.
+//! The monitor's end of the socket to one client, that may read slowly, or go away.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use runtime::io::log::Stream;
 use runtime::sys;
-use rustix::event::{PollFd, PollFlags};
+use serde::{Deserialize, Serialize};
 
-use super::protocol::{LONGEST, Message};
+use super::protocol::{AHEAD, LONGEST, Message};
+use crate::plan::stdio::Attach;
 
-/// The other end of the socket, as long as somebody is there.
+/// What is known of a client, beside its socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
+    /// What it stays with; `None` before it has said so.
+    pub(super) streams: Option<Attach>,
+    /// What it was sent of each stream and has not passed on yet, bytes.
+    ahead: [usize; 2],
+    /// It was told how the container ended: it has nothing more to say or to hear.
+    is_leaving: bool,
+}
+
+impl Known {
+    /// A client with these streams.
+    pub(super) fn new(streams: Option<Attach>) -> Known {
+        Known { streams, ahead: [0; 2], is_leaving: false }
+    }
+}
+
+/// A client.
 pub(super) struct Client {
+    /// `None` once it has gone.
     socket: Option<OwnedFd>,
+    pub(super) known: Known,
+    /// Its last portion of input is not in the container yet.
+    pub(super) waits_for_input: bool,
     /// Packets that did not fit yet.
     waiting: VecDeque<Vec<u8>>,
 }
 
 impl Client {
-    pub(super) fn new(socket: OwnedFd) -> Client {
+    pub(super) fn new(socket: OwnedFd, known: Known) -> Client {
         // A socket that stays blocking would only make the monitor wait for its client.
         let _blocking = rustix::io::ioctl_fionbio(&socket, true);
-        Client { socket: Some(socket), waiting: VecDeque::new() }
-    }
-
-    /// One that nobody is at the other end of.
-    pub(super) fn gone_away() -> Client {
-        Client { socket: None, waiting: VecDeque::new() }
+        Client { socket: Some(socket), known, waits_for_input: false, waiting: VecDeque::new() }
     }
 
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
-    /// Whether packets wait: nothing more should be read for this client then.
+    /// Whether packets wait.
     pub(super) fn is_busy(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Whether nothing more of a stream should be read for it now.
+    pub(super) fn is_behind(&self, stream: Stream) -> bool {
+        self.wants(stream) && self.known.ahead[stream as usize] >= AHEAD
+    }
+
+    fn wants(&self, stream: Stream) -> bool {
+        !self.known.is_leaving && self.known.streams.is_some_and(|streams| streams.wants(stream))
     }
 
     /// Sends, or keeps what does not fit now.
@@ -42,6 +70,27 @@ impl Client {
             self.waiting.push_back(message.encode());
             self.flush();
         }
+    }
+
+    /// Sends what a stream said, where this client stays with it.
+    pub(super) fn show(&mut self, stream: Stream, bytes: &[u8]) {
+        if self.wants(stream) {
+            self.known.ahead[stream as usize] += bytes.len();
+            self.send(&Message::said(stream, bytes));
+        }
+    }
+
+    /// It has passed so much on.
+    pub(super) fn got(&mut self, stream: Stream, bytes: u32) {
+        let ahead = &mut self.known.ahead[stream as usize];
+        *ahead = ahead.saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+
+    /// Sends the last word; it goes away when it has heard it.
+    pub(super) fn dismiss(&mut self, word: &Message<'_>) {
+        self.send(word);
+        self.known.is_leaving = true;
+        self.flush();
     }
 
     /// Sends what waits, as far as it goes without waiting.
@@ -54,8 +103,9 @@ impl Client {
                 Err(_) => self.gone(),
             }
         }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new(); // no memory for what may never come again
+        self.waiting = VecDeque::new(); // no memory for what may never come again
+        if self.known.is_leaving {
+            self.gone();
         }
     }
 
@@ -64,38 +114,19 @@ impl Client {
         let socket = self.socket.as_ref()?;
         let mut packet = vec![0u8; LONGEST + 16];
         match rustix::io::read(socket, &mut packet) {
-            Ok(0) => {
-                self.gone();
-                Some(Vec::new())
-            }
-            Ok(length) => {
+            Ok(length) if length > 0 => {
                 packet.truncate(length);
                 Some(packet)
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => None,
-            Err(_) => {
+            Ok(_) | Err(_) => {
                 self.gone();
                 Some(Vec::new())
             }
         }
     }
 
-    /// Sends everything, waiting for the client where it must, and hangs up.
-    pub(super) fn close(&mut self) {
-        while let (false, Some(socket)) = (self.waiting.is_empty(), &self.socket) {
-            let mut wait = [PollFd::new(socket, PollFlags::OUT)];
-            // An interrupted wait is tried again by the loop.
-            let _interrupted = rustix::event::poll(&mut wait, None);
-            if wait[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
-                self.gone();
-            } else {
-                self.flush();
-            }
-        }
-        self.gone();
-    }
-
-    fn gone(&mut self) {
+    pub(super) fn gone(&mut self) {
         self.socket = None;
         self.waiting = VecDeque::new();
     }

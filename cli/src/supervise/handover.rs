@@ -15,8 +15,9 @@ use runtime::op::OpError;
 use runtime::sys::{exec, memory, process};
 use serde::{Deserialize, Serialize};
 
-use super::stream::{Pump, Streams};
+use super::pump::{Carried, Pump};
 use super::{Charge, Held, Words};
+use crate::clock::Moment;
 use crate::plan::ids::IdLease;
 
 /// What a descriptor is.
@@ -30,8 +31,10 @@ pub(super) enum Role {
     Port,
     /// The lock of the container's address.
     Lease,
-    /// The socket to the client.
+    /// The socket to a client.
     Client,
+    /// Where others come in.
+    Listener,
     /// Init's pidfd.
     Init,
     /// Our end of the container's standard output, or its terminal.
@@ -48,13 +51,20 @@ pub(super) enum Role {
 #[derive(Serialize, Deserialize)]
 struct Handover<W> {
     words: W,
-    /// When the container was started, ns since 1970.
-    started: u64,
-    streams: Streams,
+    began: Began,
+    carried: Carried,
     /// First id and file of each range.
     ids: Vec<(u32, PathBuf)>,
     network: Option<NetworkConfig>,
     descriptors: Vec<(Role, i32)>,
+}
+
+/// When the container was started.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Began {
+    /// ns since 1970.
+    pub(super) time: u64,
+    pub(super) moment: Moment,
 }
 
 /// Descriptors, each with what it is.
@@ -69,14 +79,14 @@ impl Kept {
 }
 
 /// Becomes a fresh process that goes on with this container ([`take_over`]). Returns where that cannot be done now.
-pub(super) fn hand_over(charge: &Charge, pump: &Pump<'_>, started: u64) {
+pub(super) fn hand_over(charge: &Charge, pump: &Pump<'_>, began: Began) {
     // A listener is in this process's memory, and somebody may be waiting for what it has to say.
     if pump.is_in_the_middle() || tracing::dispatcher::has_been_set() {
         return;
     }
     let descriptors: Vec<(Role, BorrowedFd<'_>)> = held(&charge.held).chain(pump.descriptors()).collect();
     // An error is nobody's concern: the container is served all the same.
-    let _stays = become_fresh(charge, pump.streams(), started, &descriptors);
+    let _stays = become_fresh(charge, pump.carried(), began, &descriptors);
     for (_, descriptor) in descriptors {
         let _closed_later = exec::keep_when_executing(descriptor, false);
     }
@@ -92,15 +102,15 @@ fn held(held: &Held) -> impl Iterator<Item = (Role, BorrowedFd<'_>)> {
 
 fn become_fresh(
     charge: &Charge,
-    streams: Streams,
-    started: u64,
+    carried: Carried,
+    began: Began,
     descriptors: &[(Role, BorrowedFd<'_>)],
 ) -> Result<(), OpError> {
     let ids = charge.held.ids.iter().flat_map(IdLease::ranges);
     let handover = Handover {
         words: &charge.words,
-        started,
-        streams,
+        began,
+        carried,
         ids: ids.map(|(base, path, _)| (base, path.to_owned())).collect(),
         network: charge.held.lease.as_ref().map(|lease| lease.config().clone()),
         descriptors: descriptors.iter().map(|(role, fd)| (*role, fd.as_raw_fd())).collect(),
@@ -130,7 +140,7 @@ pub(crate) fn take_over() {
     let mut bytes = Vec::new();
     let mut text = std::fs::File::from(text);
     let read = text.rewind().and_then(|()| text.read_to_end(&mut bytes));
-    let Some(Handover { words, started, streams, ids, network, descriptors }) =
+    let Some(Handover { words, began, carried, ids, network, descriptors }) =
         read.ok().and_then(|_| serde_json::from_slice::<Handover<Words>>(&bytes).ok())
     else {
         return;
@@ -154,7 +164,7 @@ pub(crate) fn take_over() {
         ports: std::iter::from_fn(|| kept.take(Role::Port)).collect(),
         lease,
     };
-    super::resume(Charge { words, held }, &streams, kept, started)
+    super::resume(Charge { words, held }, &carried, kept, began)
 }
 
 /// What a monitor's command line begins with.

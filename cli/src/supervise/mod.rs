@@ -1,13 +1,17 @@
-//! The monitor: one process a container, that starts it, keeps its streams and its log, and cleans up behind it.
+//! The monitor: one process a container, that starts it, keeps its streams and its log, cleans up behind it, and starts it again
+//! where that was asked for.
 //!
-//! It is a fork of the client, single-threaded, and sheds what a daemon sheds ([`shed`]). It drives one loop
-//! ([`stream`]); what happens before and after is a straight line, here.
+//! It is a fork of the client, single-threaded, and sheds what a daemon sheds ([`shed`]). As long as the container runs it drives
+//! one loop ([`pump`]); what happens before, between two runs ([`again`]) and after is a straight line, here.
 
+mod again;
 mod charge;
 mod cleanup;
 mod client;
+mod clients;
 mod handover;
 pub(crate) mod protocol;
+mod pump;
 mod shed;
 mod stream;
 
@@ -21,22 +25,25 @@ use runtime::state::identify;
 use runtime::sys::pidfd::Ending;
 use runtime::{Failure, FailureKind};
 
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::plan::NetworkMode;
+use crate::plan::stdio::Attach;
 pub(crate) use charge::{Charge, Held, Start, Words};
-use client::Client;
+use clients::Clients;
+use handover::Began;
 pub(crate) use handover::take_over;
 use protocol::{Exit, Message};
+use pump::{Carried, Pump, Told};
 
 /// Runs in the fork and never returns.
-pub(crate) fn run(charge: Charge, start: Start, client: OwnedFd) -> ! {
+pub(crate) fn run(charge: Charge, start: Start, first: OwnedFd, streams: Attach) -> ! {
     runtime::op::enter_process("monitor");
-    let mut client = Client::new(client);
-    client.send(&Message::Hello(protocol::VERSION));
-    let started = shed::shed(&charge, &start).map_err(Failure::from).and_then(|()| begin(&charge, start));
+    let mut clients = Clients::new(first, streams);
+    let shed = shed::shed(&charge, &start).and_then(|()| clients.listen(charge.held.lock.as_fd()));
+    let started = shed.map_err(Failure::from).and_then(|()| begin(&charge, start));
     let code = match started {
-        Ok(running) => supervise(charge, &mut client, running),
-        Err(failure) => fail(charge, &mut client, &failure),
+        Ok(running) => live(charge, clients, running),
+        Err(failure) => fail(charge, clients, &failure),
     };
     runtime::sys::process::exit(code)
 }
@@ -78,46 +85,74 @@ fn save_live(charge: &Charge, pid: rustix::process::Pid, started: Option<u64>) -
         monitor: identify(rustix::process::getpid())?,
         started,
         settings: serde_json::json!({ "network": charge.words.attach }),
+        between: charge.words.between.clone().filter(|_| started.is_none()),
     };
     Ok(charge.words.state.save_live(&charge.words.dirs, &live)?)
 }
 
-/// From a running program to its exit code.
-fn supervise(charge: Charge, client: &mut Client, running: Running) -> i32 {
-    client.send(&Message::Started);
-    let pump = stream::Pump::new(&charge.words, client, running);
-    let started = clock::now();
-    let ending = pump.run(|pump| handover::hand_over(&charge, pump, started));
-    end(charge, client, started, ending)
+/// From a running program to its end, and as often as it is started again.
+fn live(mut charge: Charge, mut clients: Clients, mut running: Running) -> i32 {
+    loop {
+        clients.tell(&Message::Started);
+        let began = Began { time: clock::now(), moment: Moment::now() };
+        let pump = Pump::new(&charge.words, &mut clients, running);
+        let (ending, told) = pump.run(|pump| handover::hand_over(&charge, pump, began));
+        match end(charge, &mut clients, began, ending, told) {
+            Some(next) => (charge, running) = next,
+            None => return 0,
+        }
+    }
 }
 
 /// Goes on with a running program, in the process that its monitor has become.
-fn resume(charge: Charge, streams: &stream::Streams, mut kept: handover::Kept, started: u64) -> ! {
+fn resume(charge: Charge, carried: &Carried, mut kept: handover::Kept, began: Began) -> ! {
     crate::commands::tell_panics();
-    let mut client = kept.take(handover::Role::Client).map_or_else(Client::gone_away, Client::new);
-    let code = match stream::Pump::resume(&charge.words, &mut client, streams, &mut kept) {
+    let mut clients = Clients::default();
+    let code = match Pump::resume(&charge.words, &mut clients, carried, &mut kept) {
         Some(pump) => {
-            let ending = pump.run(|_| ());
-            end(charge, &mut client, started, ending)
+            let (ending, told) = pump.run(|_| ());
+            match end(charge, &mut clients, began, ending, told) {
+                Some((charge, running)) => live(charge, clients, running),
+                None => 0,
+            }
         }
         None => crate::exit_code::ExitCode::Mini.number(),
     };
     runtime::sys::process::exit(code)
 }
 
-/// The last words, and what is left.
-fn end(mut charge: Charge, client: &mut Client, started: u64, ending: Ending) -> i32 {
-    let last = last_run(&charge, started, ending);
-    let left = cleanup::before_the_word(&mut charge, Some(last.clone()));
-    let exit = Exit { code: last.code, reason: last.reason, left };
-    client.send(&Message::Exit(exit));
-    client.close();
-    cleanup::after_the_word(&mut charge);
-    0
+/// The last words, and what is left; the next run where there is one.
+fn end(
+    mut charge: Charge,
+    clients: &mut Clients,
+    began: Began,
+    ending: Ending,
+    told: Told,
+) -> Option<(Charge, Running)> {
+    let mut last = last_run(&charge, began.time, ending);
+    let Words { backoff, life, record, .. } = &mut charge.words;
+    if let (true, Some(seconds)) = (told.timed_out, life.timeout) {
+        last.reason.get_or_insert(format!("killed: it ran for longer than {seconds} s (--timeout)"));
+    }
+    record.stopped_by_user |= told.by_user;
+    let delay = match told.is_last {
+        true => None,
+        false => backoff.next(life.restart, last.code, began.moment.ago()),
+    };
+    record.restarts = backoff.restarts();
+    let left = cleanup::before_the_word(&mut charge, last.clone(), delay.is_some());
+    clients.dismiss(&Message::Exit(Exit { code: last.code, reason: last.reason, left }));
+    let Some(delay) = delay else {
+        cleanup::after_the_word(&mut charge);
+        clients.wait_until_heard();
+        return None;
+    };
+    cleanup::between_runs(&mut charge);
+    again::start_again(charge, clients, delay)
 }
 
 /// The program never ran: what was made goes, the record stays unless nobody wants it.
-fn fail(mut charge: Charge, client: &mut Client, failure: &Failure) -> i32 {
+fn fail(mut charge: Charge, mut clients: Clients, failure: &Failure) -> i32 {
     let code = crate::exit_code::ExitCode::from(failure.kind).number();
     let last = LastRun {
         started: None,
@@ -126,10 +161,10 @@ fn fail(mut charge: Charge, client: &mut Client, failure: &Failure) -> i32 {
         oom_killed: false,
         reason: Some(failure.to_string()),
     };
-    cleanup::before_the_word(&mut charge, Some(last));
-    client.send(&Message::Failed(failure.clone()));
-    client.close();
+    cleanup::before_the_word(&mut charge, last, false);
+    clients.dismiss(&Message::Failed(failure.clone()));
     cleanup::after_the_word(&mut charge);
+    clients.wait_until_heard();
     code
 }
 

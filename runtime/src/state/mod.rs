@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::op::{OpError, step};
-use crate::record::{self, Live, Probe, Record, Status, VERSION};
+use crate::record::{self, LastRun, Live, Probe, Record, Status, VERSION};
 use crate::sys;
 use crate::sys::fs::Durability;
 
@@ -208,6 +208,17 @@ impl State {
         sys::fs::write_whole(&dirs.run.join("live.json"), &text, Durability::Cached)
     }
 
+    /// Writes down that what ran has ended, and that its monitor will start it again.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn save_between(&self, dirs: &Dirs, last: LastRun) -> Result<(), OpError> {
+        match read_live(dirs) {
+            Some(live) => self.save_live(dirs, &Live { between: Some(last), ..live }),
+            None => Ok(()),
+        }
+    }
+
     /// A container has a record, or is being made right now.
     fn exists(&self, id: &str) -> bool {
         let dirs = self.dirs(id);
@@ -272,8 +283,7 @@ impl State {
     pub fn load(&self, id: &str) -> Result<Option<Entry>, FindError> {
         let dirs = self.dirs(id);
         // What runs first, the record last: a monitor writes its record before it ends, so one that is seen dead has written it.
-        let live: Option<Live> =
-            fs::read(dirs.run.join("live.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let live = read_live(&dirs);
         let init = live.as_ref().is_some_and(|live| is_alive(live.init));
         let monitor = live.as_ref().is_some_and(|live| is_alive(live.monitor));
         let Some(record) = read(&dirs) else {
@@ -346,6 +356,10 @@ impl Entry {
         let path = home(&self.dirs, self.record.auto_remove).join("config.json");
         fs::read(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
     }
+}
+
+fn read_live(dirs: &Dirs) -> Option<Live> {
+    serde_json::from_slice(&fs::read(dirs.run.join("live.json")).ok()?).ok()
 }
 
 /// Wherever it lies.

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::event::PollFd;
+use rustix::event::{PollFd, Timespec};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mm::{Advice, madvise};
 
@@ -130,20 +130,20 @@ impl Spare {
         Spare { files, stack: stack.unwrap_or(usize::MAX) }
     }
 
-    /// Waits for one of `waits`, without a limit, on as few pages as can be: free heap, the unused stack and the program's own
+    /// Waits for one of `waits`, for ever or for `limit`, on as few pages as can be: free heap, the unused stack and the program's own
     /// pages go back to the kernel; the latter are read again from the page cache when they are needed (madvise(2),
     /// `MADV_DONTNEED` on a file mapping).
     ///
     /// # Errors
     /// What poll(2) answered: `EINTR`.
-    pub fn sleep(&self, waits: &mut [PollFd<'_>]) -> rustix::io::Result<usize> {
+    pub fn sleep(&self, waits: &mut [PollFd<'_>], limit: Option<&Timespec>) -> rustix::io::Result<usize> {
         // The frame of what is called, and room for what that calls.
         const KEPT_STACK: usize = 4 << 10;
         let here = std::ptr::from_ref(&waits).addr();
         let unused = (here & !(PAGE - 1)).saturating_sub(KEPT_STACK).saturating_sub(self.stack);
         // SAFETY: malloc_trim only returns free memory.
         unsafe { libc::malloc_trim(0) };
-        give_back_and_wait((self.stack, unused), &self.files, waits)
+        give_back_and_wait((self.stack, unused), &self.files, waits, limit)
     }
 }
 
@@ -157,6 +157,7 @@ fn give_back_and_wait(
     stack: (usize, usize),
     files: &[(usize, usize)],
     waits: &mut [PollFd<'_>],
+    limit: Option<&Timespec>,
 ) -> rustix::io::Result<usize> {
     // SAFETY: the stack below its top holds nothing that is used again; a mapping of a file that cannot be written, and of
     // which no page is our own, holds what the file holds: dropped pages come back the same.
@@ -167,7 +168,7 @@ fn give_back_and_wait(
             let _kept = madvise(*start as *mut _, *length, Advice::LinuxDontNeed);
         }
     }
-    rustix::event::poll(waits, None)
+    rustix::event::poll(waits, limit)
 }
 
 /// Makes the two pages from `address` on a mapping of their own: where code is needed, the kernel maps the 64 KiB around it
@@ -215,7 +216,7 @@ mod tests {
         let (read, write) = rustix::pipe::pipe().unwrap();
         rustix::io::write(&write, b"x").unwrap();
         let mut waits = [PollFd::new(&read, rustix::event::PollFlags::IN)];
-        assert_eq!(Spare::find().sleep(&mut waits), Ok(1));
+        assert_eq!(Spare::find().sleep(&mut waits, None), Ok(1));
         assert_eq!(format!("{:?}", (1, "two")), "(1, \"two\")");
     }
 }

@@ -153,6 +153,16 @@ pub fn die_with_parent() -> Result<()> {
     })
 }
 
+/// This process goes on when its parent ends.
+///
+/// # Errors
+/// What prctl(2) answered.
+pub fn outlive_parent() -> Result<()> {
+    op!(("prctl(PR_SET_PDEATHSIG, 0)"), ("setpriv --pdeathsig clear …"), || {
+        rustix::process::set_parent_process_death_signal(None)
+    })
+}
+
 /// Nothing of the container may look into this process or its copies (`PR_SET_DUMPABLE` 0, prctl(2)).
 ///
 /// # Errors

@@ -130,6 +130,16 @@ pub fn die_of(signal: i32) -> ! {
     }
 }
 
+/// Takes a signal that [`as_descriptor`] blocks as if nobody had asked for it: most end this process, one stops it for a while.
+pub fn take(signal: i32) {
+    match signal {
+        libc::SIGCONT | libc::SIGWINCH => {}
+        // SAFETY: SIGSTOP cannot be handled; raise returns when somebody lets the process go on.
+        libc::SIGTSTP => drop(unsafe { libc::raise(libc::SIGSTOP) }),
+        signal => die_of(signal),
+    }
+}
+
 /// What people call a signal (signal(7)).
 pub fn name(signal: i32) -> String {
     match nix::sys::signal::Signal::try_from(signal) {

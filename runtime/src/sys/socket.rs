@@ -30,6 +30,48 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
     ))
 }
 
+/// Listens at `name` in an open directory, whatever was there before; closed on exec, and never waits.
+///
+/// The directory is named by descriptor, since a socket's own address has room for 107 bytes (unix(7)).
+///
+/// # Errors
+/// What unlinkat(2), socket(2), bind(2) or listen(2) answered.
+pub fn listen_in(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    op!(("socket(AF_UNIX, SOCK_SEQPACKET), bind({name:?}), listen()"), ("# a socket at {name}"), || {
+        super::removal::gone(rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty()))?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        rustix::net::bind(&socket, &address(directory, name)?)?;
+        rustix::net::listen(&socket, 16)?;
+        Ok::<_, io::Error>(socket)
+    })
+}
+
+/// Connects to who listens at `name` in an open directory.
+///
+/// # Errors
+/// What connect(2) answered: `ENOENT` or `ECONNREFUSED` where nobody listens.
+pub fn connect_in(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    op!(("socket(AF_UNIX, SOCK_SEQPACKET), connect({name:?})"), ("# connected to {name}"), || {
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        rustix::net::connect(&socket, &address(directory, name)?)?;
+        Ok::<_, io::Error>(socket)
+    })
+}
+
+/// Who connects next, if anybody does now; closed on exec, and never waits. Untold: it is no operation of the container's.
+///
+/// # Errors
+/// What accept4(2) answered: `EAGAIN` where nobody does.
+pub fn accept_quietly(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?)
+}
+
+fn address(directory: BorrowedFd<'_>, name: &str) -> rustix::io::Result<rustix::net::SocketAddrUnix> {
+    rustix::net::SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
 /// Sends one message with descriptors.
 ///
 /// # Errors

@@ -86,6 +86,14 @@ impl Raw {
     }
 }
 
+/// Remembers how a terminal is, for [`restore`]: another process is about to change it, and may die before it can put it back.
+pub fn remember(terminal: BorrowedFd<'_>) {
+    if let (Ok(terminal), Ok(before)) = (terminal.try_clone_to_owned(), rustix::termios::tcgetattr(terminal))
+    {
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));
+    }
+}
+
 impl Drop for Raw {
     fn drop(&mut self) {
         restore();
@@ -101,6 +109,22 @@ pub fn restore() {
         // The terminal may be gone by now (a closed window): nothing can be put back then.
         let _gone = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &before);
     }
+}
+
+/// A terminal or pipe opened once more to be written without waiting: an open file of its own, so that whoever shares the
+/// first one still waits as before.
+///
+/// # Errors
+/// What open(2) answered: `ENXIO` where nobody reads a pipe any more.
+pub fn open_again(stream: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    op!(("open({path:?}, O_WRONLY|O_NONBLOCK)"), ("exec 3>{path}"), || rustix::fs::open(
+        path.as_str(),
+        flags,
+        Mode::empty()
+    ))
 }
 
 /// Whether a descriptor is a terminal.

@@ -2,10 +2,14 @@
 //!
 //! The everyday flags are here; what is said of fewer containers has a file a subject.
 
+mod life;
 mod more;
+mod stay;
 
 use super::run::PullPolicy;
+pub(crate) use life::LifeArgs;
 pub(crate) use more::MoreArgs;
+pub(crate) use stay::{KeysArgs, StayArgs};
 
 /// A container that is to be.
 #[derive(Debug, clap::Args)]
@@ -16,6 +20,9 @@ pub(crate) struct ContainerArgs {
     /// Give the container a terminal
     #[arg(short, long)]
     pub(crate) tty: bool,
+    /// Stay with these streams alone: stdin, stdout, stderr
+    #[arg(short, long, value_name = "STREAM")]
+    pub(crate) attach: Vec<String>,
     /// Remove the container when it ends
     #[arg(long)]
     pub(crate) rm: bool,
@@ -91,6 +98,8 @@ pub(crate) struct ContainerArgs {
     /// Write the container's id into a file that must not exist yet
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) life: LifeArgs,
     #[command(flatten)]
     pub(crate) more: MoreArgs,
     /// Pull without a word

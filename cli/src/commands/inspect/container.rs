@@ -12,6 +12,8 @@ use super::network::network_settings;
 use crate::clock;
 use crate::commands::{filter, pause};
 use crate::context::Context;
+use crate::plan::Request;
+use crate::plan::stdio::Attach;
 use crate::settings::Settings;
 
 /// Everything that is known of a container.
@@ -26,6 +28,7 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
     let user = process.and_then(|process| process.user().username().clone()).filter(|user| user != "0");
     let run = |name: &str| entry.dirs.run.join(name);
     let options = settings.request.as_ref().map(|request| request.options.clone()).unwrap_or_default();
+    let attach = settings.request.as_ref().map_or(Attach::NONE, Request::attached);
     Ok(json!({
         "Id": record.id,
         "Created": clock::rfc3339_nano(record.created),
@@ -38,7 +41,7 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
         "HostsPath": run("hosts"),
         "LogPath": entry.dirs.disk.join("container.log"),
         "Name": format!("/{}", record.name),
-        "RestartCount": 0,
+        "RestartCount": record.restarts,
         "Driver": "overlay",
         "Platform": "linux",
         "HostConfig": host_config(entry, &settings, &spec, &options),
@@ -48,8 +51,12 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
             "Hostname": spec.hostname(),
             "Domainname": spec.domainname().clone().unwrap_or_default(),
             "User": user.unwrap_or_default(),
+            "AttachStdin": attach.input,
+            "AttachStdout": attach.output,
+            "AttachStderr": attach.error,
             "Tty": record.terminal,
             "OpenStdin": record.interactive,
+            "StdinOnce": attach.input,
             "Env": process.and_then(|process| process.env().clone()),
             "Cmd": settings.cmd,
             "Image": record.image,
@@ -69,15 +76,18 @@ fn state(entry: &Entry, paused: bool) -> Value {
     let (code, running) = match &entry.status {
         Status::Created => (record.last.as_ref().map_or(0, |last| last.code), false),
         Status::Running { .. } => (0, true),
+        // docker's rule: one that is about to run again counts as running.
+        Status::Restarting { code, .. } => (*code, true),
         Status::Exited { code, .. } => (*code, false),
     };
+    let restarting = matches!(entry.status, Status::Restarting { .. });
     let time = |nanoseconds: Option<u64>| {
         nanoseconds.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), clock::rfc3339_nano)
     };
     let live = entry.live.as_ref();
     let last = record.last.as_ref();
     let started = live.and_then(|live| live.started).or_else(|| last.and_then(|last| last.started));
-    let finished = last.filter(|_| !running).map(|last| last.finished);
+    let finished = last.filter(|_| !entry.status.is_running()).map(|last| last.finished);
     let reason = match &entry.status {
         Status::Exited { reason, .. } => reason.clone(),
         _ => last.and_then(|last| last.reason.clone()),
@@ -86,10 +96,10 @@ fn state(entry: &Entry, paused: bool) -> Value {
         "Status": filter::word(&entry.status, paused),
         "Running": running,
         "Paused": paused,
-        "Restarting": false,
+        "Restarting": restarting,
         "OOMKilled": last.is_some_and(|last| last.oom_killed),
         "Dead": false,
-        "Pid": if running { live.map_or(0, |live| live.init.pid) } else { 0 },
+        "Pid": if entry.status.is_running() { live.map_or(0, |live| live.init.pid) } else { 0 },
         "ExitCode": code,
         "Error": reason.unwrap_or_default(),
         "StartedAt": time(started),

@@ -20,6 +20,10 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
         "Binds": settings.binds,
         "NetworkMode": settings.network.unwrap_or(NetworkMode::Bridge),
         "PortBindings": bindings,
+        "RestartPolicy": {
+            "Name": options.life.restart.name(),
+            "MaximumRetryCount": options.life.restart.most(),
+        },
         "AutoRemove": entry.record.auto_remove,
         "CapAdd": settings.cap_add,
         "CapDrop": settings.cap_drop,
