@@ -88,7 +88,7 @@ pub(crate) fn moment(text: &str, now: u64) -> anyhow::Result<u64> {
     };
     let absolute = || text.parse::<Timestamp>().ok().and_then(nanoseconds).or_else(|| here(text));
     seconds(text)
-        .or_else(|| ago(text).map(|ago| now.saturating_sub(ago)))
+        .or_else(|| duration(text).map(|ago| now.saturating_sub(ago)))
         .or_else(absolute)
         .with_context(|| format!("invalid time {text:?}: such as 2026-11-23T20:00:00Z, 1795464000 or 10m"))
 }
@@ -104,9 +104,9 @@ fn seconds(text: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction)
 }
 
-/// `1h30m`, `1.5s`: ns, as Go reads a duration. PURE.
-fn ago(text: &str) -> Option<u64> {
-    let mut rest = text;
+/// `1h30m`, `1.5s`, `0`: ns, as Go reads a duration that is not negative. PURE.
+pub(crate) fn duration(text: &str) -> Option<u64> {
+    let mut rest = if text == "0" { "0s" } else { text };
     let mut all = 0.0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;

@@ -6,6 +6,7 @@ use network::{AttachPlan, PortMapping};
 use runtime::record::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::health::HealthPlan;
 use crate::plan::{NetworkMode, Request};
 
 /// Kept in [`Record::settings`]; every field has a default, so that an older record can be read.
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) tmpfs: Vec<String>,
     /// What stops it, signal(7).
     pub(crate) stop_signal: i32,
+    /// How it is found out how it does, whoever said so.
+    pub(crate) health: Option<HealthPlan>,
     /// What it is made from each time it starts; `None` for an older record.
     pub(crate) request: Option<Request>,
 }

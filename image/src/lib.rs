@@ -51,7 +51,7 @@ pub use reference::{Reference, ReferenceError};
 pub use registry::{CredentialError, HttpError, RegistryError, Timeouts};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;
-pub use store::image::Image;
+pub use store::image::{Beyond, Image};
 pub use store::{
     Conflict, Fault, Finding, Pin, Problem, RemoveError, Removed, ResolveError, Store, StoreError, Use,
 };

@@ -13,6 +13,7 @@
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
 //! | create, start, restart, wait | [`again`] |
 //! | restart policies and time limits | [`restart`] |
+//! | health checks | [`health`] |
 //! | rename, pause, top, port, docker's longer names | [`manage`] |
 //! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
@@ -58,6 +59,7 @@ mod exec;
 mod explain;
 mod files;
 mod flags;
+mod health;
 mod images;
 mod inspect;
 mod kill_again;

@@ -10,6 +10,7 @@ use super::filter::{self, Filters};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::health::Health;
 use crate::output::{self, table};
 use crate::plan::NetworkMode;
 use crate::settings::Settings;
@@ -127,6 +128,12 @@ impl Row {
         let Listed { entry, settings, paused } = listed;
         let record = &entry.record;
         let running = matches!(entry.status, Status::Running { .. });
+        let health = Health::of(entry, settings).filter(|_| running);
+        let addition = match (*paused, health) {
+            (true, _) => " (Paused)",
+            (false, Some(health)) => health.status.in_brackets(),
+            (false, None) => "",
+        };
         let command = record.command.join(" ");
         let command = if whole { command } else { table::shortened(&command, 20) };
         let labels = settings.labels.iter().map(|(key, value)| format!("{key}={value}"));
@@ -147,7 +154,7 @@ impl Row {
             },
             running_for: format!("{} ago", clock::human(now.saturating_sub(record.created))),
             state: filter::word(&entry.status, *paused),
-            status: status(&entry.status, now) + if *paused { " (Paused)" } else { "" },
+            status: status(&entry.status, now) + addition,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One `mini run` as data: what was asked for, what the image and the host are like, and what will be done about it.
 
 pub(crate) mod facts;
+pub(crate) mod health;
 pub(crate) mod ids;
 pub(crate) mod life;
 pub(crate) mod mount_flag;
@@ -20,6 +21,8 @@ use runtime::plan::IdMap;
 use serde::{Deserialize, Serialize};
 
 use facts::HostFacts;
+use health::{HealthPlan, HealthRequest};
+use image::Beyond;
 use life::Life;
 pub(crate) use request::{NetworkMode, Request};
 use spec::Identity;
@@ -93,6 +96,8 @@ pub(crate) struct LifecyclePlan {
     pub(crate) stop_timeout: i64,
     /// Whether it is started again, and when it must have ended.
     pub(crate) life: Life,
+    /// How it is found out how it does.
+    pub(crate) health: Option<HealthPlan>,
 }
 
 /// What the plan's container gets that is shared out among containers.
@@ -126,6 +131,7 @@ pub(crate) struct Place<'a> {
 pub(crate) fn plan(
     request: &Request,
     image: &ImageConfiguration,
+    beyond: &Beyond,
     layers: &[PathBuf],
     facts: &HostFacts,
     place: &Place<'_>,
@@ -163,6 +169,7 @@ pub(crate) fn plan(
             stop_signal,
             stop_timeout: request.options.stop_timeout.unwrap_or(STOP_TIMEOUT),
             life: request.options.life.clone(),
+            health: health(request, beyond)?,
         },
         files: vec![
             ("hostname".to_owned(), format!("{hostname}\n")),
@@ -170,6 +177,15 @@ pub(crate) fn plan(
             ("resolv.conf".to_owned(), resolv_conf(request, facts)),
         ],
     })
+}
+
+/// The user's health check over the image's.
+fn health(request: &Request, beyond: &Beyond) -> Result<Option<HealthPlan>> {
+    let shell = beyond.shell.clone().filter(|shell| !shell.is_empty());
+    let shell = shell.unwrap_or_else(|| ["/bin/sh", "-c"].map(str::to_owned).into());
+    let of_image = beyond.healthcheck.clone().map(serde_json::from_value::<HealthRequest>).transpose();
+    let of_image = of_image.context("the image's health check")?;
+    request.options.health.over(of_image.as_ref()).plan(&shell)
 }
 
 /// On the host's network its own resolvers can be reached, loopback ones too.

@@ -8,6 +8,7 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 use serde::{Deserialize, Serialize};
 
 use super::NetworkMode;
+use super::health::HealthRequest;
 use super::life::Life;
 use super::values;
 use crate::commands::flags::MoreArgs;
@@ -43,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) cpu_quota: Option<i64>,
     pub(crate) no_new_privileges: bool,
     pub(crate) life: Life,
+    pub(crate) health: HealthRequest,
 }
 
 /// One `--ulimit`.

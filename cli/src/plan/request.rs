@@ -8,6 +8,7 @@ use oci_spec::image::ImageConfiguration;
 use runtime::caps::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
+use super::health::HealthRequest;
 use super::life::Life;
 use super::mount_flag::{self, Wanted};
 use super::options::{self, Options};
@@ -175,6 +176,7 @@ impl Request {
         }
         let mut options = Options::new(&args.more, network, memory, read)?;
         options.life = Life::new(&args.life, args.rm)?;
+        options.health = HealthRequest::new(&args.health)?;
         ensure!(
             !detached || args.attach.is_empty(),
             "conflicting options: cannot specify both --attach and --detach"

@@ -170,7 +170,7 @@ impl Planned {
         leases: &Leases,
         dirs: &Dirs,
     ) -> Result<Planned> {
-        let plan = crate::plan::plan(request, &image.config, layers, facts, place, leases)?;
+        let plan = crate::plan::plan(request, &image.config, &image.beyond, layers, facts, place, leases)?;
         let root = RootPlan {
             layers: layers.to_vec(),
             scratch: dirs.disk.clone(),
@@ -227,6 +227,7 @@ fn charge(
             .map(|seconds| seconds.saturating_mul(1_000_000_000)),
         input_once: plan.stdio.input_once,
         life: plan.lifecycle.life.clone(),
+        health: plan.lifecycle.health.clone(),
         between: None,
         backoff: Backoff::default(),
         context: context.clone(),
@@ -287,7 +288,7 @@ pub(crate) fn foresee(
     let name = request.name.clone().unwrap_or_else(|| names::generate(&id, 0));
     let parent = Path::new(&context.config.cgroup.parent);
     let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: parent };
-    crate::plan::plan(request, &image.config, &image.layers, facts, &place, &leases)
+    crate::plan::plan(request, &image.config, &image.beyond, &image.layers, facts, &place, &leases)
 }
 
 /// What would be shared out, taking nothing.

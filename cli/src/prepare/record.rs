@@ -41,6 +41,7 @@ pub(super) fn record(
         binds: args.volume.clone(),
         tmpfs: args.tmpfs.clone(),
         stop_signal: plan.lifecycle.stop_signal,
+        health: plan.lifecycle.health.clone(),
         request: Some(request.clone()),
     };
     Ok(Record {

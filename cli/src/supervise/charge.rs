@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::plan::RunPlan;
+use crate::plan::health::HealthPlan;
 use crate::plan::ids::IdLease;
 use crate::plan::life::{Backoff, Life};
 
@@ -51,6 +52,8 @@ pub(crate) struct Words {
     /// The first client that ends its input ends the container's.
     pub(crate) input_once: bool,
     pub(crate) life: Life,
+    /// How it is found out how it does.
+    pub(crate) health: Option<HealthPlan>,
     /// How its last run ended, as long as the next one has not begun.
     pub(crate) between: Option<LastRun>,
     pub(crate) backoff: Backoff,

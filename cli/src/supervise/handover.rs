@@ -81,7 +81,7 @@ impl Kept {
 /// Becomes a fresh process that goes on with this container ([`take_over`]). Returns where that cannot be done now.
 pub(super) fn hand_over(charge: &Charge, pump: &Pump<'_>, began: Began) {
     // A listener is in this process's memory, and somebody may be waiting for what it has to say.
-    if pump.is_in_the_middle() || tracing::dispatcher::has_been_set() {
+    if !pump.has_worked() || pump.is_in_the_middle() || tracing::dispatcher::has_been_set() {
         return;
     }
     let descriptors: Vec<(Role, BorrowedFd<'_>)> = held(&charge.held).chain(pump.descriptors()).collect();

@@ -10,6 +10,7 @@ mod cleanup;
 mod client;
 mod clients;
 mod handover;
+mod health;
 pub(crate) mod protocol;
 mod pump;
 mod shed;
@@ -110,7 +111,7 @@ fn resume(charge: Charge, carried: &Carried, mut kept: handover::Kept, began: Be
     let mut clients = Clients::default();
     let code = match Pump::resume(&charge.words, &mut clients, carried, &mut kept) {
         Some(pump) => {
-            let (ending, told) = pump.run(|_| ());
+            let (ending, told) = pump.run(|pump| handover::hand_over(&charge, pump, began));
             match end(charge, &mut clients, began, ending, told) {
                 Some((charge, running)) => live(charge, clients, running),
                 None => 0,

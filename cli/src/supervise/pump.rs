@@ -14,9 +14,10 @@ use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 
 use super::Words;
-use super::client::Known;
+use super::client;
 use super::clients::Clients;
 use super::handover::{Kept, Role};
+use super::health::{CheckEvent, Known, Watch};
 use super::protocol::{End, Message};
 use super::stream::{self, BOTH, Streams, Unfinished};
 use crate::clock::Moment;
@@ -41,6 +42,8 @@ enum Event {
     Told,
     /// A moment that was waited for has come.
     Late,
+    /// Something happened to a health check.
+    Check(CheckEvent),
     /// Init has ended.
     Ended,
 }
@@ -56,6 +59,9 @@ pub(super) struct Pump<'a> {
     kill_at: Option<Moment>,
     /// When it must have ended in any case (`--timeout`).
     limit_at: Option<Moment>,
+    watch: Option<Watch<'a>>,
+    /// Since this process began it has done more than to pass bytes on.
+    worked: bool,
     told: Told,
 }
 
@@ -75,8 +81,9 @@ pub(super) struct Told {
 pub(super) struct Carried {
     pid: i32,
     unfinished: Unfinished,
-    clients: Vec<Known>,
+    clients: Vec<client::Known>,
     limit_at: Option<Moment>,
+    health: Option<Known>,
     told: Told,
 }
 
@@ -85,7 +92,9 @@ impl<'a> Pump<'a> {
         let (pid, pidfd, stdio) = stream::apart(running);
         let streams = Streams::new(words, stdio);
         let limit_at = words.life.timeout.map(|seconds| Moment::after(seconds.saturating_mul(1_000_000_000)));
-        Pump { words, clients, streams, pidfd, pid, kill_at: None, limit_at, told: Told::default() }
+        let watch = Watch::begin(words);
+        let (kill_at, worked, told) = (None, true, Told::default());
+        Pump { words, clients, streams, pidfd, pid, kill_at, limit_at, watch, worked, told }
     }
 
     /// In a fresh process; `None` where the container's own descriptor is missing.
@@ -107,13 +116,21 @@ impl<'a> Pump<'a> {
             pid: carried.pid,
             kill_at: None,
             limit_at: carried.limit_at,
+            watch: Watch::resume(words, carried.health.as_ref()),
+            worked: false,
             told: carried.told,
         })
     }
 
     /// Whether something is on its way.
     pub(super) fn is_in_the_middle(&self) -> bool {
-        self.clients.is_busy() || self.streams.is_busy() || self.kill_at.is_some()
+        let checks = self.watch.as_ref().is_some_and(Watch::is_checking);
+        self.clients.is_busy() || self.streams.is_busy() || self.kill_at.is_some() || checks
+    }
+
+    /// Whether a fresh process would be smaller than this one.
+    pub(super) fn has_worked(&self) -> bool {
+        self.worked
     }
 
     pub(super) fn carried(&self) -> Carried {
@@ -122,6 +139,7 @@ impl<'a> Pump<'a> {
             unfinished: self.streams.unfinished(),
             clients: self.clients.present().map(|(_, client, _)| client.known).collect(),
             limit_at: self.limit_at,
+            health: self.watch.as_ref().map(Watch::known),
             told: self.told,
         }
     }
@@ -152,13 +170,21 @@ impl<'a> Pump<'a> {
                             client.flush();
                         }
                     }
-                    Event::Knocked => self.clients.let_in(),
+                    Event::Knocked => {
+                        self.clients.let_in();
+                        self.worked = true;
+                    }
                     Event::Told => {
                         while signals.as_ref().and_then(|signals| signal::next(signals.as_fd())).is_some() {}
                         let (signal, patience) = (self.words.stop_signal, self.words.stop_patience);
                         self.end(End { signal, patience, last: true }, false);
                     }
                     Event::Late => self.too_late(),
+                    Event::Check(event) => {
+                        if let Some(watch) = &mut self.watch {
+                            watch.hear(event);
+                        }
+                    }
                     Event::Ended => return self.finish(),
                 }
             }
@@ -187,6 +213,8 @@ impl<'a> Pump<'a> {
         }
         awaited.extend(self.clients.listener().map(|fd| (fd, PollFlags::IN, Event::Knocked)));
         awaited.extend(signals.map(|signals| (signals, PollFlags::IN, Event::Told)));
+        let checks = self.watch.iter().flat_map(Watch::awaited);
+        awaited.extend(checks.map(|(fd, flags, event)| (fd, flags, Event::Check(event))));
         awaited.push((self.pidfd.as_fd(), PollFlags::IN, Event::Ended));
 
         let mut polled: Vec<PollFd<'_>> = awaited
@@ -194,7 +222,8 @@ impl<'a> Pump<'a> {
             .map(|(descriptor, flags, _)| PollFd::from_borrowed_fd(*descriptor, *flags))
             .collect();
         let rest = Moment::after(REST_AFTER);
-        let timer = [self.kill_at, self.limit_at].into_iter().flatten().min();
+        let check = self.watch.as_ref().and_then(Watch::timer);
+        let timer = [self.kill_at, self.limit_at, check].into_iter().flatten().min();
         let first = timer.map_or(rest, |timer| timer.min(rest));
         let mut happened = rustix::event::poll(&mut polled, Some(&first.left()));
         if happened == Ok(0) && timer.is_none_or(|timer| !timer.is_past()) {
@@ -259,6 +288,10 @@ impl<'a> Pump<'a> {
         if over(&mut self.kill_at) || self.told.timed_out {
             self.signal(libc::SIGKILL);
         }
+        if let Some(watch) = &mut self.watch {
+            watch.tick(self.pidfd.as_fd(), self.pid);
+            self.worked = true;
+        }
     }
 
     fn signal(&self, number: i32) {
@@ -267,8 +300,11 @@ impl<'a> Pump<'a> {
     }
 
     /// Reaps init and passes on what it left.
-    fn finish(self) -> (Ending, Told) {
+    fn finish(mut self) -> (Ending, Told) {
         let ending = pidfd::wait(self.pidfd.as_fd()).unwrap_or(Ending::Signaled(libc::SIGKILL));
+        if let Some(watch) = &mut self.watch {
+            watch.finish();
+        }
         self.streams.end(self.clients);
         (ending, self.told)
     }

@@ -27,12 +27,40 @@ pub struct Image {
     pub manifest: Digest,
     /// The configuration.
     pub config: ImageConfiguration,
+    /// What docker's images say beyond that: `Healthcheck`, `Shell`.
+    pub beyond: Beyond,
     /// The layers' directories for overlay, topmost first. Ids in them are 0-based.
     pub layers: Vec<PathBuf>,
     /// Owners and groups of 65536 and more that occur in the layers, each with a file that has it.
     pub high_ids: Vec<HighId>,
     /// Sum of the unpacked sizes of its layers in bytes, as docker counts it.
     pub size: u64,
+}
+
+/// What the OCI image specification has no field for and docker has: found in `config` of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Beyond {
+    /// How to find out whether its program does what it is there for.
+    pub healthcheck: Option<serde_json::Value>,
+    /// What runs a command that is one text.
+    pub shell: Option<Vec<String>>,
+}
+
+impl Beyond {
+    /// Read from a configuration; what is of another form than docker's is not there.
+    fn of(config: &RawValue) -> Beyond {
+        #[derive(Deserialize)]
+        struct Configuration {
+            config: Option<Beyond>,
+        }
+        // The common image has neither: one look tells.
+        let text = config.get();
+        if !text.contains("\"Healthcheck\"") && !text.contains("\"Shell\"") {
+            return Beyond::default();
+        }
+        serde_json::from_str::<Configuration>(text).ok().and_then(|found| found.config).unwrap_or_default()
+    }
 }
 
 /// `images/<id>.json`.
@@ -67,6 +95,7 @@ impl ImageRecord {
             pinned,
             manifest: self.manifest,
             config: serde_json::from_str(self.config.get())?,
+            beyond: Beyond::of(&self.config),
             layers: self.layers.iter().map(|layer| tree_of(root, layer)).collect(),
             high_ids: self.high_ids,
             size: self.size,

@@ -2,11 +2,13 @@
 //!
 //! The everyday flags are here; what is said of fewer containers has a file a subject.
 
+mod health;
 mod life;
 mod more;
 mod stay;
 
 use super::run::PullPolicy;
+pub(crate) use health::HealthArgs;
 pub(crate) use life::LifeArgs;
 pub(crate) use more::MoreArgs;
 pub(crate) use stay::{KeysArgs, StayArgs};
@@ -100,6 +102,8 @@ pub(crate) struct ContainerArgs {
     pub(crate) cidfile: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub(crate) life: LifeArgs,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
     #[command(flatten)]
     pub(crate) more: MoreArgs,
     /// Pull without a word

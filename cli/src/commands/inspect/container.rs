@@ -12,7 +12,10 @@ use super::network::network_settings;
 use crate::clock;
 use crate::commands::{filter, pause};
 use crate::context::Context;
+use crate::health::Health;
 use crate::plan::Request;
+use crate::plan::health::HealthPlan;
+use crate::plan::options::Options;
 use crate::plan::stdio::Attach;
 use crate::settings::Settings;
 
@@ -24,17 +27,14 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
     let record = &entry.record;
     let settings = Settings::of(record);
     let spec: Spec = serde_json::from_slice(&entry.config()?)?;
-    let process = spec.process().as_ref();
-    let user = process.and_then(|process| process.user().username().clone()).filter(|user| user != "0");
     let run = |name: &str| entry.dirs.run.join(name);
     let options = settings.request.as_ref().map(|request| request.options.clone()).unwrap_or_default();
-    let attach = settings.request.as_ref().map_or(Attach::NONE, Request::attached);
     Ok(json!({
         "Id": record.id,
         "Created": clock::rfc3339_nano(record.created),
         "Path": record.command.first(),
         "Args": record.command.get(1..).unwrap_or_default(),
-        "State": state(entry, Layout::detect().is_ok_and(|layout| pause::is_paused(context, &layout, entry))),
+        "State": state(entry, &settings, Layout::detect().is_ok_and(|layout| pause::is_paused(context, &layout, entry))),
         "Image": record.image_id,
         "ResolvConfPath": run("resolv.conf"),
         "HostnamePath": run("hostname"),
@@ -47,31 +47,52 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
         "HostConfig": host_config(entry, &settings, &spec, &options),
         "GraphDriver": { "Name": "overlay", "Data": { "UpperDir": entry.dirs.disk.join("upper"), "WorkDir": entry.dirs.disk.join("work") } },
         "Mounts": mounts(&spec, entry),
-        "Config": {
-            "Hostname": spec.hostname(),
-            "Domainname": spec.domainname().clone().unwrap_or_default(),
-            "User": user.unwrap_or_default(),
-            "AttachStdin": attach.input,
-            "AttachStdout": attach.output,
-            "AttachStderr": attach.error,
-            "Tty": record.terminal,
-            "OpenStdin": record.interactive,
-            "StdinOnce": attach.input,
-            "Env": process.and_then(|process| process.env().clone()),
-            "Cmd": settings.cmd,
-            "Image": record.image,
-            "WorkingDir": process.map(|process| process.cwd().clone()),
-            "Entrypoint": settings.entrypoint,
-            "ExposedPorts": settings.exposed.iter().map(|port| (port.clone(), json!({}))).collect::<Map<_, _>>(),
-            "Labels": settings.labels,
-            "StopSignal": settings.stop_signal.to_string(),
-            "StopTimeout": options.stop_timeout,
-        },
+        "Config": config(entry, &settings, &spec, &options),
         "NetworkSettings": network_settings(entry, &settings),
     }))
 }
 
-fn state(entry: &Entry, paused: bool) -> Value {
+/// What its image and its user made of it.
+fn config(entry: &Entry, settings: &Settings, spec: &Spec, options: &Options) -> Value {
+    let record = &entry.record;
+    let process = spec.process().as_ref();
+    let user = process.and_then(|process| process.user().username().clone()).filter(|user| user != "0");
+    let attach = settings.request.as_ref().map_or(Attach::NONE, Request::attached);
+    json!({
+        "Hostname": spec.hostname(),
+        "Domainname": spec.domainname().clone().unwrap_or_default(),
+        "User": user.unwrap_or_default(),
+        "AttachStdin": attach.input,
+        "AttachStdout": attach.output,
+        "AttachStderr": attach.error,
+        "Tty": record.terminal,
+        "OpenStdin": record.interactive,
+        "StdinOnce": attach.input,
+        "Env": process.and_then(|process| process.env().clone()),
+        "Cmd": settings.cmd,
+        "Image": record.image,
+        "WorkingDir": process.map(|process| process.cwd().clone()),
+        "Entrypoint": settings.entrypoint,
+        "ExposedPorts": settings.exposed.iter().map(|port| (port.clone(), json!({}))).collect::<Map<_, _>>(),
+        "Labels": settings.labels,
+        "StopSignal": settings.stop_signal.to_string(),
+        "StopTimeout": options.stop_timeout,
+        "Healthcheck": settings.health.as_ref().map(healthcheck),
+    })
+}
+
+fn healthcheck(plan: &HealthPlan) -> Value {
+    json!({
+        "Test": plan.test,
+        "Interval": plan.interval,
+        "Timeout": plan.timeout,
+        "StartPeriod": plan.start_period,
+        "StartInterval": plan.start_interval,
+        "Retries": plan.retries,
+    })
+}
+
+fn state(entry: &Entry, settings: &Settings, paused: bool) -> Value {
     let record = &entry.record;
     let (code, running) = match &entry.status {
         Status::Created => (record.last.as_ref().map_or(0, |last| last.code), false),
@@ -92,7 +113,7 @@ fn state(entry: &Entry, paused: bool) -> Value {
         Status::Exited { reason, .. } => reason.clone(),
         _ => last.and_then(|last| last.reason.clone()),
     };
-    json!({
+    let mut state = json!({
         "Status": filter::word(&entry.status, paused),
         "Running": running,
         "Paused": paused,
@@ -104,7 +125,11 @@ fn state(entry: &Entry, paused: bool) -> Value {
         "Error": reason.unwrap_or_default(),
         "StartedAt": time(started),
         "FinishedAt": time(finished),
-    })
+    });
+    if let Some(health) = Health::of(entry, settings) {
+        state["Health"] = json!(health);
+    }
+    state
 }
 
 /// What the user asked for, not what every container has.
