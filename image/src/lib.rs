@@ -5,6 +5,7 @@
 //!            download → digest → inflate → diff id → unpack        → store
 //! load:  archive (docker's or OCI's) → the same pass               → store
 //! run:   Store::open → Store::resolve → Image { config, layers }
+//! cp:    a tree → Pack, read piece by piece → extract → a tree
 //! ```
 //!
 //! What comes from an image is hostile: `archive` decides what its entries may mean and unpacks them so that
@@ -33,8 +34,9 @@ pub mod op;
 mod progress;
 
 pub use archive::{
-    Call, EntryError, ExtraError, HighId, IdKind, NumberError, PaxError, SparseError, TarError, TarErrorKind,
-    Time, UnpackError,
+    Call, EntryError, ExtraError, ExtractError, ExtractOptions, Extracted, HighId, IdKind, IdMap, Into,
+    NumberError, Owners, Pack, PackError, PackOptions, Packed, PaxError, SparseError, TarError, TarErrorKind,
+    Time, UnpackError, extract, same_id,
 };
 pub use digest::{Digest, DigestError};
 pub use layer::LayerError;

@@ -57,6 +57,23 @@ impl ZeroUmask {
     }
 }
 
+/// A umask of zero, until it is dropped; it cannot leave its thread.
+#[derive(Debug)]
+pub(super) struct Umask(Mode, PhantomData<*const ()>);
+
+impl Umask {
+    /// Clears this process's umask: for one that has a single thread.
+    pub(super) fn zero() -> Self {
+        Self(rustix::process::umask(Mode::empty()), PhantomData)
+    }
+}
+
+impl Drop for Umask {
+    fn drop(&mut self) {
+        rustix::process::umask(self.0);
+    }
+}
+
 impl Dir {
     /// Takes over an open directory.
     pub(crate) fn new(directory: OwnedFd) -> Self {

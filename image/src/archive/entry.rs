@@ -1,4 +1,4 @@
-//! What one member of a layer's archive asks for, and whether it may. PURE.
+//! What one member of an archive asks for, and whether it may. PURE.
 //!
 //! A layer is hostile: its names, targets, numbers and attributes are checked here, before anything touches
 //! the disk. Where they lead is `confined`'s matter; what they mean is decided here, once, for pull, load and
@@ -78,7 +78,7 @@ pub(crate) struct Attributes {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// `..` that climbs above the layer's root.
-    #[error("the name leaves the layer")]
+    #[error("the name leaves its root")]
     Escape,
     /// A NUL byte in a name: the kernel would see a shorter one.
     #[error("the name has a NUL byte")]
@@ -90,13 +90,13 @@ pub enum EntryError {
     #[error("a component of the name has {0} bytes, at most 255 are possible")]
     ComponentTooLong(usize),
     /// Only a directory can stand at the layer's root.
-    #[error("the layer's root can only be a directory")]
+    #[error("the root can only be a directory")]
     Root,
     /// A whiteout of nothing, of `.` or of `..`.
     #[error("whiteout without a name to hide")]
     Whiteout,
     /// A type flag without a meaning in a layer.
-    #[error("member type {:?} has no place in a layer", char::from(*.0))]
+    #[error("member type {:?} has no place in a tree of files", char::from(*.0))]
     Kind(u8),
     /// A name that ends in a slash but has data.
     #[error("a directory by its name, a file by its {0} bytes of data")]
@@ -141,7 +141,7 @@ pub enum EntryError {
 }
 
 /// The longest name of a member, in bytes: PATH_MAX.
-const NAME_MAX: usize = 4096;
+pub(super) const NAME_MAX: usize = 4096;
 const COMPONENT_MAX: usize = 255;
 const TARGET_MAX: usize = 4095;
 
@@ -170,11 +170,20 @@ impl Entry {
             let path = [directory, if directory.is_empty() { b"" } else { b"/" }, hidden].concat();
             return Ok(Some(Self { path, kind: Kind::Whiteout, attributes }));
         }
+        Self::new(member, path, attributes).map(Some)
+    }
+
+    /// Decides what `member` of an archive that is no layer asks for: no name hides anything.
+    pub(crate) fn plain(member: &Member) -> Result<Self, EntryError> {
+        Self::new(member, clean(&member.path)?, attributes(member)?)
+    }
+
+    fn new(member: &Member, path: Vec<u8>, attributes: Attributes) -> Result<Self, EntryError> {
         let kind = kind(member, &path)?;
         if path.is_empty() && kind != Kind::Directory {
             return Err(EntryError::Root);
         }
-        Ok(Some(Self { path, kind, attributes }))
+        Ok(Self { path, kind, attributes })
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::data::DataError;
 use super::entry::EntryError;
 use super::number::NumberError;
 use super::pax::PaxError;
@@ -69,13 +70,21 @@ impl UnpackError {
         .unwrap_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
+    /// What went wrong with the data of the file at `path`.
+    pub(super) fn data(error: DataError, path: &[u8]) -> Self {
+        match error {
+            DataError::Archive(error) => error.into(),
+            DataError::Write(errno) => Self::kernel(Call::Write, path)(errno),
+        }
+    }
+
     /// What `map_err` needs for a system call on `path`.
     pub(crate) fn kernel(call: Call, path: &[u8]) -> impl FnOnce(Errno) -> Self {
         move |error| Self::Kernel { call, path: escape(path), source: error.into() }
     }
 }
 
-/// The system calls of unpacking, for messages.
+/// The system calls of packing and unpacking, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// `openat2`
@@ -108,6 +117,14 @@ pub enum Call {
     GetXattr,
     /// `copy_file_range`
     Copy,
+    /// `readlinkat`
+    ReadLink,
+    /// `getdents64`
+    List,
+    /// `read`
+    Read,
+    /// `lseek`
+    Seek,
 }
 
 impl fmt::Display for Call {
@@ -128,6 +145,10 @@ impl fmt::Display for Call {
             Self::SetXattr => "fsetxattr",
             Self::GetXattr => "fgetxattr",
             Self::Copy => "copy_file_range",
+            Self::ReadLink => "readlinkat",
+            Self::List => "getdents64",
+            Self::Read => "read",
+            Self::Seek => "lseek",
         })
     }
 }

@@ -1,7 +1,12 @@
-//! Layers as archives: what their entries mean, and how they become files that cannot lie outside their
+//! Trees of files as archives: what their entries mean, and how they become files that cannot lie outside their
 //! directory.
+//!
+//! Layers are unpacked into trees of mini's own ([`unpack`]), where whiteouts have a meaning. Everything else, `cp`, `export`
+//! and the first content of volumes, goes from trees that others change ([`pack`]) to trees that others change ([`extract`]),
+//! and names are just names.
 
 pub(crate) mod confined;
+mod data;
 mod dirs;
 pub(crate) mod entry;
 mod error;
@@ -17,10 +22,23 @@ mod view;
 mod walk;
 mod whiteout;
 
+mod extract;
+mod ids;
+mod object;
+mod pack;
+mod place;
+mod stored;
+mod tree_error;
+mod write;
+
 pub use entry::{EntryError, Time};
 pub use error::{Call, TarError, TarErrorKind, UnpackError};
 pub use extra::ExtraError;
+pub use extract::{ExtractOptions, Extracted, Into, Owners, extract};
+pub use ids::{IdMap, same_id};
 pub use number::NumberError;
+pub use pack::{Pack, PackOptions, Packed};
 pub use pax::PaxError;
 pub use record::{HighId, IdKind};
 pub use sparse::SparseError;
+pub use tree_error::{ExtractError, PackError};

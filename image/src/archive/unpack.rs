@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufRead;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
 use super::confined::{self, Dir, Found, ZeroUmask};
+use super::data;
 use super::dirs::{Directories, Inheritable, join};
 use super::entry::{Attributes, Entry, Kind, Node, split};
 use super::error::{Call, TarError, UnpackError};
@@ -200,10 +200,7 @@ impl Unpacker {
         let is_plain = attributes.uid == 0 && attributes.gid == 0 && attributes.mode & 0o7000 == 0;
         let mode = if is_plain { attributes.mode } else { 0o600 };
         let (path, file) = self.replace(entry, Call::MakeFile, |at, name| at.make_file(name, mode))?;
-        let size = match sparse {
-            Some(map) => write_sparse(archive, &file, map, &path)?,
-            None => write_data(archive, &file, u64::MAX, &path)?,
-        };
+        let size = data::write(archive, &file, sparse).map_err(|error| UnpackError::data(error, &path))?;
         self.counts.files += 1;
         self.counts.bytes += size;
         self.directories.record.bytes += sparse.map_or(size, |map| map.real_size);
@@ -333,41 +330,4 @@ impl Unpacker {
         };
         Ok((layer, self.counts))
     }
-}
-
-/// Writes at most `limit` bytes of the current member's data to `file`; returns how many there were.
-fn write_data<R: BufRead>(
-    archive: &mut Archive<R>,
-    file: &OwnedFd,
-    limit: u64,
-    path: &[u8],
-) -> Result<u64, UnpackError> {
-    let mut written = 0;
-    while written < limit {
-        let position = archive.position();
-        let piece = archive.data().map_err(|error| TarError::reading(position, error))?;
-        let count = piece.len().min(usize::try_from(limit - written).unwrap_or(usize::MAX));
-        if count == 0 {
-            break;
-        }
-        confined::write_all(file, &piece[..count]).map_err(UnpackError::kernel(Call::Write, path))?;
-        archive.consume(count);
-        written += count as u64;
-    }
-    Ok(written)
-}
-
-fn write_sparse<R: BufRead>(
-    archive: &mut Archive<R>,
-    file: &OwnedFd,
-    map: &SparseMap,
-    path: &[u8],
-) -> Result<u64, UnpackError> {
-    let mut written = 0;
-    for segment in &map.segments {
-        confined::seek_to(file, segment.offset).map_err(UnpackError::kernel(Call::Write, path))?;
-        written += write_data(archive, file, segment.length, path)?;
-    }
-    confined::set_size(file, map.real_size).map_err(UnpackError::kernel(Call::Write, path))?;
-    Ok(written)
 }

@@ -243,7 +243,7 @@ fn a_layer_that_fails_stops_the_others() {
     let test = TestStore::new();
     let before = test.files();
     let error = chain(&test.pull_with(&server, "app", &options).unwrap_err());
-    assert!(error.contains("leaves the layer"), "{error}");
+    assert!(error.contains("leaves its root"), "{error}");
     assert_eq!(test.files(), before);
 }
 
@@ -259,7 +259,7 @@ fn a_refused_layer_is_not_waited_for() {
     );
     let timeouts = Timeouts { idle: Duration::from_secs(3600), ..Timeouts::default() };
     let error = TestStore::new().pull_with(&server, "app", &PullOptions { timeouts, ..hasty() }).unwrap_err();
-    assert!(chain(&error).contains("leaves the layer"), "{}", chain(&error));
+    assert!(chain(&error).contains("leaves its root"), "{}", chain(&error));
 }
 
 #[test]

@@ -19,4 +19,5 @@ mod pull;
 mod registry;
 mod server;
 mod snapshot;
+mod trees;
 mod upkeep;
