@@ -55,5 +55,5 @@ pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};
 pub use store::{
-    Conflict, Fault, Finding, Pin, Problem, RemoveError, Removed, ResolveError, Store, StoreError, Use,
+    Conflict, Fault, Finding, Names, Pin, Problem, RemoveError, Removed, ResolveError, Store, StoreError, Use,
 };

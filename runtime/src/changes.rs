@@ -4,6 +4,7 @@
 //! Everything in the layers is hostile, and a running container goes on changing its own: nothing is opened by a path with
 //! links in it.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -67,12 +68,15 @@ pub fn changes(upper: &Path, lowers: &[PathBuf]) -> Result<Vec<Change>, OpError>
     Ok(found)
 }
 
-/// Bytes of the regular files below a directory, each counted once a name; what cannot be read counts nothing.
+/// Bytes of the files below a directory, each counted once however many names it has, as docker counts them; what cannot be
+/// read counts nothing.
 pub fn usage(directory: &Path) -> u64 {
-    let mut bytes = 0;
+    let mut bytes: u64 = 0;
+    let mut linked = HashSet::new();
     let mut count = |_: &Path, stat: &Stat| {
-        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-            bytes += u64::try_from(stat.st_size).unwrap_or(0);
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if !is_directory && (stat.st_nlink < 2 || linked.insert((stat.st_dev, stat.st_ino))) {
+            bytes = bytes.saturating_add(u64::try_from(stat.st_size).unwrap_or(0));
         }
     };
     if let Ok(top) = open_root(directory) {

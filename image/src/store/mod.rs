@@ -38,7 +38,7 @@ use index::Index;
 pub use check::{Fault, Finding, Problem};
 pub use removal::{Conflict, Removed, Use};
 pub use remove::RemoveError;
-pub use resolve::ResolveError;
+pub use resolve::{Names, ResolveError};
 
 /// The images of one machine, or of one `--root`.
 #[derive(Debug)]

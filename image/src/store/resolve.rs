@@ -1,6 +1,6 @@
 //! From what the user typed to an image of the store.
 
-use super::index::{FoundBy, NotFound};
+use super::index::{FoundBy, Index, NotFound};
 use super::{Image, Store, StoreError};
 use crate::digest::Digest;
 use crate::reference::{Reference, ReferenceError};
@@ -37,6 +37,14 @@ impl Store {
         self.find(name).map(|(image, _)| image)
     }
 
+    /// The names of all images as they are now, for who looks many of them up: one file is read, once.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn names(&self) -> Result<Names, StoreError> {
+        self.index().map(Names)
+    }
+
     pub(crate) fn find(&self, name: &str) -> Result<(Image, FoundBy), ResolveError> {
         // An image may be removed between the reading of two files: then the index says so now.
         let mut last_missing = None;
@@ -54,7 +62,18 @@ impl Store {
     }
 }
 
-pub(super) fn locate(index: &super::Index, name: &str) -> Result<(Digest, FoundBy), ResolveError> {
+/// Which image has which name, at one moment.
+#[derive(Debug)]
+pub struct Names(Index);
+
+impl Names {
+    /// The id of the image that a name, an id or the unique beginning of one leads to.
+    pub fn id_of(&self, name: &str) -> Option<Digest> {
+        locate(&self.0, name).ok().map(|(id, _)| id)
+    }
+}
+
+pub(super) fn locate(index: &Index, name: &str) -> Result<(Digest, FoundBy), ResolveError> {
     let reference = name.parse::<Reference>();
     match index.find(name, reference.as_ref().ok()) {
         Ok(found) => Ok(found),
