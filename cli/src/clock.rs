@@ -68,10 +68,10 @@ pub(crate) fn start_time(started: u64, now: u64) -> String {
     started.strftime(form).to_string()
 }
 
-/// A moment as docker's lists have it: `2026-11-23 20:00:00 +0000 UTC`.
+/// A moment as docker's lists have it, where the user is: `2026-11-23 21:00:00 +0100 CET`.
 pub(crate) fn human_time(nanoseconds: u64) -> String {
     let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH);
-    time.to_zoned_datetime(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()
+    time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
 /// A moment as people type it: RFC 3339, a date with or without a time of day (here, then), seconds since 1970 with or

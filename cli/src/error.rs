@@ -7,6 +7,8 @@ use runtime::cgroup::CgroupError;
 use runtime::create::CreateError;
 use runtime::state::StateError;
 
+use crate::output::format::UnknownColumn;
+
 /// mini works with the host's own powers.
 #[derive(Debug, thiserror::Error)]
 #[error("mini needs root: it makes namespaces, mounts and networks of the host")]
@@ -79,6 +81,9 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     }
     if let Some(error) = error.downcast_ref::<CgroupError>() {
         return of_cgroups(error);
+    }
+    if let Some(unknown) = error.downcast_ref::<UnknownColumn>() {
+        return Some(format!("there are {}", unknown.known));
     }
     let text = if error.is::<NotRoot>() {
         "run it with sudo"

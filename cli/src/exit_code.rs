@@ -9,6 +9,8 @@ pub(crate) enum ExitCode {
     Failure,
     /// `run` and `exec`: mini failed before the program ran; wrong usage of them too.
     Mini,
+    /// `inspect`, `info` and `version`: a `--format` that makes no sense, docker's own code for it.
+    Format,
     /// The program is there and cannot be executed.
     NotExecutable,
     /// The program is not there.
@@ -23,6 +25,7 @@ impl ExitCode {
         match self {
             ExitCode::Success => 0,
             ExitCode::Failure => 1,
+            ExitCode::Format => 64,
             ExitCode::Mini => 125,
             ExitCode::NotExecutable => 126,
             ExitCode::NotFound => 127,

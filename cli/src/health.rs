@@ -53,6 +53,18 @@ pub(crate) struct CheckResult {
 }
 
 impl HealthStatus {
+    pub(crate) const ALL: [HealthStatus; 3] =
+        [HealthStatus::Starting, HealthStatus::Healthy, HealthStatus::Unhealthy];
+
+    /// docker's word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            HealthStatus::Starting => "starting",
+            HealthStatus::Healthy => "healthy",
+            HealthStatus::Unhealthy => "unhealthy",
+        }
+    }
+
     /// As docker's lists say it behind how long a container is up.
     pub(crate) fn in_brackets(self) -> &'static str {
         match self {

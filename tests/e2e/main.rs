@@ -18,6 +18,7 @@
 //! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | lists and logs by filters, forms and times | [`listing`] |
+//! | columns, templates and JSON of lists | [`formats`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
 //! | the supervisor at rest | [`resting`] |
 //! | staying with what runs: several clients, which streams, slow readers | [`attach`] |
@@ -59,6 +60,7 @@ mod exec;
 mod explain;
 mod files;
 mod flags;
+mod formats;
 mod health;
 mod images;
 mod inspect;

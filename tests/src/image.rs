@@ -36,6 +36,8 @@ pub struct Image {
     pub config: Value,
     /// The CPU architecture, as Go names it.
     pub architecture: String,
+    /// When it was built, RFC 3339.
+    pub created: String,
     /// How the layers are packed in layouts and registries.
     pub compression: Compression,
     /// Whose media types it uses there.
@@ -75,6 +77,7 @@ impl Image {
             layers: layers.into_iter().map(Tarball::finish).collect(),
             config: json!({}),
             architecture: "amd64".into(),
+            created: "2024-02-03T04:05:06Z".into(),
             compression: Compression::Gzip,
             flavour: Flavour::Oci,
         }
@@ -92,6 +95,11 @@ impl Image {
         self
     }
 
+    /// The same, built at another time.
+    pub fn built(self, created: &str) -> Self {
+        Self { created: created.into(), ..self }
+    }
+
     /// The same, packed otherwise.
     pub fn packed(self, compression: Compression, flavour: Flavour) -> Self {
         Self { compression, flavour, ..self }
@@ -104,7 +112,7 @@ impl Image {
         let value = json!({
             "architecture": self.architecture,
             "os": "linux",
-            "created": "2024-02-03T04:05:06Z",
+            "created": self.created,
             "config": self.config,
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": history,

@@ -18,6 +18,7 @@ mod leave;
 mod load;
 mod logs;
 mod ns;
+mod pattern;
 mod pause;
 mod port;
 mod prune;

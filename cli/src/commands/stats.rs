@@ -4,20 +4,20 @@ use anyhow::Result;
 use runtime::cgroup::{Layout, Usage};
 use runtime::record::Status;
 use runtime::state::Entry;
-use serde::Serialize;
+use serde_json::Value as Json;
 
-use super::ps::Listing;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::output::{self, size, table};
+use crate::output::format::{Format, FormatArg, Row};
+use crate::output::{self, size};
 
 /// Print what containers use of processors, memory, network and disks
 ///
 /// The processor's share is of the time between two looks, a second apart: 100% is one processor.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini stats\n  mini stats --no-stream web\n\nSee also: mini top, mini ps"
+    after_help = "Examples:\n  mini stats\n  mini stats --no-stream web\n  mini stats --no-stream --format '{{.Name}} {{.MemUsage}}'\n\nPlaceholders: .Container .Name .ID .CPUPerc .MemUsage .MemPerc .NetIO .BlockIO .PIDs\n\nSee also: mini top, mini ps"
 )]
 pub(crate) struct StatsArgs {
     /// Also containers that do not run
@@ -29,9 +29,8 @@ pub(crate) struct StatsArgs {
     /// Cut nothing short
     #[arg(long)]
     no_trunc: bool,
-    /// A table, or one JSON object a line
-    #[arg(long, value_name = "FORM", default_value = "table")]
-    format: Listing,
+    #[command(flatten)]
+    format: FormatArg,
     /// Only these
     containers: Vec<String>,
 }
@@ -39,35 +38,24 @@ pub(crate) struct StatsArgs {
 /// How long between two looks, ns.
 const INTERVAL: u64 = 1_000_000_000;
 
+/// The plain table.
+const TABLE: [&str; 8] = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
+
 /// Looks, waits, looks again, prints.
 pub(crate) fn stats(context: &Context, args: &StatsArgs) -> Result<ExitCode> {
+    let format = Format::new::<Stats>(args.format.asked(), &TABLE)?;
     let layout = Layout::detect()?;
     let mut before = look(context, args, &layout)?;
     loop {
         pause();
         let after = look(context, args, &layout)?;
-        let rows: Vec<Row> = after.iter().map(|now| Row::new(now, &before, args.no_trunc)).collect();
+        let rows: Vec<Stats> = after.iter().map(|now| Stats::new(now, &before, args.no_trunc)).collect();
         let mut text = String::new();
-        if !args.no_stream && args.format == Listing::Table {
+        if !args.no_stream && format.is_table() {
             // The screen is cleared, as docker clears it.
             text.push_str("\x1b[2J\x1b[H");
         }
-        match args.format {
-            Listing::Json => text += &output::json_lines(&rows)?,
-            Listing::Table => {
-                let heading = [
-                    "CONTAINER ID",
-                    "NAME",
-                    "CPU %",
-                    "MEM USAGE / LIMIT",
-                    "MEM %",
-                    "NET I/O",
-                    "BLOCK I/O",
-                    "PIDS",
-                ];
-                text += &table::table(&heading, &rows.iter().map(Row::cells).collect::<Vec<_>>());
-            }
-        }
+        text += &format.text(&rows)?;
         output::print(text.as_bytes())?;
         if args.no_stream {
             return Ok(ExitCode::Success);
@@ -125,7 +113,8 @@ fn look(context: &Context, args: &StatsArgs, layout: &Layout) -> Result<Vec<Look
         .collect())
 }
 
-fn host_memory() -> u64 {
+/// Of the host, bytes.
+pub(crate) fn host_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     total.and_then(|total| total.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
@@ -149,31 +138,53 @@ fn traffic(text: &str) -> (u64, u64) {
     (received, sent)
 }
 
-/// A container as it is listed, under docker's names.
-#[derive(Debug, Serialize)]
-struct Row {
-    #[serde(rename = "BlockIO")]
+/// A container as it is listed.
+#[derive(Debug)]
+struct Stats {
     block_io: String,
-    #[serde(rename = "CPUPerc")]
     cpu: String,
-    #[serde(rename = "Container")]
     container: String,
-    #[serde(rename = "ID")]
     id: String,
-    #[serde(rename = "MemPerc")]
     memory_share: String,
-    #[serde(rename = "MemUsage")]
     memory: String,
-    #[serde(rename = "Name")]
     name: String,
-    #[serde(rename = "NetIO")]
     network: String,
-    #[serde(rename = "PIDs")]
     pids: String,
 }
 
-impl Row {
-    fn new(now: &Look, before: &[Look], whole: bool) -> Row {
+impl Row for Stats {
+    const KIND: &'static str = "stats";
+    const COLUMNS: &'static [(&'static str, &'static str)] = &[
+        ("BlockIO", "BLOCK I/O"),
+        ("CPUPerc", "CPU %"),
+        ("Container", "CONTAINER"),
+        ("ID", "CONTAINER ID"),
+        ("MemPerc", "MEM %"),
+        ("MemUsage", "MEM USAGE / LIMIT"),
+        ("Name", "NAME"),
+        ("NetIO", "NET I/O"),
+        ("PIDs", "PIDS"),
+    ];
+
+    fn column(&self, name: &str) -> Option<Json> {
+        let text = match name {
+            "BlockIO" => &self.block_io,
+            "CPUPerc" => &self.cpu,
+            "Container" => &self.container,
+            "ID" => &self.id,
+            "MemPerc" => &self.memory_share,
+            "MemUsage" => &self.memory,
+            "Name" => &self.name,
+            "NetIO" => &self.network,
+            "PIDs" => &self.pids,
+            _ => return None,
+        };
+        Some(text.as_str().into())
+    }
+}
+
+impl Stats {
+    fn new(now: &Look, before: &[Look], whole: bool) -> Stats {
         let Look { entry, at, usage, network, host_memory } = now;
         let record = &entry.record;
         let earlier = before.iter().find(|look| look.entry.record.id == record.id);
@@ -189,7 +200,7 @@ impl Row {
             })
         };
         let id = if whole { record.id.clone() } else { record.id[..12].to_owned() };
-        Row {
+        Stats {
             block_io: pair(usage.io),
             cpu: cpu.map_or_else(missing, |share| format!("{share:.2}%")),
             container: id.clone(),
@@ -205,11 +216,6 @@ impl Row {
             network: pair(*network),
             pids: usage.pids.map_or_else(missing, |pids| pids.to_string()),
         }
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let Row { id, name, cpu, memory, memory_share, network, block_io, pids, .. } = self;
-        [id, name, cpu, memory, memory_share, network, block_io, pids].map(Clone::clone).into()
     }
 }
 

@@ -20,6 +20,9 @@ pub(crate) struct TopArgs {
     container: String,
 }
 
+/// docker's columns are this wide at least here.
+const NARROWEST: usize = 20;
+
 /// A row a process, of all in the container's control groups.
 pub(crate) fn top(context: &Context, args: &TopArgs) -> Result<ExitCode> {
     let entry = context.state().find(&args.container)?;
@@ -29,7 +32,7 @@ pub(crate) fn top(context: &Context, args: &TopArgs) -> Result<ExitCode> {
     let rows: Vec<Vec<String>> =
         Layout::detect()?.processes(&group).iter().filter_map(|pid| host.row(*pid)).collect();
     let heading = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
-    output::print(table::table(&heading, &rows).as_bytes())?;
+    output::print(table::table_with(NARROWEST, &heading, &rows).as_bytes())?;
     Ok(ExitCode::Success)
 }
 

@@ -1,8 +1,10 @@
 //! What mini says: data on stdout, everything else on stderr.
 
+pub(crate) mod format;
 pub(crate) mod progress;
 pub(crate) mod size;
 pub(crate) mod table;
+pub(crate) mod template;
 
 use std::io::{IsTerminal, Write};
 
@@ -27,15 +29,6 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
     text.push(b'\n');
     print(&text)
-}
-
-/// One object a line, for programs.
-///
-/// # Errors
-/// Where something cannot be JSON.
-pub(crate) fn json_lines(rows: &[impl Serialize]) -> Result<String> {
-    let line = |row| serde_json::to_string(row).map(|line| line + "\n");
-    Ok(rows.iter().map(line).collect::<Result<_, _>>()?)
 }
 
 /// An error, whole; unless the user knows it already.

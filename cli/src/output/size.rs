@@ -5,6 +5,11 @@ pub(crate) fn decimal(bytes: u64) -> String {
     text(bytes, 1000.0, ["B", "kB", "MB", "GB", "TB", "PB"], 3)
 }
 
+/// Powers of 1000, four significant digits (docker's units.HumanSize).
+pub(crate) fn decimal_to_four(bytes: u64) -> String {
+    text(bytes, 1000.0, ["B", "kB", "MB", "GB", "TB", "PB"], 4)
+}
+
 /// Powers of 1024, four significant digits: of memory (docker's units.BytesSize).
 pub(crate) fn binary(bytes: u64) -> String {
     text(bytes, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 4)
@@ -39,6 +44,7 @@ mod tests {
         ] {
             assert_eq!(decimal(bytes), expected);
         }
+        assert_eq!([decimal_to_four(4_261_574), decimal_to_four(100)], ["4.262MB", "100B"]);
     }
 
     #[test]

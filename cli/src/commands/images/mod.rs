@@ -1,114 +1,149 @@
 //! `mini images`: which images are here.
 
-use anyhow::Result;
-use serde::Serialize;
+mod filter;
+mod row;
 
-use super::ps::Listing;
+use anyhow::{Context as _, Result};
+use image::{Image, Reference};
+
+use self::filter::Filters;
+use self::row::ImageRow;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::output::{self, size, table};
+use crate::output;
+use crate::output::format::{Format, FormatArg};
 
 /// List images
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini images\n  mini images -q busybox\n\nSee also: mini pull, mini rmi")]
+#[command(
+    after_help = "Examples:\n  mini images\n  mini images 'busy*'\n  mini images -q --filter dangling=true\n  mini images --format '{{.Repository}}:{{.Tag}} {{.Size}}'\n\nPlaceholders: .ID .Repository .Tag .Digest .CreatedSince .CreatedAt .Size .VirtualSize .SharedSize .UniqueSize .Containers\n\nSee also: mini pull, mini rmi"
+)]
 pub(crate) struct ImagesArgs {
+    /// All of them, as always: of images in the making, which docker hides, mini keeps none
+    #[arg(short, long)]
+    all: bool,
     /// Only ids
     #[arg(short, long)]
     quiet: bool,
     /// Whole ids
     #[arg(long)]
     no_trunc: bool,
-    /// A table, or one JSON object a line
-    #[arg(long, value_name = "FORM", default_value = "table")]
-    format: Listing,
-    /// Only images of this repository, with this tag where one is given
+    /// What each was pulled as, by digest
+    #[arg(long)]
+    digests: bool,
+    /// Only those that are so: dangling, label, before, since, until, reference
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    #[command(flatten)]
+    format: FormatArg,
+    /// Only images of this repository, with this tag where one is given; a pattern
     name: Option<String>,
 }
 
+const TABLE: [&str; 5] = ["Repository", "Tag", "ID", "CreatedSince", "Size"];
+const TABLE_WITH_DIGESTS: [&str; 6] = ["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
+const NONE: &str = "<none>";
+
+/// docker's form for people without columns.
+const RAW: [&str; 3] = [
+    "repository: {{.Repository}}\ntag: {{.Tag}}\n",
+    "digest: {{.Digest}}\n",
+    "image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n",
+];
+
 /// Newest first, a row a name, as docker lists them.
 pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
-    let wanted = args.name.as_deref().map(str::parse::<image::Reference>).transpose()?;
-    let tagged = args
-        .name
-        .as_deref()
-        .is_some_and(|name| name.rsplit('/').next().is_some_and(|last| last.contains(':')));
-    let mut images = context.store()?.list()?;
-    images.sort_by_key(|image| std::cmp::Reverse(created(image)));
+    let format = format(args)?;
+    let now = clock::now();
+    let store = context.store()?;
+    let when = |name: &str| {
+        built(&store.resolve(name)?).with_context(|| format!("nobody knows when {name} was built"))
+    };
+    let mut filters = Filters::new(&args.filter, &when, now)?;
+    if let Some(name) = &args.name {
+        filters = filters.and_names(name)?;
+    }
+    let mut images = store.list()?;
+    images.retain(|image| filters.pass(image, built(image)));
+    images.sort_by_key(|image| std::cmp::Reverse(built(image)));
+    let digests = args.digests || format.asks_for("Digest");
     let mut rows = Vec::new();
     for image in &images {
-        let names: Vec<(String, String)> = image
-            .tags
-            .iter()
-            .filter(|name| wanted.as_ref().is_none_or(|wanted| matches(name, wanted, tagged)))
-            .map(|name| (name.familiar_name(), name.tag().unwrap_or("<none>").to_owned()))
-            .collect();
-        let untagged = image.tags.is_empty() && wanted.is_none();
-        let names = if untagged { vec![(repository_of_pinned(image), "<none>".to_owned())] } else { names };
-        for (repository, tag) in names {
-            rows.push(Row {
-                created_at: created(image).map_or_else(|| "N/A".to_owned(), clock::human_time),
-                created_since: age(image),
-                id: if args.no_trunc { image.id.to_string() } else { short(image) },
+        for (repository, tag, digest) in names(image, &filters, digests, args.digests) {
+            rows.push(ImageRow {
+                id: image.id.to_string(),
                 repository,
-                size: size::decimal(image.size),
                 tag,
+                digest,
+                created: built(image),
+                size: image.size,
+                now,
+                whole: args.no_trunc,
             });
         }
     }
-    let text: String = match (args.quiet, args.format) {
-        (true, _) => {
-            let mut ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
-            ids.dedup();
-            ids.iter().map(|id| format!("{id}\n")).collect()
-        }
-        (false, Listing::Json) => output::json_lines(&rows)?,
-        (false, Listing::Table) => {
-            let cells = |row: Row| vec![row.repository, row.tag, row.id, row.created_since, row.size];
-            let heading = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
-            table::table(&heading, &rows.into_iter().map(cells).collect::<Vec<_>>())
-        }
-    };
-    output::print(text.as_bytes())?;
+    output::print(format.text(&rows)?.as_bytes())?;
     Ok(ExitCode::Success)
 }
 
-/// An image as it is listed, under docker's names.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Row {
-    created_at: String,
-    created_since: String,
-    #[serde(rename = "ID")]
-    id: String,
-    repository: String,
-    size: String,
-    tag: String,
+fn format(args: &ImagesArgs) -> Result<Format> {
+    let columns = if args.digests { &TABLE_WITH_DIGESTS[..] } else { &TABLE[..] };
+    let [names, digest, rest] = RAW;
+    let raw = format!("{names}{}{rest}", if args.digests { digest } else { "" });
+    match args.format.asked() {
+        // Only a plain table gives way to -q, as in docker.
+        None | Some("table") if args.quiet => Ok(Format::only("ID")),
+        Some("raw") if args.quiet => Format::new::<ImageRow>(Some("image_id: {{.ID}}"), columns),
+        Some("raw") => Format::new::<ImageRow>(Some(&raw), columns),
+        Some(table) if table.starts_with("table ") && args.digests && !table.contains("{{.Digest}}") => {
+            Format::new::<ImageRow>(Some(&format!("{table}\t{{{{.Digest}}}}")), columns)
+        }
+        asked => Format::new::<ImageRow>(asked, columns),
+    }
 }
 
-fn matches(name: &image::Reference, wanted: &image::Reference, tagged: bool) -> bool {
-    name.familiar_name() == wanted.familiar_name() && (!tagged || name.tag() == wanted.tag())
-}
-
-fn repository_of_pinned(image: &image::Image) -> String {
-    image.pinned.first().map_or_else(|| "<none>".to_owned(), image::Reference::familiar_name)
-}
-
-/// The twelve digits that people type.
-pub(crate) fn short(image: &image::Image) -> String {
-    image.id.hex()[..12].to_owned()
+/// Repository, tag and digest of each row that an image has. docker's rule: digests stand beside the tags of their
+/// repository; a repository without tags has a row of its own, or one a digest. PURE.
+fn names(
+    image: &Image,
+    filters: &Filters,
+    digests: bool,
+    row_a_digest: bool,
+) -> Vec<(String, String, String)> {
+    let none = || NONE.to_owned();
+    let asked_for = |names: &[Reference]| -> Vec<Reference> {
+        names.iter().filter(|name| filters.name(name)).cloned().collect()
+    };
+    let (tags, pinned) = (asked_for(&image.tags), asked_for(&image.pinned));
+    if tags.is_empty() && pinned.is_empty() {
+        return if filters.ask_for_names() { Vec::new() } else { vec![(none(), none(), none())] };
+    }
+    let digest = |name: &Reference| name.digest().map_or_else(none, |digest| digest.to_string());
+    let mut rows = Vec::new();
+    for name in &tags {
+        let (repository, tag) = (name.familiar_name(), name.tag().unwrap_or(NONE).to_owned());
+        let of_repository = pinned.iter().filter(|pinned| digests && pinned.same_repository(name));
+        let before = rows.len();
+        rows.extend(of_repository.map(|pinned| (repository.clone(), tag.clone(), digest(pinned))));
+        if rows.len() == before {
+            rows.push((repository, tag, none()));
+        }
+    }
+    for name in pinned.iter().filter(|name| !tags.iter().any(|tag| tag.same_repository(name))) {
+        let repository = name.familiar_name();
+        if row_a_digest {
+            rows.push((repository, none(), digest(name)));
+        } else if !rows.iter().any(|(known, ..)| *known == repository) {
+            rows.push((repository, none(), String::new()));
+        }
+    }
+    rows
 }
 
 /// When it was built, ns since 1970.
-fn created(image: &image::Image) -> Option<u64> {
+fn built(image: &Image) -> Option<u64> {
     let text = image.config.created().as_deref()?;
     let time: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(time.as_nanosecond()).ok()
-}
-
-fn age(image: &image::Image) -> String {
-    match created(image) {
-        Some(created) => format!("{} ago", clock::human(clock::now().saturating_sub(created))),
-        None => "N/A".to_owned(),
-    }
 }

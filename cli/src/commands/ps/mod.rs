@@ -1,24 +1,25 @@
 //! `mini ps`: which containers there are, and what the kernel says they do.
 
-use anyhow::Result;
-use runtime::cgroup::Layout;
-use runtime::record::Status;
-use runtime::state::Entry;
-use serde::Serialize;
+mod look;
+mod row;
 
-use super::filter::{self, Filters};
+use anyhow::Result;
+
+use self::row::ContainerRow;
+use super::filter::Filters;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::health::Health;
-use crate::output::{self, table};
-use crate::plan::NetworkMode;
-use crate::settings::Settings;
+use crate::output;
+use crate::output::format::{Format, FormatArg};
+
+pub(crate) use self::look::{Listed, Look};
 
 /// List containers
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini ps -a\n  mini ps -a --filter status=exited --filter label=job\n  mini rm $(mini ps -aq)\n\nSee also: mini run, mini inspect, mini logs"
+    after_help = "Examples:\n  mini ps -a\n  mini ps -a --filter status=exited --filter label=job\n  mini ps --format 'table {{.Names}}\\t{{.Status}}'\n  mini rm $(mini ps -aq)\n\nPlaceholders: .ID .Image .Command .CreatedAt .RunningFor .Ports .State .Status .HealthStatus .Size .Names .Labels, \
+                  {{.Label \"KEY\"}}, .Mounts .LocalVolumes .Networks .IPAddresses .Platform\n\nSee also: mini run, mini inspect, mini logs"
 )]
 pub(crate) struct PsArgs {
     /// Also those that do not run
@@ -30,196 +31,69 @@ pub(crate) struct PsArgs {
     /// Cut nothing short
     #[arg(long)]
     no_trunc: bool,
+    /// Count the files of each: its own, and with its image's
+    #[arg(short, long)]
+    size: bool,
     /// Only the one that was made last, running or not
     #[arg(short, long)]
     latest: bool,
     /// Only so many that were made last, running or not; -1 for all
     #[arg(short = 'n', long, value_name = "NUMBER", allow_negative_numbers = true)]
     last: Option<i64>,
-    /// Only those that are so: id, name, label, exited, status, ancestor, before, since, volume, network, publish, expose
+    /// Only those that are so: id, name, label, exited, status, ancestor, before, since, volume, network, publish, expose,
+    /// health
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
-    /// A table, or one JSON object a line
-    #[arg(long, value_name = "FORM", default_value = "table")]
-    format: Listing,
+    #[command(flatten)]
+    format: FormatArg,
 }
 
-/// How a list is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Listing {
-    /// Columns for people
-    Table,
-    /// One object a line, for programs
-    Json,
-}
+/// The plain table; SIZE where it is asked for.
+const TABLE: [&str; 8] = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
+
+/// docker's form for people without columns.
+const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\n\
+                   status: {{- pad .Status 1 0}}\nnames: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
 
 /// Asks, sorts, prints.
 pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
-    let filters = Filters::new(&args.filter)?;
-    let most = if args.latest { Some(1) } else { args.last.and_then(|last| usize::try_from(last).ok()) };
-    let all = args.all || most.is_some() || args.last.is_some() || filters.asks_for_states();
-    let layout = Layout::detect().ok();
-    let mut listed: Vec<Listed> = Vec::new();
-    for entry in context.state().list()? {
-        if !all && !entry.status.is_up() {
-            continue;
+    let format = format(args)?;
+    let look = Look::new(context, clock::now());
+    let filters = Filters::new(&args.filter, &|word| look.made(word))?;
+    let latest = args.latest.then_some(1);
+    let most = args.last.or(latest).and_then(|last| usize::try_from(last).ok()).filter(|last| *last > 0);
+    let all = args.all || most.is_some() || filters.ask_for_states();
+    let mut entries = context.state().list()?;
+    entries.retain(|entry| all || entry.status.is_up());
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.record.created));
+    let sized = args.size || format.asks_for("Size");
+    let mut rows = Vec::new();
+    for entry in entries {
+        let listed = Listed::new(entry, &look);
+        if filters.pass(&listed) {
+            rows.push(ContainerRow { listed, whole: args.no_trunc, sized });
         }
-        let paused = layout.as_ref().is_some_and(|layout| super::pause::is_paused(context, layout, &entry));
-        let settings = Settings::of(&entry.record);
-        let image = |name: &str| image(context, name);
-        if filters.pass(&entry, &settings, paused, &image, &|word| made(context, word))? {
-            listed.push(Listed { entry, settings, paused });
+        if most == Some(rows.len()) {
+            break;
         }
     }
-    listed.sort_by_key(|one| std::cmp::Reverse(one.entry.record.created));
-    listed.truncate(most.unwrap_or(usize::MAX));
-    let now = clock::now();
-    let rows: Vec<Row> = listed.iter().map(|one| Row::new(one, now, args.no_trunc)).collect();
-    let text: String = match (args.quiet, args.format) {
-        (true, _) => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
-        (false, Listing::Json) => output::json_lines(&rows)?,
-        (false, Listing::Table) => {
-            let heading = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
-            table::table(&heading, &rows.iter().map(Row::cells).collect::<Vec<_>>())
-        }
-    };
-    output::print(text.as_bytes())?;
+    output::print(format.text(&rows)?.as_bytes())?;
     Ok(ExitCode::Success)
 }
 
-/// A container that is listed.
-struct Listed {
-    entry: Entry,
-    settings: Settings,
-    paused: bool,
-}
-
-/// The id of an image that a filter names.
-fn image(context: &Context, name: &str) -> Option<String> {
-    context.store().ok()?.resolve(name).ok().map(|image| image.id.to_string())
-}
-
-/// When a container that a filter names was made, ns since 1970.
-fn made(context: &Context, word: &str) -> Result<u64> {
-    Ok(context.state().find(word)?.record.created)
-}
-
-/// A container as it is listed, under docker's names.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Row {
-    command: String,
-    created_at: String,
-    #[serde(rename = "ID")]
-    id: String,
-    image: String,
-    labels: String,
-    mounts: String,
-    names: String,
-    networks: &'static str,
-    ports: String,
-    running_for: String,
-    state: &'static str,
-    status: String,
-}
-
-impl Row {
-    fn new(listed: &Listed, now: u64, whole: bool) -> Row {
-        let Listed { entry, settings, paused } = listed;
-        let record = &entry.record;
-        let running = matches!(entry.status, Status::Running { .. });
-        let health = Health::of(entry, settings).filter(|_| running);
-        let addition = match (*paused, health) {
-            (true, _) => " (Paused)",
-            (false, Some(health)) => health.status.in_brackets(),
-            (false, None) => "",
-        };
-        let command = record.command.join(" ");
-        let command = if whole { command } else { table::shortened(&command, 20) };
-        let labels = settings.labels.iter().map(|(key, value)| format!("{key}={value}"));
-        let mounts = settings.binds.iter().map(|bind| bind.split(':').next().unwrap_or_default());
-        Row {
-            command: format!("{command:?}"),
-            created_at: clock::human_time(record.created),
-            id: if whole { record.id.clone() } else { record.id[..12].to_owned() },
-            image: record.image.clone(),
-            labels: labels.collect::<Vec<_>>().join(","),
-            mounts: mounts.collect::<Vec<_>>().join(","),
-            names: record.name.clone(),
-            networks: settings.network.unwrap_or(NetworkMode::Bridge).name(),
-            ports: if running {
-                network::display_ports(&settings.ports, &exposed(settings))
-            } else {
-                String::new()
-            },
-            running_for: format!("{} ago", clock::human(now.saturating_sub(record.created))),
-            state: filter::word(&entry.status, *paused),
-            status: status(&entry.status, now) + addition,
+fn format(args: &PsArgs) -> Result<Format> {
+    let columns = if args.size { &TABLE[..] } else { &TABLE[..TABLE.len() - 1] };
+    let raw = if args.size { RAW.to_owned() + "size: {{.Size}}\n" } else { RAW.to_owned() };
+    Ok(match (args.format.asked(), args.quiet) {
+        (Some("raw"), true) => Format::new::<ContainerRow<'_>>(Some("container_id: {{.ID}}"), columns)?,
+        (Some("raw"), false) => Format::new::<ContainerRow<'_>>(Some(&raw), columns)?,
+        (asked, quiet) => {
+            // Checked in any case: a mistake is one with -q too.
+            let format = Format::new::<ContainerRow<'_>>(asked, columns)?;
+            if quiet && asked.is_some() {
+                output::warn("--format is left aside: -q prints ids");
+            }
+            if quiet { Format::only("ID") } else { format }
         }
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let Row { id, image, command, running_for, status, ports, names, .. } = self;
-        [id, image, command, running_for, status, ports, names].map(Clone::clone).into()
-    }
-}
-
-/// The STATUS column, in docker's words. PURE.
-pub(crate) fn status(status: &Status, now: u64) -> String {
-    match status {
-        Status::Created => "Created".to_owned(),
-        Status::Running { since, supervised } => {
-            let alone = if *supervised { "" } else { " (unsupervised)" };
-            format!("Up {}{alone}", clock::human(now.saturating_sub(*since)))
-        }
-        Status::Restarting { code, finished } => {
-            format!("Restarting ({code}) {} ago", clock::human(now.saturating_sub(*finished)))
-        }
-        Status::Exited { code, finished: Some(finished), .. } => {
-            format!("Exited ({code}) {} ago", clock::human(now.saturating_sub(*finished)))
-        }
-        Status::Exited { code, finished: None, reason } => {
-            format!("Exited ({code}) {}", reason.as_deref().unwrap_or("at an unknown time"))
-        }
-    }
-}
-
-/// `80/tcp` → (80, "tcp").
-fn exposed(settings: &Settings) -> Vec<(u16, &str)> {
-    settings
-        .exposed
-        .iter()
-        .filter_map(|text| {
-            let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-            Some((port.parse().ok()?, protocol))
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_are_dockers_words() {
-        let minute = 60_000_000_000;
-        let exited = |finished, reason: Option<&str>| Status::Exited {
-            code: 137,
-            finished,
-            reason: reason.map(Into::into),
-        };
-        for (given, expected) in [
-            (Status::Created, "Created"),
-            (Status::Running { since: 8 * minute, supervised: true }, "Up 2 minutes"),
-            (Status::Running { since: 8 * minute, supervised: false }, "Up 2 minutes (unsupervised)"),
-            (
-                Status::Restarting { code: 1, finished: 10 * minute - 5_000_000_000 },
-                "Restarting (1) 5 seconds ago",
-            ),
-            (exited(Some(10 * minute - 3_000_000_000), None), "Exited (137) 3 seconds ago"),
-            (exited(None, Some("monitor lost")), "Exited (137) monitor lost"),
-        ] {
-            assert_eq!(status(&given, 10 * minute), expected);
-        }
-    }
+    })
 }

@@ -1,0 +1,148 @@
+//! What is looked at to list containers: no more of each than its columns and filters ask for.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::Result;
+use runtime::cgroup::Layout;
+use runtime::record::Status;
+use runtime::state::Entry;
+
+use crate::commands::{filter, pause};
+use crate::context::Context;
+use crate::health::{Health, HealthStatus};
+use crate::plan::NetworkMode;
+use crate::settings::{LiveSettings, Settings};
+
+/// One look at the host: what all containers share is found out once, when the first one asks.
+pub(crate) struct Look<'a> {
+    pub(crate) context: &'a Context,
+    /// When, ns since 1970.
+    pub(crate) now: u64,
+    layout: OnceCell<Option<Layout>>,
+    store: OnceCell<Option<image::Store>>,
+    names: OnceCell<Option<image::Names>>,
+    images: RefCell<HashMap<String, Option<Rc<image::Image>>>>,
+}
+
+impl<'a> Look<'a> {
+    pub(crate) fn new(context: &'a Context, now: u64) -> Look<'a> {
+        let (layout, store, names) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Look { context, now, layout, store, names, images: RefCell::default() }
+    }
+
+    /// A list is printed without images too: a store that cannot be opened has none.
+    fn store(&self) -> Option<&image::Store> {
+        let open = || image::Store::open_existing(&self.context.dirs.image()).ok().flatten();
+        self.store.get_or_init(open).as_ref()
+    }
+
+    /// The id of the image that has a name now: `sha256:…`.
+    pub(crate) fn image_id(&self, name: &str) -> Option<String> {
+        let names = self.names.get_or_init(|| self.store()?.names().ok()).as_ref()?;
+        names.id_of(name).map(|id| id.to_string())
+    }
+
+    fn image(&self, id: &str) -> Option<Rc<image::Image>> {
+        if let Some(known) = self.images.borrow().get(id) {
+            return known.clone();
+        }
+        let image = self.store().and_then(|store| store.resolve(id).ok()).map(Rc::new);
+        self.images.borrow_mut().insert(id.to_owned(), image.clone());
+        image
+    }
+
+    /// When a container that a filter names was made, ns since 1970.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub(crate) fn made(&self, word: &str) -> Result<u64> {
+        Ok(self.context.state().find(word)?.record.created)
+    }
+}
+
+/// A container that may be listed.
+pub(crate) struct Listed<'a> {
+    pub(crate) entry: Entry,
+    pub(crate) look: &'a Look<'a>,
+    settings: OnceCell<Settings>,
+    paused: OnceCell<bool>,
+}
+
+impl<'a> Listed<'a> {
+    pub(crate) fn new(entry: Entry, look: &'a Look<'a>) -> Listed<'a> {
+        Listed { entry, look, settings: OnceCell::new(), paused: OnceCell::new() }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        self.settings.get_or_init(|| Settings::of(&self.entry.record))
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.entry.status, Status::Running { .. })
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        let layout = || self.look.layout.get_or_init(|| Layout::detect().ok()).as_ref();
+        let look = || layout().is_some_and(|layout| pause::is_paused(self.look.context, layout, &self.entry));
+        *self.paused.get_or_init(look)
+    }
+
+    /// docker's word for what it does.
+    pub(crate) fn state(&self) -> &'static str {
+        filter::word(&self.entry.status, self.is_running() && self.is_paused())
+    }
+
+    /// What its health checks say of it, where there are any.
+    pub(crate) fn health(&self) -> Option<HealthStatus> {
+        let health = self.is_running().then(|| Health::of(&self.entry, self.settings()));
+        health.flatten().map(|health| health.status)
+    }
+
+    pub(crate) fn network(&self) -> NetworkMode {
+        self.settings().network.unwrap_or(NetworkMode::Bridge)
+    }
+
+    /// Its addresses, each with the network that it is in.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, String)> {
+        let live = self.entry.live.as_ref().filter(|_| self.is_running());
+        let live = live.and_then(|live| serde_json::from_value::<LiveSettings>(live.settings.clone()).ok());
+        let endpoint = live.and_then(|live| live.network).map(|attach| attach.endpoint);
+        endpoint.map(|endpoint| (self.network().name(), endpoint.address.to_string())).into_iter().collect()
+    }
+
+    /// What of the host is shown in it: source and target.
+    pub(crate) fn volumes(&self) -> Vec<(PathBuf, PathBuf)> {
+        let Settings { request, binds, .. } = self.settings();
+        match request {
+            Some(request) => {
+                request.volumes.iter().map(|volume| (volume.source.clone(), volume.target.clone())).collect()
+            }
+            // An older record has them only as they were typed.
+            None => {
+                let pair = |bind: &String| {
+                    let mut parts = bind.split(':').map(PathBuf::from);
+                    Some((parts.next()?, parts.next()?))
+                };
+                binds.iter().filter_map(pair).collect()
+            }
+        }
+    }
+
+    /// Bytes of its own files, and of these and its image's together.
+    pub(crate) fn sizes(&self) -> (u64, u64) {
+        let own = runtime::changes::usage(&self.entry.dirs.disk.join("upper"));
+        let image = self.look.image(&self.entry.record.image_id).map_or(0, |image| image.size);
+        (own, own + image)
+    }
+
+    /// What its image is made for.
+    pub(crate) fn platform(&self) -> Option<image::Platform> {
+        let image = self.look.image(&self.entry.record.image_id)?;
+        let config = &image.config;
+        let (os, architecture) = (config.os().to_string(), config.architecture().to_string());
+        Some(image::Platform::new(&os, &architecture, config.variant().as_deref()))
+    }
+}
