@@ -162,7 +162,7 @@ pub fn status(record: &Record, live: Option<&Live>, probe: Probe) -> Status {
                 (None, None) => Status::Created,
             };
         }
-        return match (&record.last, live.started) {
+        return match (record.last.as_ref().or(live.between.as_ref()), live.started) {
             (Some(last), _) if last.started >= live.started => ended(last),
             (_, Some(_)) => lost(),
             (_, None) => Status::Created,

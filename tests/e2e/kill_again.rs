@@ -2,7 +2,7 @@
 
 use tests::{Host, Mini};
 
-use crate::killing::{Scene, at_every_operation, run_works};
+use crate::killing::{Scene, at_every_operation, run_works, settle};
 
 /// Kills `role` everywhere in `command`, each time with a container "killed" that `make` has made.
 #[track_caller]
@@ -13,6 +13,8 @@ fn kill(role: &str, make: &[&str], command: &[&str]) {
         host.mini(["rm", "-f", "killed", "other"]).run();
         if let Some((first, rest)) = make.split_first() {
             host.mini([*first, "--name", "killed", "-p", "8080:80"]).args(rest).run().ok();
+            // How often it is asked whether the first run has been tidied up would be another number each time.
+            settle(host);
         }
     };
     let command = |host: &Host| -> Mini { host.mini(command) };

@@ -267,8 +267,11 @@ fn each_run_has_a_fresh_start_and_the_monitor_rests_again() {
     for run in 1..4 {
         runs(&container, run);
         crate::resting::at_rest(&container);
+        let address = container.address();
         container
-            .sh("test -f /runs && hostname -i | grep -q . && grep -q \"$(hostname -i)\" /etc/hosts")
+            .sh(&format!(
+                "test -f /runs && grep -q '^{address}\t' /etc/hosts && ip addr | grep -q ' {address}/'"
+            ))
             .ok();
         processes::kill(container.pid());
     }

@@ -20,11 +20,11 @@ pub(super) fn before_the_word(charge: &mut Charge, last: LastRun, again: bool) -
     }
     charge.held.ports.clear();
     let Words { state, record, dirs, .. } = &mut charge.words;
-    record.last = Some(last.clone());
-    let mut written = state.finish(dirs, record);
-    if again {
-        written = written.and(state.save_between(dirs, last));
-    } else if !record.auto_remove {
+    // First, so that nobody takes the end of a run for the container's.
+    let mut written = if again { state.save_between(dirs, last.clone()) } else { Ok(()) };
+    record.last = Some(last);
+    written = written.and(state.finish(dirs, record));
+    if !again && !record.auto_remove {
         written = written.and(sys::fs::remove_file(&dirs.run.join("live.json")));
     }
     left.extend(written.err().map(|error| sentence(&error)));

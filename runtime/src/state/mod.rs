@@ -282,11 +282,23 @@ impl State {
     /// [`FindError::TooNew`].
     pub fn load(&self, id: &str) -> Result<Option<Entry>, FindError> {
         let dirs = self.dirs(id);
-        // What runs first, the record last: a monitor writes its record before it ends, so one that is seen dead has written it.
-        let live = read_live(&dirs);
-        let init = live.as_ref().is_some_and(|live| is_alive(live.init));
-        let monitor = live.as_ref().is_some_and(|live| is_alive(live.monitor));
-        let Some(record) = read(&dirs) else {
+        let mut live = read_live(&dirs);
+        let (init, monitor, record) = loop {
+            // What runs first, the record last: a monitor writes its record before it ends, so one that is seen dead has written it.
+            let init = live.as_ref().is_some_and(|live| is_alive(live.init));
+            let monitor = live.as_ref().is_some_and(|live| is_alive(live.monitor));
+            let record = read(&dirs);
+            if init || !monitor {
+                break (init, monitor, record);
+            }
+            // Between two runs, or at the end: only what was not changed meanwhile belongs together.
+            let now = read_live(&dirs);
+            if now == live {
+                break (init, monitor, record);
+            }
+            live = now;
+        };
+        let Some(record) = record else {
             return Ok(None);
         };
         if record.version > VERSION {
@@ -303,18 +315,20 @@ impl State {
     /// [`StateError::Busy`] where its monitor, or another command, holds it; [`StateError::Gone`] where it was removed.
     pub fn lock(&self, id: &str) -> Result<OwnedFd, StateError> {
         let dirs = self.dirs(id);
-        let gone = || StateError::Gone(id.to_owned());
-        // After a boot its directory of the last one is gone, and it is still there.
-        if dirs.disk.exists() {
-            make_with_parents(&dirs.run)?;
-        }
-        match sys::fs::try_lock(&dirs.run) {
-            Err(error) if error.errno() == libc::ENOENT => Err(gone()),
-            Err(error) => Err(error.into()),
-            Ok(None) => Err(StateError::Busy(id.to_owned())),
-            // Whoever had it has removed the container.
-            Ok(Some(lock)) if sys::fs::is_unlinked(&lock) => Err(gone()),
-            Ok(Some(lock)) => Ok(lock),
+        loop {
+            // After a boot its directory of the last one is gone, and it is still there.
+            let is_there = dirs.disk.exists();
+            if is_there {
+                make_with_parents(&dirs.run)?;
+            }
+            match sys::fs::try_lock(&dirs.run) {
+                Ok(None) => return Err(StateError::Busy(id.to_owned())),
+                Ok(Some(lock)) if !sys::fs::is_unlinked(&lock) => return Ok(lock),
+                Err(error) if error.errno() != libc::ENOENT => return Err(error.into()),
+                // Whoever had it has removed the directory: with the container, or at the end of its run.
+                Ok(Some(_)) | Err(_) if is_there => {}
+                Ok(Some(_)) | Err(_) => return Err(StateError::Gone(id.to_owned())),
+            }
         }
     }
 
