@@ -316,3 +316,23 @@ fn version_and_info_answer_as_a_server_would() {
     assert_eq!(info["DockerRootDir"], host.root().display().to_string());
     assert_eq!((&info["OSType"], &info["ServerVersion"]), (&json!("linux"), &json!(version)));
 }
+
+#[test]
+fn info_and_version_say_where_and_what() {
+    let host = Host::with_busybox();
+    host.start(["busybox", "sleep", "1000"]);
+    let info = host.mini(["info"]).run().ok();
+    for part in
+        [host.root().display().to_string(), host.run_root().display().to_string(), host.cgroup_parent()]
+    {
+        assert!(info.text().contains(&part), "no {part}: {info}");
+    }
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("read");
+    info.stdout_has(kernel.trim());
+    let version = host.mini(["version"]).run().ok().text();
+    assert!(
+        version.to_lowercase().contains("mini") && version.contains(env!("CARGO_PKG_VERSION")),
+        "{version}"
+    );
+    host.mini(["--version"]).run().ok().stdout_has(env!("CARGO_PKG_VERSION"));
+}

@@ -18,7 +18,7 @@
 //! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | lists and logs by filters, forms and times | [`listing`] |
-//! | columns, templates and JSON of lists | [`formats`] |
+//! | columns, templates and JSON of lists; info, version | [`formats`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
 //! | the supervisor at rest | [`resting`] |
 //! | staying with what runs: several clients, which streams, slow readers | [`attach`] |
@@ -40,7 +40,8 @@
 //! | the narration | [`explain`] |
 //! | the plan that touches nothing | [`dry_run`] |
 //! | namespaces of containers and host | [`ns`] |
-//! | inspect, info, version | [`inspect`] |
+//! | inspect, its templates and docker's shapes | [`inspect`] |
+//! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
 //! | finding and removing what a crash left | [`system_check`] |
 //! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_exec`], [`kill_removal`], [`kill_images`] |
@@ -51,6 +52,7 @@
 
 mod again;
 mod apt;
+mod as_run;
 mod attach;
 mod attack;
 mod cgroup;

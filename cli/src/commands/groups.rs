@@ -46,7 +46,7 @@ enum ContainerCommand {
     Ls(ps::PsArgs),
     #[command(visible_alias = "remove")]
     Rm(rm::RmArgs),
-    Inspect(inspect::InspectArgs),
+    Inspect(inspect::ContainerArgs),
     Prune(prune::PruneArgs),
 }
 
@@ -65,7 +65,7 @@ enum ImageCommand {
     #[command(visible_alias = "remove")]
     Rm(rmi::RmiArgs),
     Load(load::LoadArgs),
-    Inspect(inspect::InspectArgs),
+    Inspect(inspect::ThingArgs),
 }
 
 impl OnContainers {

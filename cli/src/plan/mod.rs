@@ -1,5 +1,6 @@
 //! One `mini run` as data: what was asked for, what the image and the host are like, and what will be done about it.
 
+pub(crate) mod as_run;
 pub(crate) mod facts;
 pub(crate) mod health;
 pub(crate) mod ids;

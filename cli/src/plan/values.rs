@@ -187,6 +187,18 @@ pub(crate) fn signal(text: &str) -> Result<i32> {
         .with_context(unknown)
 }
 
+/// The name of a signal, as signal(7) has it; what has none is a number.
+pub(crate) fn signal_name(number: i32) -> String {
+    match number {
+        34 => "SIGRTMIN".to_owned(),
+        64 => "SIGRTMAX".to_owned(),
+        35..=49 => format!("SIGRTMIN+{}", number - 34),
+        50..=63 => format!("SIGRTMAX-{}", 64 - number),
+        number => nix::sys::signal::Signal::try_from(number)
+            .map_or_else(|_| number.to_string(), |signal| signal.as_str().to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,6 +313,17 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(signal(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn signals_have_names_that_can_be_read_again() {
+        for number in (1..=31).chain(34..=64) {
+            let name = signal_name(number);
+            assert_eq!(signal(&name).ok(), Some(number), "{name}");
+        }
+        for (number, expected) in [(15, "SIGTERM"), (37, "SIGRTMIN+3"), (62, "SIGRTMAX-2"), (32, "32")] {
+            assert_eq!(signal_name(number), expected);
         }
     }
 }

@@ -16,7 +16,9 @@ use crate::health::Health;
 use crate::plan::Request;
 use crate::plan::health::HealthPlan;
 use crate::plan::options::Options;
+use crate::plan::request::EnvRequest;
 use crate::plan::stdio::Attach;
+use crate::plan::values;
 use crate::settings::Settings;
 
 /// Everything that is known of a container.
@@ -56,7 +58,9 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
 fn config(entry: &Entry, settings: &Settings, spec: &Spec, options: &Options) -> Value {
     let record = &entry.record;
     let process = spec.process().as_ref();
-    let user = process.and_then(|process| process.user().username().clone()).filter(|user| user != "0");
+    let of_spec = process.and_then(|process| process.user().username().clone()).filter(|user| user != "0");
+    let asked = settings.request.as_ref().and_then(|request| request.user.clone());
+    let user = asked.or(of_spec);
     let attach = settings.request.as_ref().map_or(Attach::NONE, Request::attached);
     json!({
         "Hostname": spec.hostname(),
@@ -68,17 +72,38 @@ fn config(entry: &Entry, settings: &Settings, spec: &Spec, options: &Options) ->
         "Tty": record.terminal,
         "OpenStdin": record.interactive,
         "StdinOnce": attach.input,
-        "Env": process.and_then(|process| process.env().clone()),
-        "Cmd": settings.cmd,
+        "Env": env(spec, settings, &record.id),
+        "Cmd": some(&settings.cmd),
         "Image": record.image,
         "WorkingDir": process.map(|process| process.cwd().clone()),
-        "Entrypoint": settings.entrypoint,
+        "Entrypoint": some(&settings.entrypoint),
         "ExposedPorts": settings.exposed.iter().map(|port| (port.clone(), json!({}))).collect::<Map<_, _>>(),
         "Labels": settings.labels,
-        "StopSignal": settings.stop_signal.to_string(),
+        "StopSignal": values::signal_name(settings.stop_signal),
         "StopTimeout": options.stop_timeout,
         "Healthcheck": settings.health.as_ref().map(healthcheck),
     })
+}
+
+/// docker's null for an empty list.
+fn some(list: &[String]) -> Option<&[String]> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
+/// What image and user say of the environment, as docker keeps it: what every container gets besides is left out.
+fn env(spec: &Spec, settings: &Settings, id: &str) -> Option<Vec<String>> {
+    let all = spec.process().as_ref()?.env().clone()?;
+    let asked = settings.request.as_ref().map(|request| request.env.as_slice()).unwrap_or_default();
+    let is_asked =
+        |name: &str| asked.iter().any(|one| matches!(one, EnvRequest::Set(asked, _) if asked == name));
+    let own = |variable: &String| match variable.split_once('=') {
+        Some((name @ "HOSTNAME", value)) => {
+            (spec.hostname().as_deref() == Some(value) || id.starts_with(value)) && !is_asked(name)
+        }
+        Some((name @ "TERM", "xterm")) => !is_asked(name),
+        _ => false,
+    };
+    Some(all.into_iter().filter(|variable| !own(variable)).collect())
 }
 
 fn healthcheck(plan: &HealthPlan) -> Value {

@@ -17,7 +17,7 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
     let nano = |quota: i64, period: u64| i128::from(quota) * 1_000_000_000 / i128::from(period.max(1));
     let bindings: Map<String, Value> = ports(settings);
     json!({
-        "Binds": settings.binds,
+        "Binds": Some(&settings.binds).filter(|binds| !binds.is_empty()),
         "NetworkMode": settings.network.unwrap_or(NetworkMode::Bridge),
         "PortBindings": bindings,
         "RestartPolicy": {
@@ -25,8 +25,9 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
             "MaximumRetryCount": options.life.restart.most(),
         },
         "AutoRemove": entry.record.auto_remove,
-        "CapAdd": settings.cap_add,
-        "CapDrop": settings.cap_drop,
+        "CapAdd": Some(&settings.cap_add).filter(|names| !names.is_empty()),
+        "CapDrop": Some(&settings.cap_drop).filter(|names| !names.is_empty()),
+        "PublishAllPorts": settings.request.as_ref().is_some_and(|request| request.publish_all),
         "UsernsMode": if settings.user_namespace { "private" } else { "host" },
         "Privileged": settings.privileged,
         "ReadonlyRootfs": spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
