@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use network::{AttachPlan, PortMapping};
 use runtime::record::Record;
+use serde::de::value::MapDeserializer;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::health::HealthPlan;
@@ -56,7 +57,15 @@ pub(crate) struct LiveSettings {
 impl Settings {
     /// What is kept with a record; what cannot be read is as if it were not there.
     pub(crate) fn of(record: &Record) -> Settings {
-        serde_json::from_value(record.settings.clone()).unwrap_or_default()
+        Settings::deserialize(&record.settings).unwrap_or_default()
+    }
+
+    /// The same without the request, for lists: it is most of what is kept, and no list shows it.
+    pub(crate) fn but_request(record: &Record) -> Settings {
+        let fields = record.settings.as_object().into_iter().flatten();
+        let fields =
+            fields.filter(|(name, _)| *name != "request").map(|(name, value)| (name.as_str(), value));
+        Settings::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).unwrap_or_default()
     }
 
     /// The form that is kept.

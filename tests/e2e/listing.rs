@@ -1,6 +1,6 @@
 //! Lists and logs for people who look for something: filters, forms, times.
 
-use tests::{Container, Host, net};
+use tests::{Container, Host, net, wait};
 
 /// Names that `mini ps ARGS…` lists, in its order.
 #[track_caller]
@@ -91,6 +91,19 @@ fn filters_agree_on_all_keys_and_on_one_value_of_each() {
     for filter in ["label=kind=a", "publish=8080", "name=^one$", "health=none", "ancestor=busybox"] {
         assert_eq!(names(&host, &["-f", filter]), ["one"], "{filter}");
     }
+}
+
+#[test]
+fn a_program_that_calls_itself_by_no_text_is_seen_alive() {
+    let host = Host::with_busybox();
+    let script = "printf '\\377) Z \\376' > /proc/self/comm && echo named; while :; do sleep 0.05; done";
+    let container = host.start(["--name", "odd", "busybox", "sh", "-c", script]);
+    wait::until("the name", || container.logs().text().contains("named").then_some(()));
+    assert_eq!(names(&host, &["-f", "status=running"]), ["odd"]);
+    container.sh("true").ok();
+    host.mini(["top", "odd"]).run().ok().stdout_has("sh -c printf");
+    host.mini(["stop", "-t", "0", "odd"]).run().ok();
+    assert_eq!(container.field("/State/Status"), "exited");
 }
 
 #[test]

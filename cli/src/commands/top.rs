@@ -58,8 +58,12 @@ impl Host {
 
     /// `None` where the process has ended meanwhile.
     fn row(&self, pid: i32) -> Option<Vec<String>> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        // Both have the name that the program calls itself by, which need be no text.
+        let text = |name: &str| {
+            let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let (stat, status) = (text("stat")?, text("status")?);
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1))?;
         let stat = Stat::parse(&stat)?;

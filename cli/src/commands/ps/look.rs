@@ -9,11 +9,13 @@ use anyhow::Result;
 use runtime::cgroup::Layout;
 use runtime::record::Status;
 use runtime::state::Entry;
+use serde::Deserialize as _;
 
 use crate::commands::{filter, pause};
 use crate::context::Context;
 use crate::health::{Health, HealthStatus};
 use crate::plan::NetworkMode;
+use crate::plan::values::Volume;
 use crate::settings::{LiveSettings, Settings};
 
 /// One look at the host: what all containers share is found out once, when the first one asks.
@@ -76,8 +78,9 @@ impl<'a> Listed<'a> {
         Listed { entry, look, settings: OnceCell::new(), paused: OnceCell::new() }
     }
 
+    /// But what it was asked for.
     pub(crate) fn settings(&self) -> &Settings {
-        self.settings.get_or_init(|| Settings::of(&self.entry.record))
+        self.settings.get_or_init(|| Settings::but_request(&self.entry.record))
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -115,18 +118,16 @@ impl<'a> Listed<'a> {
 
     /// What of the host is shown in it: source and target.
     pub(crate) fn volumes(&self) -> Vec<(PathBuf, PathBuf)> {
-        let Settings { request, binds, .. } = self.settings();
-        match request {
-            Some(request) => {
-                request.volumes.iter().map(|volume| (volume.source.clone(), volume.target.clone())).collect()
-            }
+        let asked = self.entry.record.settings.pointer("/request/volumes");
+        match asked.and_then(|volumes| Vec::<Volume>::deserialize(volumes).ok()) {
+            Some(volumes) => volumes.into_iter().map(|volume| (volume.source, volume.target)).collect(),
             // An older record has them only as they were typed.
             None => {
                 let pair = |bind: &String| {
                     let mut parts = bind.split(':').map(PathBuf::from);
                     Some((parts.next()?, parts.next()?))
                 };
-                binds.iter().filter_map(pair).collect()
+                self.settings().binds.iter().filter_map(pair).collect()
             }
         }
     }
