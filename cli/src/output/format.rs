@@ -22,7 +22,7 @@ use crate::exit_code::ExitCode;
 /// `--format` of a list.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct FormatArg {
-    /// A table, 'table TEMPLATE', json for an object a line, or a TEMPLATE: '{{.ID}} {{.Size}}'
+    /// A table, 'table TEMPLATE', json for an object a line, or a TEMPLATE such as '{{.ID}}'
     #[arg(long, value_name = "FORM")]
     format: Option<String>,
 }

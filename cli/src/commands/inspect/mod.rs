@@ -25,7 +25,7 @@ use crate::settings::Settings;
 /// A name is looked for among the containers first. What is found is printed, what is not is an error, and the others go on.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini inspect web\n  mini inspect --type image busybox\n  mini inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' web\n  mini inspect -f '{{range $port, $to := .NetworkSettings.Ports}}{{$port}} {{(index $to 0).HostPort}}{{end}}' web\n  mini inspect --as-run web\n\nSee also: mini ps, mini images"
+    after_help = "Examples:\n  mini inspect web\n  mini inspect --type image busybox\n  mini inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' web\n  mini inspect -f '{{json .NetworkSettings.Ports}}' web\n  mini inspect --as-run web\n\nSee also: mini ps, mini images"
 )]
 pub(crate) struct InspectArgs {
     #[command(flatten)]

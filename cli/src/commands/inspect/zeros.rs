@@ -197,4 +197,111 @@ mod tests {
         );
         assert_eq!(image(json!({ "Config": null }))["Config"]["Entrypoint"], Value::Null);
     }
+
+    /// Programs read these names: one that goes is missed.
+    #[test]
+    fn a_container_that_says_nothing_has_dockers_shape() {
+        let empty = json!({ "NetworkSettings": { "Networks": { "bridge": {} } } });
+        insta::assert_json_snapshot!(container(empty), @r#"
+        {
+          "AppArmorProfile": "",
+          "Config": {
+            "AttachStderr": false,
+            "AttachStdin": false,
+            "AttachStdout": false,
+            "Cmd": null,
+            "Domainname": "",
+            "Entrypoint": null,
+            "Env": null,
+            "Hostname": "",
+            "Image": "",
+            "Labels": {},
+            "OnBuild": null,
+            "OpenStdin": false,
+            "StdinOnce": false,
+            "Tty": false,
+            "User": "",
+            "Volumes": null,
+            "WorkingDir": ""
+          },
+          "ExecIDs": null,
+          "HostConfig": {
+            "BlkioDeviceReadBps": [],
+            "BlkioDeviceReadIOps": [],
+            "BlkioDeviceWriteBps": [],
+            "BlkioDeviceWriteIOps": [],
+            "BlkioWeight": 0,
+            "BlkioWeightDevice": [],
+            "Cgroup": "",
+            "CgroupnsMode": "private",
+            "ConsoleSize": [
+              0,
+              0
+            ],
+            "ContainerIDFile": "",
+            "CpuCount": 0,
+            "CpuPercent": 0,
+            "CpuRealtimePeriod": 0,
+            "CpuRealtimeRuntime": 0,
+            "CpusetCpus": "",
+            "CpusetMems": "",
+            "DeviceCgroupRules": null,
+            "DeviceRequests": null,
+            "Devices": [],
+            "GroupAdd": null,
+            "IOMaximumBandwidth": 0,
+            "IOMaximumIOps": 0,
+            "IpcMode": "private",
+            "Isolation": "",
+            "Links": null,
+            "MemoryReservation": 0,
+            "MemorySwappiness": null,
+            "OomKillDisable": null,
+            "PidMode": "",
+            "RestartPolicy": {
+              "MaximumRetryCount": 0,
+              "Name": "no"
+            },
+            "Runtime": "mini",
+            "UTSMode": "",
+            "VolumeDriver": "",
+            "VolumesFrom": null
+          },
+          "MountLabel": "",
+          "NetworkSettings": {
+            "EndpointID": "",
+            "GlobalIPv6Address": "",
+            "GlobalIPv6PrefixLen": 0,
+            "HairpinMode": false,
+            "IPv6Gateway": "",
+            "LinkLocalIPv6Address": "",
+            "LinkLocalIPv6PrefixLen": 0,
+            "Networks": {
+              "bridge": {
+                "Aliases": null,
+                "DNSNames": null,
+                "DriverOpts": null,
+                "EndpointID": "",
+                "GlobalIPv6Address": "",
+                "GlobalIPv6PrefixLen": 0,
+                "IPAMConfig": null,
+                "IPv6Gateway": "",
+                "Links": null,
+                "NetworkID": ""
+              }
+            },
+            "SandboxID": "",
+            "SandboxKey": "",
+            "SecondaryIPAddresses": null,
+            "SecondaryIPv6Addresses": null
+          },
+          "ProcessLabel": "",
+          "RestartCount": 0,
+          "State": {
+            "Dead": false,
+            "Restarting": false
+          }
+        }
+        "#);
+    }
 }

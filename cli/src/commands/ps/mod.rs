@@ -37,7 +37,7 @@ pub(crate) struct PsArgs {
     /// Only the one that was made last, running or not
     #[arg(short, long)]
     latest: bool,
-    /// Only so many that were made last, running or not; -1 for all
+    /// Only so many that were made last, running or not
     #[arg(short = 'n', long, value_name = "NUMBER", allow_negative_numbers = true)]
     last: Option<i64>,
     /// Only those that are so: id, name, label, exited, status, ancestor, before, since, volume, network, publish, expose,
