@@ -73,14 +73,17 @@ impl Context {
         [runtime::plan::IdMap { container: 0, host: base, size: count }]
     }
 
-    /// The control group of a container.
-    pub(crate) fn group(&self, id: &str) -> PathBuf {
-        Path::new(&self.config.cgroup.parent).join(id)
+    /// The control group of a container: where it was put when it was made or last started, whatever is configured now.
+    pub(crate) fn group(&self, record: &Record) -> PathBuf {
+        match record.cgroup.as_os_str().is_empty() {
+            true => Path::new(&self.config.cgroup.parent).join(&record.id),
+            false => record.cgroup.clone(),
+        }
     }
 
     /// The group in which detached monitors live.
     pub(crate) fn monitor_group(&self) -> PathBuf {
-        self.group("monitor")
+        Path::new(&self.config.cgroup.parent).join("monitor")
     }
 
     /// The image that a container was made of, and kept from removal until the pin is dropped.

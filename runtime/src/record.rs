@@ -4,6 +4,8 @@
 //! it lasts as long as the container. `live.json` says which processes are running now; it lies in the run directory and is
 //! gone after a reboot, on purpose.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of both files; a newer one is refused, so that nothing is lost by an older mini.
@@ -29,6 +31,9 @@ pub struct Record {
     /// The boot in which it was last started, or made to be started at once (/proc/sys/kernel/random/boot_id); empty where it
     /// was made for later.
     pub boot: String,
+    /// Its control groups, below each hierarchy's root: `PARENT/ID`. Empty in an older record.
+    #[serde(default)]
+    pub cgroup: PathBuf,
     /// Its files go when it ends.
     pub auto_remove: bool,
     /// Its standard streams are a terminal.
@@ -202,6 +207,7 @@ mod tests {
             command: vec!["sh".into()],
             created: 1,
             boot: "b".into(),
+            cgroup: "mini/0".into(),
             auto_remove: false,
             terminal: false,
             interactive: false,

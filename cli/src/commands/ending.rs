@@ -57,7 +57,7 @@ impl Ending {
             pid: live.init.pid,
             comes_back: monitor.is_some() && policy(&entry.record) != RestartPolicy::No,
             monitor,
-            group: context.group(&entry.record.id),
+            group: context.group(&entry.record),
             run: entry.dirs.run.clone(),
             kill_at: None,
         })

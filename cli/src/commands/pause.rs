@@ -65,7 +65,7 @@ fn each(
             let Status::Running { .. } = entry.status else {
                 bail!("container {} is not running", entry.record.name)
             };
-            act(&layout, &context.group(&entry.record.id), &entry.record.name)
+            act(&layout, &context.group(&entry.record), &entry.record.name)
         });
         match acted {
             Ok(()) => output::print_line(word)?,
@@ -77,5 +77,5 @@ fn each(
 
 /// Whether a container's processes are held.
 pub(crate) fn is_paused(context: &Context, layout: &Layout, entry: &Entry) -> bool {
-    matches!(entry.status, Status::Running { .. }) && layout.is_frozen(&context.group(&entry.record.id))
+    matches!(entry.status, Status::Running { .. }) && layout.is_frozen(&context.group(&entry.record))
 }

@@ -86,7 +86,7 @@ pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: boo
 /// What a monitor clears when it ends, for those that could not. The caller holds the container's lock.
 pub(crate) fn clear(context: &Context, entry: &Entry) -> Result<()> {
     let layout = Layout::detect()?;
-    layout.remove(&context.group(&entry.record.id))?;
+    layout.remove(&context.group(&entry.record))?;
     if entry.live.is_some() && Settings::of(&entry.record).network == Some(NetworkMode::Bridge) {
         let state = context.state();
         let live = |id: &str| super::is_live(&state, id);

@@ -101,7 +101,7 @@ fn look(context: &Context, args: &StatsArgs, layout: &Layout) -> Result<Vec<Look
             Look {
                 at: clock::now(),
                 usage: if running {
-                    layout.usage(&context.group(&entry.record.id))
+                    layout.usage(&context.group(&entry.record))
                 } else {
                     Usage::default()
                 },

@@ -182,7 +182,7 @@ fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
 /// Another root's container is not ours to judge: its group has processes. One whose monitor tidies up right now is locked.
 fn is_nobodys(context: &Context, state: &State, id: &str) -> Result<bool> {
     let layout = Layout::detect()?;
-    let path = context.group(id);
+    let path = Path::new(&context.config.cgroup.parent).join(id);
     if !layout.processes(&path).is_empty() {
         return Ok(false);
     }

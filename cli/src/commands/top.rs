@@ -27,7 +27,7 @@ const NARROWEST: usize = 20;
 pub(crate) fn top(context: &Context, args: &TopArgs) -> Result<ExitCode> {
     let entry = context.state().find(&args.container)?;
     super::running(&entry)?;
-    let group = context.group(&entry.record.id);
+    let group = context.group(&entry.record);
     let host = Host::look()?;
     let rows: Vec<Vec<String>> =
         Layout::detect()?.processes(&group).iter().filter_map(|pid| host.row(*pid)).collect();

@@ -138,6 +138,7 @@ pub(crate) fn prepare_again(
         settings.ports = planned.ports();
         record.settings = settings.value();
         record.boot.clone_from(&facts.boot);
+        record.cgroup.clone_from(&planned.init.cgroup.path);
         record.last = None;
         record.stopped_by_user = false;
         planned.write_files(&claim.dirs)?;

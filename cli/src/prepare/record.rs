@@ -53,6 +53,7 @@ pub(super) fn record(
         command: [entrypoint, cmd].concat(),
         created: clock::now(),
         boot: facts.boot.clone(),
+        cgroup: planned.init.cgroup.path.clone(),
         auto_remove: request.auto_remove,
         terminal: request.terminal,
         interactive: request.interactive,
