@@ -100,11 +100,7 @@ fn look(context: &Context, args: &StatsArgs, layout: &Layout) -> Result<Vec<Look
             let pid = entry.live.as_ref().filter(|_| running).map(|live| live.init.pid);
             Look {
                 at: clock::now(),
-                usage: if running {
-                    layout.usage(&context.group(&entry.record))
-                } else {
-                    Usage::default()
-                },
+                usage: if running { layout.usage(&context.group(&entry.record)) } else { Usage::default() },
                 network: pid.and_then(network),
                 host_memory,
                 entry,

@@ -147,7 +147,7 @@ fn write_off(state: &State, entry: &Entry) -> Result<()> {
             oom_killed: false,
             reason: reason.clone(),
         });
-        state.save(&entry.dirs, &record)?;
+        state.finish(&entry.dirs, &mut record)?;
     }
     Ok(sys::fs::remove_file(&entry.dirs.run.join("live.json"))?)
 }

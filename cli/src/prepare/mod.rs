@@ -143,7 +143,7 @@ pub(crate) fn prepare_again(
         record.stopped_by_user = false;
         planned.write_files(&claim.dirs)?;
         // Last: whatever fails before this leaves the record of the last run as it is.
-        state.rewrite(&claim.dirs, &record, &planned.config()?)?;
+        state.rewrite(&claim.dirs, &mut record, &planned.config()?)?;
         Ok(planned)
     };
     match rewrite(&mut taken) {

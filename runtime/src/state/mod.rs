@@ -11,6 +11,7 @@
 
 mod names;
 mod probe;
+mod written;
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -19,9 +20,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::op::{OpError, step};
-use crate::record::{self, LastRun, Live, Probe, Record, Status, VERSION};
+use crate::record::{self, Live, Probe, Record, Status, VERSION};
 use crate::sys;
-use crate::sys::fs::Durability;
+
+use written::{home, read, read_live, read_record};
 
 pub use probe::{boot_id, identify, is_alive};
 
@@ -177,48 +179,6 @@ impl State {
         Ok(self.save(dirs, record)?)
     }
 
-    /// Writes config and record of a container anew, for another start. The caller holds its lock.
-    ///
-    /// # Errors
-    /// What the kernel answered; each of the two files is then as it was, or whole.
-    pub fn rewrite(&self, dirs: &Dirs, record: &Record, config: &[u8]) -> Result<(), OpError> {
-        step("Write down what it is this time");
-        make_with_parents(&dirs.run)?;
-        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
-        sys::fs::write_whole(&home(dirs, record.auto_remove).join("config.json"), config, durability)?;
-        self.save(dirs, record)
-    }
-
-    /// Writes the record, whole; on the disk for sure where the container outlives its run.
-    ///
-    /// # Errors
-    /// What the kernel answered; the record is then as it was.
-    pub fn save(&self, dirs: &Dirs, record: &Record) -> Result<(), OpError> {
-        let text = serde_json::to_vec(record).expect("a record can be written as JSON");
-        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
-        sys::fs::write_whole(&home(dirs, record.auto_remove).join("record.json"), &text, durability)
-    }
-
-    /// Writes down what runs.
-    ///
-    /// # Errors
-    /// What the kernel answered.
-    pub fn save_live(&self, dirs: &Dirs, live: &Live) -> Result<(), OpError> {
-        let text = serde_json::to_vec(live).expect("a live record can be written as JSON");
-        sys::fs::write_whole(&dirs.run.join("live.json"), &text, Durability::Cached)
-    }
-
-    /// Writes down that what ran has ended, and that its monitor will start it again.
-    ///
-    /// # Errors
-    /// What the kernel answered.
-    pub fn save_between(&self, dirs: &Dirs, last: LastRun) -> Result<(), OpError> {
-        match read_live(dirs) {
-            Some(live) => self.save_live(dirs, &Live { between: Some(last), ..live }),
-            None => Ok(()),
-        }
-    }
-
     /// A container has a record, or is being made right now.
     fn exists(&self, id: &str) -> bool {
         let dirs = self.dirs(id);
@@ -354,35 +314,6 @@ impl State {
         let forgotten = self.forget(id, name);
         forgotten.and(sys::removal::remove_tree(&dirs.disk)).and(sys::removal::remove_tree(&dirs.run))
     }
-}
-
-/// Where record and config lie.
-fn home(dirs: &Dirs, auto_remove: bool) -> &Path {
-    if auto_remove { &dirs.run } else { &dirs.disk }
-}
-
-impl Entry {
-    /// The container's OCI spec as it was made.
-    ///
-    /// # Errors
-    /// Where the file cannot be read.
-    pub fn config(&self) -> Result<Vec<u8>, OpError> {
-        let path = home(&self.dirs, self.record.auto_remove).join("config.json");
-        fs::read(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
-    }
-}
-
-fn read_live(dirs: &Dirs) -> Option<Live> {
-    serde_json::from_slice(&fs::read(dirs.run.join("live.json")).ok()?).ok()
-}
-
-/// Wherever it lies.
-fn read(dirs: &Dirs) -> Option<Record> {
-    read_record(&dirs.run).or_else(|| read_record(&dirs.disk))
-}
-
-fn read_record(directory: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(directory.join("record.json")).ok()?).ok()
 }
 
 fn ids_in(directory: &Path) -> Vec<String> {

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Dirs, Entry, State, StateError, ids_in, read, read_record};
+use super::{Entry, State, StateError, ids_in, read, read_record};
 use crate::op::OpError;
-use crate::record::Record;
 use crate::sys;
 use crate::sys::fs::Durability;
 
@@ -60,26 +59,15 @@ impl State {
         let unwanted = if written.is_ok() { &entry.record.name } else { name };
         // A name that stays is found by the next check: its container says otherwise.
         let released = self.release_name(unwanted, id);
-        Ok(written.and(released)?)
+        written.and(Ok(released?))
     }
 
-    fn write_name(&self, entry: &Entry, name: &str) -> Result<(), OpError> {
-        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
-        let mut record = read(&entry.dirs).unwrap_or_else(|| entry.record.clone());
+    fn write_name(&self, entry: &Entry, name: &str) -> Result<(), StateError> {
+        let gone = || StateError::Gone(entry.record.id.clone());
+        let _alone = self.write_alone(&entry.dirs)?.ok_or_else(gone)?;
+        let mut record = read(&entry.dirs).ok_or_else(gone)?;
         name.clone_into(&mut record.name);
-        self.save(&entry.dirs, &record)
-    }
-
-    /// Writes down how a container ended, under the name that it has by now; or forgets one that nobody wants any more.
-    ///
-    /// # Errors
-    /// What the kernel answered.
-    pub fn finish(&self, dirs: &Dirs, record: &mut Record) -> Result<(), OpError> {
-        let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
-        if let Some(written) = read(dirs) {
-            record.name = written.name;
-        }
-        if record.auto_remove { self.forget(&record.id, &record.name) } else { self.save(dirs, record) }
+        Ok(self.save(&entry.dirs, &record)?)
     }
 
     pub(super) fn release_name(&self, name: &str, id: &str) -> Result<(), OpError> {

@@ -283,6 +283,18 @@ pub fn try_lock(path: &Path) -> Result<Option<OwnedFd>> {
     })
 }
 
+/// Waits for an flock(2) on a file or directory that is there; held until the descriptor is dropped.
+///
+/// # Errors
+/// What open(2) or flock(2) answered.
+pub fn lock(path: &Path) -> Result<OwnedFd> {
+    op!(("flock({path:?}, LOCK_EX)"), ("flock {} …", path.display()), || {
+        let file =
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).map(|()| file)
+    })
+}
+
 /// Waits for an flock(2) on a lock file, made where missing; held until the descriptor is dropped.
 ///
 /// # Errors

@@ -1,0 +1,119 @@
+//! Record, config and what runs, as files: written whole, and by one writer at a time.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use super::{Dirs, Entry, State, make_with_parents};
+use crate::op::{OpError, step};
+use crate::record::{LastRun, Live, Record};
+use crate::sys;
+use crate::sys::fs::Durability;
+
+impl State {
+    /// Writes config and record of a container anew, for another start, under the name that it has by now. The caller holds its
+    /// lock.
+    ///
+    /// # Errors
+    /// What the kernel answered; each of the two files is then as it was, or whole.
+    pub fn rewrite(&self, dirs: &Dirs, record: &mut Record, config: &[u8]) -> Result<(), OpError> {
+        step("Write down what it is this time");
+        make_with_parents(&dirs.run)?;
+        let _alone = self.write_alone(dirs)?;
+        if let Some(written) = read(dirs) {
+            record.name = written.name;
+        }
+        self.write_both(dirs, record, config)
+    }
+
+    /// Writes config and record, the record last.
+    fn write_both(&self, dirs: &Dirs, record: &Record, config: &[u8]) -> Result<(), OpError> {
+        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
+        sys::fs::write_whole(&home(dirs, record.auto_remove).join("config.json"), config, durability)?;
+        self.save(dirs, record)
+    }
+
+    /// Writes down how a container ended, under the name and with the settings that it has by now; or forgets one that nobody
+    /// wants any more.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn finish(&self, dirs: &Dirs, record: &mut Record) -> Result<(), OpError> {
+        let _alone = self.write_alone(dirs)?;
+        if let Some(written) = read(dirs) {
+            (record.name, record.settings) = (written.name, written.settings);
+        }
+        if record.auto_remove { self.forget(&record.id, &record.name) } else { self.save(dirs, record) }
+    }
+
+    /// Waits until nobody else writes the record of a container, running or not, and keeps others from it until the lock is
+    /// dropped; `None` where the container is gone. It is for as long as it takes to read, change and write: the monitor waits
+    /// for it too.
+    pub(super) fn write_alone(&self, dirs: &Dirs) -> Result<Option<OwnedFd>, OpError> {
+        match sys::fs::lock(&dirs.disk) {
+            Ok(lock) if sys::fs::is_unlinked(&lock) => Ok(None),
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.errno() == libc::ENOENT => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the record, whole; on the disk for sure where the container outlives its run.
+    ///
+    /// # Errors
+    /// What the kernel answered; the record is then as it was.
+    pub fn save(&self, dirs: &Dirs, record: &Record) -> Result<(), OpError> {
+        let text = serde_json::to_vec(record).expect("a record can be written as JSON");
+        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
+        sys::fs::write_whole(&home(dirs, record.auto_remove).join("record.json"), &text, durability)
+    }
+
+    /// Writes down what runs.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn save_live(&self, dirs: &Dirs, live: &Live) -> Result<(), OpError> {
+        let text = serde_json::to_vec(live).expect("a live record can be written as JSON");
+        sys::fs::write_whole(&dirs.run.join("live.json"), &text, Durability::Cached)
+    }
+
+    /// Writes down that what ran has ended, and that its monitor will start it again.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn save_between(&self, dirs: &Dirs, last: LastRun) -> Result<(), OpError> {
+        match read_live(dirs) {
+            Some(live) => self.save_live(dirs, &Live { between: Some(last), ..live }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Entry {
+    /// The container's OCI spec as it was made.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn config(&self) -> Result<Vec<u8>, OpError> {
+        let path = home(&self.dirs, self.record.auto_remove).join("config.json");
+        fs::read(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
+    }
+}
+
+/// Where record and config lie.
+pub(super) fn home(dirs: &Dirs, auto_remove: bool) -> &Path {
+    if auto_remove { &dirs.run } else { &dirs.disk }
+}
+
+pub(super) fn read_live(dirs: &Dirs) -> Option<Live> {
+    serde_json::from_slice(&fs::read(dirs.run.join("live.json")).ok()?).ok()
+}
+
+/// Wherever it lies.
+pub(super) fn read(dirs: &Dirs) -> Option<Record> {
+    read_record(&dirs.run).or_else(|| read_record(&dirs.disk))
+}
+
+pub(super) fn read_record(directory: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(directory.join("record.json")).ok()?).ok()
+}
