@@ -166,15 +166,14 @@ impl Ending {
     }
 }
 
-/// Ends a container at once and waits until its monitor has cleaned up.
+/// Ends a container at once, without waiting for it; `None` where it has ended by itself.
 ///
 /// # Errors
 /// What the kernel answered.
-pub(crate) fn end_now(context: &Context, entry: &Entry) -> Result<()> {
+pub(crate) fn end_now(context: &Context, entry: &Entry) -> Result<Option<Ending>> {
     match Ending::signal(context, entry, libc::SIGKILL) {
-        Ok(ending) => ending.wait(),
-        // It has ended by itself.
-        Err(_) if !super::still_runs(entry) => Ok(()),
+        Ok(ending) => Ok(Some(ending)),
+        Err(_) if !super::still_runs(entry) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -21,16 +21,15 @@ pub(crate) struct KillArgs {
     containers: Vec<String>,
 }
 
-/// Signals each; waits for those that SIGKILL ends.
+/// Signals all, then waits for those that SIGKILL ends.
 pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<ExitCode> {
     let signal = values::signal(&args.signal)?;
     let state = context.state();
     let mut failures = Failures::default();
-    for word in &args.containers {
-        let killed = state.find(word).map_err(anyhow::Error::from).and_then(|entry| {
-            let ending = Ending::signal(context, &entry, signal)?;
-            if signal == libc::SIGKILL { ending.wait() } else { Ok(()) }
-        });
+    let begin = |word| Ending::signal(context, &state.find(word)?, signal);
+    let begun: Vec<_> = args.containers.iter().map(|word| (word, begin(word))).collect();
+    for (word, begun) in begun {
+        let killed = begun.and_then(|ending| if signal == libc::SIGKILL { ending.wait() } else { Ok(()) });
         match killed {
             Ok(()) => output::print_line(word)?,
             Err(error) => failures.add(&error.context(format!("cannot kill {word}"))),

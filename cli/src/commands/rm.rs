@@ -3,8 +3,10 @@
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
 use runtime::op::step;
+use runtime::record::Status;
 use runtime::state::{Entry, State};
 
+use super::ending::Ending;
 use super::{Failures, ending};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -30,25 +32,36 @@ pub(crate) struct RmArgs {
     containers: Vec<String>,
 }
 
+/// How many are told to end before the first of them is waited for: their monitors clean up side by side. Each is held by two
+/// descriptors meanwhile.
+const TOGETHER: usize = 64;
+
 /// Removes each; the others go on where one fails.
 pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
     let story = context.listen(args.explain)?;
     let state = context.state();
     let mut failures = Failures::default();
-    for word in &args.containers {
-        let removed = match state.find(word) {
-            // As docker: with -f what is not there is as good as removed, and said.
-            Err(error @ runtime::state::FindError::NotFound(_)) => {
-                failures.add(&error.into());
-                continue;
+    for words in args.containers.chunks(TOGETHER) {
+        let found = words.iter().map(|word| (word, state.find(word)));
+        let begun: Vec<_> = found
+            .map(|(word, found)| (word, found.map(|entry| (begin(context, &entry, args.force), entry))))
+            .collect();
+        for (word, found) in begun {
+            let removed = match found {
+                // As docker: with -f what is not there is as good as removed, and said.
+                Err(error @ runtime::state::FindError::NotFound(_)) => {
+                    failures.add(&error.into());
+                    continue;
+                }
+                Err(error) => Err(error.into()),
+                Ok((begun, entry)) => {
+                    begun.and_then(|ending| finish(context, &state, &entry, args.force, ending))
+                }
+            };
+            match removed {
+                Ok(()) => output::print_line(word)?,
+                Err(error) => failures.add(&error.context(format!("cannot remove container {word}"))),
             }
-            found => found
-                .map_err(anyhow::Error::from)
-                .and_then(|entry| remove(context, &state, &entry, args.force)),
-        };
-        match removed {
-            Ok(()) => output::print_line(word)?,
-            Err(error) => failures.add(&error.context(format!("cannot remove container {word}"))),
         }
     }
     story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
@@ -60,18 +73,35 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
 /// # Errors
 /// Where it runs and `force` is not given, or the kernel refuses.
 pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Result<()> {
-    if entry.status.is_up() {
-        if !force {
-            return Err(crate::error::StillRuns.into());
-        }
-        ending::end_now(context, entry)?;
+    finish(context, state, entry, force, begin(context, entry, force)?)
+}
+
+/// Tells it to end, where it is up; `None` where it has ended already.
+fn begin(context: &Context, entry: &Entry, force: bool) -> Result<Option<Ending>> {
+    match entry.status.is_up() {
+        true if force => ending::end_now(context, entry),
+        true => Err(crate::error::StillRuns.into()),
+        false => Ok(None),
     }
-    if force && super::wait_for_monitor(entry)? && state.load(&entry.record.id)?.is_none() {
-        return Ok(()); // it had --rm and is gone
+}
+
+/// Waits until it has ended, and removes what its monitor leaves.
+fn finish(
+    context: &Context,
+    state: &State,
+    entry: &Entry,
+    force: bool,
+    ending: Option<Ending>,
+) -> Result<()> {
+    match (ending, &entry.status) {
+        (Some(ending), _) => ending.wait()?,
+        (None, Status::Exited { .. }) => drop(super::wait_for_monitor(entry)?),
+        (None, _) => {}
     }
     let Some(_lock) = super::lock_at_rest(state, &entry.record.id)? else {
         return match state.load(&entry.record.id)? {
-            Some(_) => Err(crate::error::StillRuns.into()),
+            // Somebody has started it meanwhile.
+            Some(now) => remove(context, state, &now, force),
             None => Ok(()),
         };
     };
