@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::dirs::Dirs;
 use crate::explain::{self, Form, Story};
+use crate::plan::Request;
 
 /// Made once, before a command runs; a monitor keeps its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,6 +80,12 @@ impl Context {
             true => Path::new(&self.config.cgroup.parent).join(&record.id),
             false => record.cgroup.clone(),
         }
+    }
+
+    /// The group in which a container gets its own.
+    pub(crate) fn cgroup_parent(&self, request: &Request) -> PathBuf {
+        let own = request.options.resources.cgroup_parent.clone();
+        own.unwrap_or_else(|| PathBuf::from(&self.config.cgroup.parent))
     }
 
     /// The group in which detached monitors live.

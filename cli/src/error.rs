@@ -117,9 +117,36 @@ fn of_cgroups(error: &CgroupError) -> Option<String> {
             "switch the {controller} controller on (cgroup_enable={controller} on the kernel's command line), or leave \
              {limit} out"
         )),
+        CgroupError::Version2 { limit } => {
+            Some(format!("a host with control groups of version 1, or no {limit}"))
+        }
+        CgroupError::Refused { limit, source, .. } => of_refusal(limit, source.errno()),
         CgroupError::NoFile { limit, .. } => Some(format!("a kernel with that control, or no {limit}")),
         CgroupError::Op(_) => None,
     }
+}
+
+/// What a limit may need that the kernel takes in principle.
+fn of_refusal(limit: &str, errno: i32) -> Option<String> {
+    let text = match (limit, errno) {
+        ("--memory" | "--memory-swap", libc::EBUSY) => {
+            "what the container uses now cannot be given up: leave it more, or stop it first"
+        }
+        ("--blkio-weight-device", libc::EOPNOTSUPP) => {
+            "weights are the BFQ scheduler's: echo bfq >/sys/block/DISK/queue/scheduler"
+        }
+        (limit, libc::ENODEV) if limit.contains("device") => {
+            "a whole disk is wanted, not one of its partitions"
+        }
+        ("--cpu-rt-runtime", libc::EINVAL) => {
+            "all groups together have at most what /proc/sys/kernel/sched_rt_runtime_us leaves them"
+        }
+        ("--cpuset-cpus" | "--cpuset-mems", libc::EACCES | libc::EINVAL | libc::ENOSPC) => {
+            "only what the control groups above have can be given"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 #[cfg(test)]

@@ -37,15 +37,17 @@ pub(crate) fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpErr
     let mut all = vec![("uid", uid_text.as_str()), ("gid", gid_text.as_str())];
     all.extend(options.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     let dev = sys::mount::new_filesystem("tmpfs", &all, mount.attr)?;
+    // A device that was asked for under such a name takes its place.
+    let asked = |name: &str| plan.devices.iter().any(|device| device.name == Path::new(name));
     idmapped::as_container_root(uid, gid, || {
-        for (name, major, minor) in NODES {
+        for (name, major, minor) in NODES.into_iter().filter(|(name, ..)| !asked(name)) {
             sys::nodes::make_device_at(dev.as_fd(), Path::new(name), 'c', major, minor, 0o666)?;
         }
         for DeviceNode { name, kind, major, minor, mode } in &plan.devices {
             make_parents(&dev, name)?;
             sys::nodes::make_device_at(dev.as_fd(), name, *kind, *major, *minor, *mode)?;
         }
-        for (name, target) in LINKS {
+        for (name, target) in LINKS.into_iter().filter(|(name, _)| !asked(name)) {
             sys::nodes::make_link_at(dev.as_fd(), Path::new(name), Path::new(target))?;
         }
         for below in plan.mounts.iter().filter_map(|mount| mount.target.strip_prefix("/dev").ok()) {
@@ -54,7 +56,7 @@ pub(crate) fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpErr
                 already(sys::fs::make_dir_at(dev.as_fd(), below, 0o755))?;
             }
         }
-        if plan.process.terminal {
+        if plan.process.terminal && !asked("console") {
             sys::nodes::make_file_at(dev.as_fd(), Path::new("console"), 0o620)?;
         }
         Ok(())

@@ -292,5 +292,8 @@ mod tests {
         let older = text.replace(r#","restarts":0,"stopped_by_user":false"#, "");
         assert!(older.len() < text.len());
         assert_eq!(serde_json::from_str::<Record>(&older).unwrap(), record(Some(last(Some(5)))));
+        let older = older.replace(r#""cgroup":"mini/0","#, "");
+        let expected = Record { cgroup: PathBuf::new(), ..record(Some(last(Some(5)))) };
+        assert_eq!(serde_json::from_str::<Record>(&older).unwrap(), expected);
     }
 }

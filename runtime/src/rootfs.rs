@@ -10,7 +10,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::Layout;
+use crate::cgroup::{Layout, Limits};
 use crate::gate::Handover;
 use crate::op::{OpError, step};
 use crate::plan::{InitPlan, MountPlan, MountSource};
@@ -69,7 +69,7 @@ pub(crate) fn enter(plan: &InitPlan, layout: &Layout, handover: Handover) -> Res
                 let made = dev.take().expect("the monitor sends /dev where the plan has it");
                 place(root.as_fd(), &made, mount, Target::Directory)?;
             }
-            (MountSource::Cgroup, _) => cgroup(root.as_fd(), mount, layout)?,
+            (MountSource::Cgroup, _) => cgroup(root.as_fd(), mount, layout, &plan.cgroup.limits)?,
             (MountSource::Bind { .. }, _) => {
                 let tree = binds.next().expect("the monitor sends every bind of the plan");
                 bind(root.as_fd(), tree, mount)?;
@@ -127,17 +127,16 @@ fn bind(root: BorrowedFd<'_>, tree: Vec<(PathBuf, OwnedFd)>, plan: &MountPlan) -
 }
 
 /// The container's own groups, and nothing above them: the cgroup namespace cuts the view.
-fn cgroup(root: BorrowedFd<'_>, plan: &MountPlan, layout: &Layout) -> Result<(), OpError> {
-    let hierarchies = match layout {
-        Layout::V2(_) => {
-            let made = mount::new_filesystem("cgroup2", &[], plan.attr)?;
-            return place(root, &made, plan, Target::Directory);
-        }
-        Layout::V1(hierarchies) => hierarchies,
-    };
+fn cgroup(root: BorrowedFd<'_>, plan: &MountPlan, layout: &Layout, limits: &Limits) -> Result<(), OpError> {
+    if let Layout::V2(_) = layout {
+        let made = mount::new_filesystem("cgroup2", &[], plan.attr)?;
+        return place(root, &made, plan, Target::Directory);
+    }
+    // Of the others its view would begin at its caller's group.
+    let hierarchies = layout.entered(limits);
     let without_read_only = plan.attr - mount::Attr::MOUNT_ATTR_RDONLY;
     let tmpfs = mount::new_filesystem("tmpfs", &[("mode", "755")], without_read_only)?;
-    for hierarchy in hierarchies {
+    for hierarchy in &hierarchies {
         let name =
             Path::new(hierarchy.root.file_name().expect("a hierarchy is mounted below /sys/fs/cgroup"));
         sys::fs::make_dir_at(tmpfs.as_fd(), name, 0o755)?;

@@ -23,7 +23,8 @@
 //! | the supervisor at rest | [`resting`] |
 //! | staying with what runs: several clients, which streams, slow readers | [`attach`] |
 //! | a driven terminal: keys, sizes, detaching, hanging up | [`terminal`] |
-//! | limits, proved by their effect | [`cgroup`] |
+//! | limits, proved by their effect | [`cgroup`], [`limits`] |
+//! | devices of the host | [`devices`] |
 //! | own user ids for each container | [`userns`] |
 //! | mounts, devices, masks, capabilities, what the payload inherits | [`rootfs`] |
 //! | apt, setuid programs and file capabilities in a Debian | [`apt`] |
@@ -56,6 +57,7 @@ mod as_run;
 mod attach;
 mod attack;
 mod cgroup;
+mod devices;
 mod dry_run;
 mod errors;
 mod exec;
@@ -74,6 +76,7 @@ mod kill_run;
 mod killing;
 mod layers;
 mod lifecycle;
+mod limits;
 mod listing;
 mod load;
 mod logs;

@@ -14,7 +14,7 @@ use crate::explain::Form;
 use crate::launch;
 use crate::output;
 use crate::plan::Request;
-use crate::plan::facts::HostFacts;
+use crate::plan::facts::{self, HostFacts};
 use crate::prepare::{foresee, prepare};
 use crate::session::Outcome;
 
@@ -142,7 +142,7 @@ pub(crate) fn image(
 /// # Errors
 /// Where the host cannot be looked at.
 pub(crate) fn facts(request: &Request) -> Result<HostFacts> {
-    HostFacts::detect(request.nano_cpus.is_some(), request.privileged && !request.user_namespace)
+    HostFacts::detect(request)
 }
 
 /// A container's exit code, with the reason where one is known.
@@ -160,6 +160,15 @@ pub(crate) fn announce(request: &Request) {
         output::notice(&format!(
             "{flag} implies --userns=host: root in this container is root on the host (--userns=private keeps them apart)"
         ));
+    }
+    let resources = &request.options.resources;
+    if resources.oom_kill_disable && request.memory.is_none() {
+        output::warn("--oom-kill-disable without --memory: the whole host may run out of memory");
+    }
+    if resources.blkio_weight.is_some() && !facts::disks_heed_weights() {
+        output::warn(
+            "--blkio-weight is heeded by disks with the BFQ scheduler, and none has it here (echo bfq >/sys/block/DISK/queue/scheduler)",
+        );
     }
     if request.drops_ports() {
         output::warn("published ports are discarded: the container has no network of its own");

@@ -1,6 +1,6 @@
 //! `mini system`: what is written down against what is there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
@@ -157,22 +157,25 @@ fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
     step("Look for control groups of containers that are gone");
     let layout = Layout::detect()?;
     let state = context.state();
-    let parent = Path::new(&context.config.cgroup.parent);
-    let mut seen = Vec::new();
-    for directory in layout.directories(parent) {
-        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
-            let Ok(id) = entry.file_name().into_string() else { continue };
-            if is_id(&id) && !seen.contains(&id) && is_nobodys(context, &state, &id)? {
-                seen.push(id);
+    let mut seen: Vec<PathBuf> = Vec::new();
+    let configured = PathBuf::from(&context.config.cgroup.parent);
+    for parent in std::iter::once(configured).chain(state.noted_cgroup_parents()) {
+        for directory in layout.directories(&parent) {
+            for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let Ok(id) = entry.file_name().into_string() else { continue };
+                let path = parent.join(&id);
+                if is_id(&id) && !seen.contains(&path) && is_nobodys(&state, &layout, &id, &path) {
+                    seen.push(path);
+                }
             }
         }
     }
-    for id in seen {
+    for path in seen {
         if repair {
-            layout.remove(&parent.join(&id)).with_context(|| format!("the control groups of {id}"))?;
+            layout.remove(&path).with_context(|| format!("the control groups of {}", path.display()))?;
         }
         found.push(Found {
-            what: format!("control groups {}: of no running container", parent.join(&id).display()),
+            what: format!("control groups {}: of no running container", path.display()),
             repaired: repair,
         });
     }
@@ -180,14 +183,12 @@ fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
 }
 
 /// Another root's container is not ours to judge: its group has processes. One whose monitor tidies up right now is locked.
-fn is_nobodys(context: &Context, state: &State, id: &str) -> Result<bool> {
-    let layout = Layout::detect()?;
-    let path = Path::new(&context.config.cgroup.parent).join(id);
-    if !layout.processes(&path).is_empty() {
-        return Ok(false);
+fn is_nobodys(state: &State, layout: &Layout, id: &str, path: &Path) -> bool {
+    if !layout.processes(path).is_empty() {
+        return false;
     }
     let locked = matches!(sys::fs::try_lock(&state.dirs(id).run), Ok(None));
-    Ok(!locked && layout.directories(&path).iter().any(|directory| directory.exists()))
+    !locked && layout.directories(path).iter().any(|directory| directory.exists())
 }
 
 fn is_id(name: &str) -> bool {

@@ -1,13 +1,16 @@
 //! One `mini run` as data: what was asked for, what the image and the host are like, and what will be done about it.
 
 pub(crate) mod as_run;
+pub(crate) mod devices;
 pub(crate) mod facts;
 pub(crate) mod health;
 pub(crate) mod ids;
 pub(crate) mod life;
+pub(crate) mod limits;
 pub(crate) mod mount_flag;
 pub(crate) mod options;
 pub(crate) mod request;
+pub(crate) mod resources;
 pub(crate) mod spec;
 pub(crate) mod stdio;
 pub(crate) mod values;

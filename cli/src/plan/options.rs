@@ -8,8 +8,10 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 use serde::{Deserialize, Serialize};
 
 use super::NetworkMode;
+use super::devices::Devices;
 use super::health::HealthRequest;
 use super::life::Life;
+use super::limits::Resources;
 use super::values;
 use crate::commands::flags::MoreArgs;
 
@@ -45,6 +47,9 @@ pub(crate) struct Options {
     pub(crate) no_new_privileges: bool,
     pub(crate) life: Life,
     pub(crate) health: HealthRequest,
+    /// What it may use, beyond the everyday.
+    pub(crate) resources: Resources,
+    pub(crate) devices: Devices,
 }
 
 /// One `--ulimit`.
@@ -66,7 +71,6 @@ impl Options {
     pub(crate) fn new(
         args: &MoreArgs,
         network: NetworkMode,
-        memory: Option<u64>,
         read: &dyn Fn(&str) -> Result<String>,
     ) -> Result<Options> {
         let mut labels = BTreeMap::new();
@@ -103,17 +107,6 @@ impl Options {
                     bail!("--oom-score-adj {score}: from -1000 to 1000")
                 }
                 score => score,
-            },
-            memory_swap: args.memory_swap.as_deref().map(|text| swap(text, memory)).transpose()?,
-            cpu_period: match args.cpu_period {
-                Some(period) if !(1000..=1_000_000).contains(&period) => {
-                    bail!("--cpu-period {period}: from 1000 to 1000000 µs")
-                }
-                period => period,
-            },
-            cpu_quota: match args.cpu_quota {
-                Some(quota) if (1..1000).contains(&quota) => bail!("--cpu-quota {quota}: at least 1000 µs"),
-                quota => quota.filter(|quota| *quota != 0),
             },
             no_new_privileges: security(&args.security_opt)?,
             ..Options::default()
@@ -245,23 +238,6 @@ fn sysctl(text: &str, network: NetworkMode) -> Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// docker's rules: together with memory, and not below it; -1 is unlimited, 0 is as if nothing were said.
-fn swap(text: &str, memory: Option<u64>) -> Result<i64> {
-    if text == "-1" {
-        return Ok(-1);
-    }
-    let bytes = values::bytes(text).context("--memory-swap")?;
-    let Some(memory) = memory else {
-        ensure!(bytes == 0, "--memory-swap is memory and swap together: it needs --memory too");
-        return Ok(-1);
-    };
-    if bytes == 0 {
-        return Ok(i64::try_from(memory.saturating_mul(2))?);
-    }
-    ensure!(bytes >= memory, "--memory-swap is memory and swap together: it cannot be less than --memory");
-    Ok(i64::try_from(bytes)?)
-}
-
 /// What `--security-opt` may say so far.
 fn security(options: &[String]) -> Result<bool> {
     let mut no_new_privileges = false;
@@ -338,15 +314,6 @@ mod tests {
             assert!(bridge(bad).is_err(), "{bad}");
         }
         assert!(sysctl("net.ipv4.ip_forward=1", NetworkMode::Host).is_err());
-    }
-
-    #[test]
-    fn swap_goes_with_memory() {
-        assert_eq!(swap("-1", None).unwrap(), -1);
-        assert_eq!(swap("2g", Some(1 << 30)).unwrap(), 2 << 30);
-        assert_eq!(swap("0", Some(1 << 30)).unwrap(), 2 << 30);
-        assert!(swap("1m", Some(1 << 30)).is_err());
-        assert!(swap("1g", None).is_err());
     }
 
     #[test]

@@ -8,8 +8,10 @@ use oci_spec::image::ImageConfiguration;
 use runtime::caps::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
+use super::devices::Devices;
 use super::health::HealthRequest;
 use super::life::Life;
+use super::limits::{Asked, Resources};
 use super::mount_flag::{self, Wanted};
 use super::options::{self, Options};
 use super::stdio::Attach;
@@ -112,9 +114,6 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Fewer processes than this kill a host; more than this a container hardly has.
 pub(crate) const DEFAULT_PIDS: i64 = 4096;
 
-/// docker's own limit: with less a container does not even start.
-const LEAST_MEMORY: u64 = 6 << 20;
-
 impl Request {
     /// Understands the flags; `strict` refuses what would share the host's user namespace without being asked to, `own`
     /// are mini's own capabilities, `environment` is the client's, `read` is how files are read.
@@ -143,11 +142,6 @@ impl Request {
         if let Some(user) = &args.user {
             runtime::user::check(user)?;
         }
-        let memory = args.memory.as_deref().map(values::bytes).transpose().context("--memory")?;
-        let memory = memory.filter(|bytes| *bytes > 0);
-        if let Some(bytes) = memory {
-            ensure!(bytes >= LEAST_MEMORY, "--memory: the least is 6m, {bytes} bytes were asked for");
-        }
         if let Some(hostname) = &args.hostname {
             check_hostname(hostname)?;
             ensure!(
@@ -174,20 +168,17 @@ impl Request {
                 Wanted::Tmpfs(target, options) => tmpfs.push((target, options)),
             }
         }
-        let mut options = Options::new(&args.more, network, memory, read)?;
+        let mut options = Options::new(&args.more, network, read)?;
         options.life = Life::new(&args.life, args.rm)?;
         options.health = HealthRequest::new(&args.health)?;
         ensure!(
             !detached || args.attach.is_empty(),
             "conflicting options: cannot specify both --attach and --detach"
         );
-        ensure!(
-            args.cpus.is_none() || (options.cpu_quota.is_none() && options.cpu_period.is_none()),
-            "--cpus and --cpu-quota or --cpu-period say the same twice: one of them is enough"
-        );
-        let shares = args.cpu_shares.filter(|shares| *shares != 0);
-        ensure!(shares.is_none_or(|shares| (2..=262_144).contains(&shares)), "--cpu-shares: 2 to 262144");
-        Ok(Request {
+        options.resources = Resources::new(&args.resources)?;
+        options.devices = Devices::new(&args.devices)?;
+        let asked = Asked::new(&args.resources.limits)?;
+        let mut request = Request {
             image: args.image().to_owned(),
             args: args.command().to_vec(),
             entrypoint: args.entrypoint.as_ref().map(|text| match text.as_str() {
@@ -208,21 +199,10 @@ impl Request {
             privileged: args.privileged,
             capabilities: caps::grant(&args.cap_add, &args.cap_drop, args.privileged, available)?,
             read_only: args.read_only,
-            memory,
-            nano_cpus: args
-                .cpus
-                .as_deref()
-                .map(values::cpus)
-                .transpose()
-                .context("--cpus")?
-                .filter(|cpus| *cpus > 0),
-            cpu_shares: shares,
-            pids: match args.pids_limit {
-                None => PidsLimit::Default,
-                Some(limit) if limit > 0 => PidsLimit::Most(limit),
-                Some(0 | -1) => PidsLimit::None,
-                Some(limit) => bail!("--pids-limit {limit}: a positive number, or -1 for no limit"),
-            },
+            memory: None,
+            nano_cpus: None,
+            cpu_shares: None,
+            pids: PidsLimit::Default,
             interactive: args.interactive,
             terminal: args.tty,
             detached,
@@ -230,7 +210,9 @@ impl Request {
             publish_all: args.publish_all,
             attach: if detached { Attach::NONE } else { Attach::parse(&args.attach)? },
             options,
-        })
+        };
+        asked.give(&mut request)?;
+        Ok(request)
     }
 
     /// The streams that a client stays with: of input there is none where the container has none.

@@ -5,19 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCapabilities, LinuxCpuBuilder, LinuxDevice, LinuxDeviceBuilder,
-    LinuxDeviceCgroup, LinuxDeviceType, LinuxIdMapping, LinuxIdMappingBuilder, LinuxMemoryBuilder,
-    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
-    LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    User, UserBuilder,
+    Linux, LinuxBuilder, LinuxCapabilities, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
+    LinuxNamespaceBuilder, LinuxNamespaceType, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder,
+    Spec, SpecBuilder, User, UserBuilder,
 };
-use runtime::cgroup::devices::{self, Access, DeviceRule};
 use runtime::plan::IdMap;
 use runtime::seccomp::Machine;
 
 use super::facts::HostFacts;
-use super::options::{Options, Ulimit};
-use super::request::{DEFAULT_PIDS, EnvRequest, NetworkMode, PidsLimit, Request};
+use super::options::Ulimit;
+use super::request::{EnvRequest, NetworkMode, Request};
+use super::resources;
 
 /// docker's default PATH.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -274,10 +272,10 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
     }
     sysctl.extend(request.options.sysctls.clone());
     let mut linux = LinuxBuilder::default()
-        .resources(resources(request, facts)?)
+        .resources(resources::resources(request, facts)?)
         .cgroups_path(Path::new("/").join(identity.cgroup))
         .sysctl(sysctl)
-        .devices(nodes(request, facts)?)
+        .devices(resources::nodes(request, facts)?)
         .build()?;
     if request.user_namespace {
         namespaces.push(namespace(LinuxNamespaceType::User)?);
@@ -304,76 +302,4 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
         linux.set_masked_paths(masked).set_readonly_paths(owned(&READ_ONLY)).set_seccomp(Some(profile));
     }
     Ok(linux)
-}
-
-/// All of the host's devices, for a privileged container that shares the host's user namespace.
-fn nodes(request: &Request, facts: &HostFacts) -> Result<Vec<LinuxDevice>> {
-    if !request.privileged || request.user_namespace {
-        return Ok(Vec::new());
-    }
-    let devices = facts.devices.iter().map(|device| {
-        LinuxDeviceBuilder::default()
-            .path(device.path.clone())
-            .typ(if device.kind == 'b' { LinuxDeviceType::B } else { LinuxDeviceType::C })
-            .major(i64::from(device.major))
-            .minor(i64::from(device.minor))
-            .file_mode(device.mode)
-            .uid(0u32)
-            .gid(0u32)
-            .build()
-    });
-    Ok(devices.collect::<Result<_, _>>()?)
-}
-
-/// µs; the kernel's and docker's default.
-const PERIOD: u64 = 100_000;
-
-fn resources(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
-    let mut resources = LinuxResourcesBuilder::default().devices(device_rules(request)).build()?;
-    if let Some(bytes) = request.memory {
-        let limit = i64::try_from(bytes)?;
-        // docker's default: as much swap again.
-        resources.set_memory(Some(
-            LinuxMemoryBuilder::default()
-                .limit(limit)
-                .swap(request.options.memory_swap.unwrap_or(limit.saturating_mul(2)))
-                .build()?,
-        ));
-    }
-    let Options { cpu_period, cpu_quota, .. } = request.options;
-    let shared = request.nano_cpus.is_some() || request.cpu_shares.is_some();
-    if shared || cpu_period.is_some() || cpu_quota.is_some() {
-        let mut cpu = LinuxCpuBuilder::default().build()?;
-        cpu.set_shares(request.cpu_shares);
-        cpu.set_period(cpu_period).set_quota(cpu_quota);
-        if let Some(nano) = request.nano_cpus {
-            let most = facts.processors.saturating_mul(1_000_000_000);
-            let wanted = nano as f64 / 1e9;
-            ensure!(
-                (10_000_000..=most).contains(&nano),
-                "--cpus {wanted}: from 0.01 to {}, as this host has {} processors",
-                facts.processors,
-                facts.processors
-            );
-            cpu.set_period(Some(PERIOD)).set_quota(Some(i64::try_from(nano * PERIOD / 1_000_000_000)?));
-        }
-        resources.set_cpu(Some(cpu));
-    }
-    let pids = match request.pids {
-        PidsLimit::Default => facts.cgroups.has("pids").then_some(DEFAULT_PIDS),
-        PidsLimit::None => None,
-        PidsLimit::Most(limit) => Some(limit),
-    };
-    if let Some(limit) = pids {
-        resources.set_pids(Some(LinuxPidsBuilder::default().limit(limit).build()?));
-    }
-    Ok(resources)
-}
-
-/// docker's; everything for a privileged container that shares the host's user namespace.
-fn device_rules(request: &Request) -> Vec<LinuxDeviceCgroup> {
-    let everything = [DeviceRule { allow: true, devices: None, access: Access::ALL }];
-    let rules: &[DeviceRule] =
-        if request.privileged && !request.user_namespace { &everything } else { &devices::DOCKER };
-    rules.iter().map(LinuxDeviceCgroup::from).collect()
 }

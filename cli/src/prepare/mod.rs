@@ -3,7 +3,7 @@
 mod record;
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use image::Image;
@@ -131,8 +131,9 @@ pub(crate) fn prepare_again(
         taken.take(context, request, image, &record.id)?;
         make_sources(request)?;
         let layers = layers(&state, image)?;
-        let parent = Path::new(&context.config.cgroup.parent);
-        let place = Place { id: &record.id, name: &record.name, run: &claim.dirs.run, cgroup_parent: parent };
+        let parent = cgroup_parent(context, request)?;
+        let place =
+            Place { id: &record.id, name: &record.name, run: &claim.dirs.run, cgroup_parent: &parent };
         let planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
         let mut settings = Settings::of(&record);
         settings.ports = planned.ports();
@@ -261,10 +262,10 @@ fn write_down(
     let dirs = state.dirs(id);
     make_sources(request)?;
     let layers = layers(&state, image)?;
-    let parent = Path::new(&context.config.cgroup.parent);
+    let parent = cgroup_parent(context, request)?;
     for attempt in 0..16 {
         let name = request.name.clone().unwrap_or_else(|| names::generate(id, attempt));
-        let place = Place { id, name: &name, run: &dirs.run, cgroup_parent: parent };
+        let place = Place { id, name: &name, run: &dirs.run, cgroup_parent: &parent };
         let planned = Planned::new(request, image, &layers, facts, &place, leases, &dirs)?;
         let record = record::record(request, args, image, facts, &planned)?;
         let claim = match state.create(&record, &planned.config()?) {
@@ -274,6 +275,16 @@ fn write_down(
         return Ok((planned, record, claim));
     }
     bail!("no free name was found in 16 attempts: give one with --name")
+}
+
+/// The group in which the container gets its own. One that only this container asks for is written down, so that
+/// `mini system check` looks there too; it stays when the container goes, as docker's does.
+fn cgroup_parent(context: &Context, request: &Request) -> Result<PathBuf> {
+    let parent = context.cgroup_parent(request);
+    if request.options.resources.cgroup_parent.is_some() {
+        context.state().note_cgroup_parent(&parent)?;
+    }
+    Ok(parent)
 }
 
 /// For a dry run: what would be, taking nothing and making nothing.
@@ -287,8 +298,8 @@ pub(crate) fn foresee(
     let dirs = context.state().dirs(&id);
     let leases = foreseen_leases(context, request, image)?;
     let name = request.name.clone().unwrap_or_else(|| names::generate(&id, 0));
-    let parent = Path::new(&context.config.cgroup.parent);
-    let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: parent };
+    let parent = context.cgroup_parent(request);
+    let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: &parent };
     crate::plan::plan(request, &image.config, &image.beyond, &image.layers, facts, &place, &leases)
 }
 

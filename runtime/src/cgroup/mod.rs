@@ -5,9 +5,13 @@
 //!
 //! [`Layout::detect`] looks, [`CgroupPlan`] says, [`Cgroup::create`] does; what a host cannot enforce is refused.
 
+mod change;
 pub mod devices;
 pub mod devices_bpf;
 mod freezer;
+mod limits;
+mod realtime;
+mod settings;
 mod usage;
 mod v1;
 mod v2;
@@ -21,47 +25,11 @@ use oci_spec::runtime::LinuxResources;
 use crate::op::{OpError, step};
 use devices::{ALWAYS_ALLOWED, DevicePolicy, DeviceRule, DeviceRuleError};
 
+pub use limits::{Disk, Limits, Rate, RateKind};
 pub use usage::Usage;
 pub use v1::Hierarchy;
 
-/// Limits of a container; `None` is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Memory, bytes.
-    pub memory: Option<u64>,
-    /// Memory and swap together, bytes; -1 is unlimited swap.
-    pub memory_swap: Option<i64>,
-    /// Processor time per period, µs.
-    pub cpu_quota: Option<i64>,
-    /// The period, µs.
-    pub cpu_period: Option<u64>,
-    /// Relative weight, 2 to 262144 (v1's cpu.shares; converted for v2).
-    pub cpu_shares: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<i64>,
-}
-
-impl Limits {
-    /// What an OCI spec asks for.
-    pub fn from_oci(resources: &LinuxResources) -> Limits {
-        let memory = resources.memory().as_ref();
-        let cpu = resources.cpu().as_ref();
-        Limits {
-            memory: memory
-                .and_then(oci_spec::runtime::LinuxMemory::limit)
-                .and_then(|bytes| u64::try_from(bytes).ok()),
-            memory_swap: memory.and_then(oci_spec::runtime::LinuxMemory::swap),
-            cpu_quota: cpu.and_then(oci_spec::runtime::LinuxCpu::quota),
-            cpu_period: cpu.and_then(oci_spec::runtime::LinuxCpu::period),
-            cpu_shares: cpu.and_then(oci_spec::runtime::LinuxCpu::shares),
-            pids: resources
-                .pids()
-                .as_ref()
-                .map(oci_spec::runtime::LinuxPids::limit)
-                .filter(|limit| *limit > 0),
-        }
-    }
-}
+use settings::Setting;
 
 /// The container's groups, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +79,22 @@ pub enum CgroupError {
         /// What is missing.
         controller: &'static str,
     },
+    /// Version 2 has nothing like it.
+    #[error("this host cannot enforce {limit}: control groups of version 2 have nothing like it")]
+    Version2 {
+        /// What was asked for, as its flag.
+        limit: &'static str,
+    },
+    /// The kernel has the limit, but does not take this value.
+    #[error("this host cannot enforce {limit} {value}")]
+    Refused {
+        /// What was asked for, as its flag.
+        limit: &'static str,
+        /// The value, as the kernel was told it.
+        value: String,
+        /// What it answered.
+        source: OpError,
+    },
     /// The kernel has the controller, but not this limit.
     #[error("this host cannot enforce {limit}: {} does not exist", file.display())]
     NoFile {
@@ -156,12 +140,19 @@ impl Layout {
         }
     }
 
-    /// Every directory that a container has.
+    /// Every directory that a container has, or would have if every limit were asked for.
     pub fn directories(&self, path: &Path) -> Vec<PathBuf> {
         match self {
             Layout::V1(hierarchies) => hierarchies.iter().map(|h| h.root.join(path)).collect(),
             Layout::V2(root) => vec![root.join(path)],
         }
+    }
+
+    /// The hierarchies of version 1 that a container with these limits is in: what it may see of them below /sys/fs/cgroup.
+    pub fn entered(&self, limits: &Limits) -> Vec<&Hierarchy> {
+        let Layout::V1(hierarchies) = self else { return Vec::new() };
+        let settings = settings::v1(limits);
+        hierarchies.iter().filter(|hierarchy| hierarchy.is_entered_for(&settings)).collect()
     }
 
     /// How often the kernel killed for want of memory in the container's group.
@@ -306,6 +297,30 @@ impl Cgroup {
     pub fn enter(&self) -> Result<(), OpError> {
         v1::enter(&self.tasks)
     }
+}
+
+/// Writes a limit into a group; false where the kernel has no file for it.
+fn write_setting(directory: &Path, setting: &Setting) -> Result<bool, CgroupError> {
+    for (file, value) in &setting.choices {
+        match crate::sys::control::write_control(&directory.join(file), value) {
+            Err(error) if error.errno() == libc::ENOENT => {}
+            Err(source) => {
+                let (limit, value) = (setting.limit, value.clone());
+                return Err(CgroupError::Refused { limit, value, source });
+            }
+            Ok(()) => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+/// The kernel has no file for a limit: nothing to do, or an error.
+fn missing(directory: &Path, setting: &Setting) -> Result<(), CgroupError> {
+    if setting.dispensable {
+        return Ok(());
+    }
+    let file = setting.choices.first().map_or(directory.to_owned(), |(file, _)| directory.join(file));
+    Err(CgroupError::NoFile { limit: setting.limit, file })
 }
 
 /// Makes a group, and its parents where this is the first container.

@@ -37,8 +37,8 @@ impl Layout {
                     // No limit is the largest number of whole pages.
                     memory_limit: number("memory", "memory.limit_in_bytes").filter(|bytes| *bytes < 1 << 62),
                     pids: number("pids", "pids.current"),
-                    // Containers are in no group of blkio.
-                    io: None,
+                    // Only those with a limit of theirs are in a group of it.
+                    io: read("blkio", "blkio.throttle.io_service_bytes_recursive").map(|text| served(&text)),
                 }
             }
             Layout::V2(_) => {
@@ -72,6 +72,19 @@ fn disks(text: &str) -> (u64, u64) {
     (sum("rbytes"), sum("wbytes"))
 }
 
+/// `8:0 Read 1`, `8:0 Write 2` and others, a line each: bytes read and written on all disks. PURE.
+fn served(text: &str) -> (u64, u64) {
+    let sum = |what: &str| {
+        let numbers = text.lines().filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            words.next().filter(|word| *word == what)?;
+            words.next()?.parse::<u64>().ok()
+        });
+        numbers.sum()
+    };
+    (sum("Read"), sum("Write"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +101,9 @@ mod tests {
         let text = "8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2\n";
         assert_eq!(disks(text), (11, 22));
         assert_eq!(disks(""), (0, 0));
+        let text =
+            "8:0 Read 10\n8:0 Write 20\n8:0 Sync 30\n8:0 Total 30\n8:16 Read 1\n8:16 Write 2\nTotal 33\n";
+        assert_eq!(served(text), (11, 22));
+        assert_eq!(served("Total 0\n"), (0, 0));
     }
 }

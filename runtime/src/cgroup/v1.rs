@@ -8,8 +8,9 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{CgroupError, CgroupPlan, Limits, make};
-use crate::op::OpError;
+use super::settings::{self, RT_RUNTIME, Setting};
+use super::{CgroupError, CgroupPlan, make, missing, subdirectories, write_setting};
+use crate::op::{OpError, step};
 use crate::sys;
 
 /// A mounted hierarchy.
@@ -21,8 +22,27 @@ pub struct Hierarchy {
     pub root: PathBuf,
 }
 
+impl Hierarchy {
+    /// Whether every container is in it, whatever limits it has.
+    fn is_entered_by_all(&self) -> bool {
+        self.controllers.iter().any(|controller| !ON_REQUEST.contains(controller))
+    }
+
+    /// Whether a container with these limits is in it.
+    pub(super) fn is_entered_for(&self, settings: &[Setting]) -> bool {
+        self.is_entered_by_all() || settings.iter().any(|setting| self.enforces(setting))
+    }
+
+    fn enforces(&self, setting: &Setting) -> bool {
+        self.controllers.contains(&setting.controller)
+    }
+}
+
 /// The controllers that containers use.
-const CONTROLLERS: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "freezer", "devices"];
+const CONTROLLERS: [&str; 8] = ["cpu", "cpuacct", "memory", "pids", "freezer", "devices", "cpuset", "blkio"];
+
+/// Those that a container enters only for a limit of theirs: each group costs its start and its end some 50 µs.
+const ON_REQUEST: [&str; 2] = ["cpuset", "blkio"];
 
 pub(super) fn detect(root: &Path) -> Vec<Hierarchy> {
     const CGROUP_SUPER_MAGIC: i64 = 0x0027_e0eb; // linux/magic.h
@@ -48,17 +68,15 @@ pub(super) fn create(
     hierarchies: &[Hierarchy],
     plan: &CgroupPlan,
 ) -> Result<Vec<(PathBuf, OwnedFd)>, CgroupError> {
-    for (limit, controller) in needed(&plan.limits) {
-        if !hierarchies.iter().any(|hierarchy| hierarchy.controllers.contains(&controller)) {
-            return Err(CgroupError::NoController { limit, controller });
-        }
+    let settings = settings::v1(&plan.limits);
+    for Setting { limit, controller, .. } in &settings {
+        hierarchy_of(hierarchies, limit, controller)?;
     }
     let mut tasks = Vec::with_capacity(hierarchies.len());
-    for hierarchy in hierarchies {
-        let directory = hierarchy.root.join(&plan.path);
-        make(&directory)?;
-        for (file, value, limit) in values(&plan.limits, &hierarchy.controllers) {
-            write_limit(&directory.join(file), &value, limit)?;
+    for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_entered_for(&settings)) {
+        let directory = prepare(hierarchy, &plan.path)?;
+        for setting in settings.iter().filter(|setting| hierarchy.enforces(setting)) {
+            write(hierarchy, &plan.path, setting)?;
         }
         if hierarchy.controllers.contains(&"devices") {
             write_rules(&directory, plan)?;
@@ -68,6 +86,82 @@ pub(super) fn create(
         tasks.push((path, file));
     }
     Ok(tasks)
+}
+
+/// The hierarchy that enforces a limit.
+pub(super) fn hierarchy_of<'a>(
+    hierarchies: &'a [Hierarchy],
+    limit: &'static str,
+    controller: &'static str,
+) -> Result<&'a Hierarchy, CgroupError> {
+    let found = hierarchies.iter().find(|hierarchy| hierarchy.controllers.contains(&controller));
+    found.ok_or(CgroupError::NoController { limit, controller })
+}
+
+/// Makes the group in one hierarchy, ready for its first task.
+fn prepare(hierarchy: &Hierarchy, path: &Path) -> Result<PathBuf, OpError> {
+    let directory = hierarchy.root.join(path);
+    make(&directory)?;
+    if hierarchy.controllers.contains(&"cpuset") {
+        fill_cpuset(&hierarchy.root, path)?;
+    }
+    Ok(directory)
+}
+
+/// Writes one limit into a group that has been made.
+pub(super) fn write(hierarchy: &Hierarchy, path: &Path, setting: &Setting) -> Result<(), CgroupError> {
+    let directory = hierarchy.root.join(path);
+    let written = match write_setting(&directory, setting) {
+        Err(CgroupError::Refused { limit: RT_RUNTIME, value, source }) if source.errno() == libc::EINVAL => {
+            let runtime = value.parse().unwrap_or(0);
+            super::realtime::make_room(&hierarchy.root, path, runtime)
+                .map_err(|source| CgroupError::Refused { limit: RT_RUNTIME, value: value.clone(), source })?;
+            write_setting(&directory, setting)?
+        }
+        other => other?,
+    };
+    if written { Ok(()) } else { missing(&directory, setting) }
+}
+
+/// Makes the group in a hierarchy that a running container was not asked to enter so far, and moves all its processes there.
+///
+/// # Errors
+/// What mkdir or write answered.
+pub(super) fn enter_late(
+    hierarchies: &[Hierarchy],
+    hierarchy: &Hierarchy,
+    path: &Path,
+) -> Result<(), OpError> {
+    step("Move the container's processes into a control group that it has not been in so far");
+    let directory = prepare(hierarchy, path)?;
+    let others = hierarchies.iter().filter(|other| other.is_entered_by_all());
+    let groups: Vec<PathBuf> = others.map(|other| other.root.join(path)).collect();
+    // A process that is made meanwhile, by one that has not been moved yet, is seen the next time.
+    loop {
+        let inside = members(&directory);
+        let outside = groups.iter().flat_map(|group| members(group)).filter(|pid| !inside.contains(pid));
+        let outside: std::collections::BTreeSet<i32> = outside.collect();
+        let mut moved = false;
+        for pid in outside {
+            match sys::control::write_control(&directory.join("cgroup.procs"), &pid.to_string()) {
+                Err(error) if error.errno() == libc::ESRCH => {} // it has ended
+                other => {
+                    other?;
+                    moved = true;
+                }
+            }
+        }
+        if !moved {
+            return Ok(());
+        }
+    }
+}
+
+/// Processes of a group and of those below it.
+fn members(group: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let own = text.lines().filter_map(|line| line.trim().parse().ok());
+    own.chain(subdirectories(group).iter().flat_map(|below| members(below))).collect()
 }
 
 /// The `tasks` file that a line of /proc/PID/cgroup of version 1 means: `8:pids:/mini/x`, `9:name=systemd:/` (cgroups(7)).
@@ -121,60 +215,6 @@ fn fill_cpuset(root: &Path, path: &Path) -> Result<(), OpError> {
         }
     }
     Ok(())
-}
-
-/// The controllers that limits need, each with the flag that asks for it.
-fn needed(limits: &Limits) -> Vec<(&'static str, &'static str)> {
-    [
-        (limits.memory.is_some(), "--memory", "memory"),
-        (limits.cpu_quota.is_some(), "--cpus", "cpu"),
-        (limits.cpu_shares.is_some(), "--cpu-shares", "cpu"),
-        (limits.pids.is_some(), "--pids-limit", "pids"),
-    ]
-    .into_iter()
-    .filter_map(|(wanted, limit, controller)| wanted.then_some((limit, controller)))
-    .collect()
-}
-
-/// (file, value, flag), in the order in which they must be written: memory before memory and swap together. PURE.
-fn values(limits: &Limits, controllers: &[&str]) -> Vec<(&'static str, String, &'static str)> {
-    let mut values = Vec::new();
-    if controllers.contains(&"memory") {
-        if let Some(memory) = limits.memory {
-            values.push(("memory.limit_in_bytes", memory.to_string(), "--memory"));
-        }
-        if let Some(swap) = limits.memory_swap {
-            values.push(("memory.memsw.limit_in_bytes", swap.to_string(), "--memory-swap"));
-        }
-    }
-    if controllers.contains(&"cpu") {
-        if let Some(period) = limits.cpu_period {
-            values.push(("cpu.cfs_period_us", period.to_string(), "--cpus"));
-        }
-        if let Some(quota) = limits.cpu_quota {
-            values.push(("cpu.cfs_quota_us", quota.to_string(), "--cpus"));
-        }
-        if let Some(shares) = limits.cpu_shares {
-            values.push(("cpu.shares", shares.to_string(), "--cpu-shares"));
-        }
-    }
-    if controllers.contains(&"pids")
-        && let Some(pids) = limits.pids
-    {
-        values.push(("pids.max", pids.to_string(), "--pids-limit"));
-    }
-    values
-}
-
-fn write_limit(file: &Path, value: &str, limit: &'static str) -> Result<(), CgroupError> {
-    match sys::control::write_control(file, value) {
-        // Kernels without swap accounting have no memsw files; without swap there is nothing to account.
-        Err(error) if error.errno() == libc::ENOENT && limit == "--memory-swap" => Ok(()),
-        Err(error) if error.errno() == libc::ENOENT => {
-            Err(CgroupError::NoFile { limit, file: file.to_owned() })
-        }
-        other => Ok(other?),
-    }
 }
 
 fn write_rules(directory: &Path, plan: &CgroupPlan) -> Result<(), OpError> {

@@ -247,6 +247,11 @@ fn device_plan(device: &oci_spec::runtime::LinuxDevice, problems: &mut Vec<Strin
             return None;
         }
     };
+    if device.path() == Path::new("/dev/null") && (kind, device.major(), device.minor()) != ('c', 1, 3) {
+        problems
+            .push("the device /dev/null is not the null device, behind which paths are hidden".to_owned());
+        return None;
+    }
     let number = |value: i64| u32::try_from(value).ok();
     match (device.path().strip_prefix("/dev"), number(device.major()), number(device.minor())) {
         (Ok(name), Some(major), Some(minor)) => Some(DeviceNode {

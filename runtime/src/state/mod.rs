@@ -5,11 +5,13 @@
 //! RUN/containers/ID/    live.json hosts hostname resolv.conf; locked by its monitor    as long as the boot
 //! ROOT/mount-points/    the lowest layer of every container: empty files and directories for mounts
 //! RUN/names/NAME        the ID that has the name; a hint: a name whose container is gone is free
+//! RUN/cgroup-parents/   a directory for each group in which a container asked for its own
 //! ```
 //!
 //! A container with `--rm` has its record and config in the run directory too: nothing of it is worth a sync.
 
 mod names;
+mod parents;
 mod probe;
 mod written;
 

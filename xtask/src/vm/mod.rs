@@ -1,4 +1,4 @@
-//! `cargo xtask vm-test`: the tests of run, exec and cgroups on a machine with cgroup v2 only, which few developers'
+//! `cargo xtask vm-test`: the tests of run, exec, cgroups and devices on a machine with cgroup v2 only, which few developers'
 //! containers and CI runners have: Debian's own kernel, emulated by qemu, with this machine's root copy-on-write.
 //!
 //! ```text
@@ -29,11 +29,11 @@ use crate::command::read;
 use crate::test::BINARY;
 use crate::workspace::Workspace;
 
-/// Run the tests of run, exec and cgroups on a virtual machine with cgroup v2 only
+/// Run the tests of run, exec, cgroups and devices on a virtual machine with cgroup v2 only
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which tests, by parts of their names
-    #[arg(default_values_t = ["run::", "exec::", "cgroup::"].map(str::to_owned))]
+    #[arg(default_values_t = ["run::", "exec::", "cgroup::", "limits::", "devices::"].map(str::to_owned))]
     filters: Vec<String>,
     /// Debian's kernel to boot: 6.12 or 6.1
     #[arg(long, default_value = "6.12")]
@@ -152,6 +152,6 @@ mod tests {
 
     #[test]
     fn a_bare_vm_test_runs_what_depends_on_cgroups() {
-        assert_eq!(Args::default().filters, ["run::", "exec::", "cgroup::"]);
+        assert_eq!(Args::default().filters, ["run::", "exec::", "cgroup::", "limits::", "devices::"]);
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! The everyday flags are here; what is said of fewer containers has a file a subject.
 
+mod devices;
 mod health;
 mod life;
+mod limits;
 mod more;
 mod stay;
 
 use super::run::PullPolicy;
+pub(crate) use devices::DeviceArgs;
 pub(crate) use health::HealthArgs;
 pub(crate) use life::LifeArgs;
+pub(crate) use limits::{LimitArgs, ResourceArgs};
 pub(crate) use more::MoreArgs;
 pub(crate) use stay::{KeysArgs, StayArgs};
 
@@ -55,18 +59,6 @@ pub(crate) struct ContainerArgs {
     /// The container's host name
     #[arg(short = 'h', long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
-    /// Limit memory, in bytes or with k, m, g
-    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
-    pub(crate) memory: Option<String>,
-    /// Limit processors: 1.5 is one and a half
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pub(crate) cpus: Option<String>,
-    /// Relative weight of processor time; 1024 is normal
-    #[arg(short, long, value_name = "NUMBER")]
-    pub(crate) cpu_shares: Option<u64>,
-    /// Limit processes and threads; -1 for no limit [default: 4096]
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pub(crate) pids_limit: Option<i64>,
     /// Run this program instead of the image's; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) entrypoint: Option<String>,
@@ -106,6 +98,10 @@ pub(crate) struct ContainerArgs {
     pub(crate) health: HealthArgs,
     #[command(flatten)]
     pub(crate) more: MoreArgs,
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
+    #[command(flatten)]
+    pub(crate) devices: DeviceArgs,
     /// Pull without a word
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -48,15 +48,6 @@ pub(crate) struct MoreArgs {
     /// Which processes the kernel kills first for want of memory: -1000 to 1000
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) oom_score_adj: Option<i32>,
-    /// Limit memory and swap together; -1 for unlimited swap
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
-    pub(crate) memory_swap: Option<String>,
-    /// Length of the period of --cpu-quota, µs [default: 100000]
-    #[arg(long, value_name = "MICROSECONDS")]
-    pub(crate) cpu_period: Option<u64>,
-    /// Processor time a period, µs
-    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
-    pub(crate) cpu_quota: Option<i64>,
     /// Security options: no-new-privileges
     #[arg(long, value_name = "OPTION")]
     pub(crate) security_opt: Vec<String>,

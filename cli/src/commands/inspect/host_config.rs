@@ -4,6 +4,7 @@ use oci_spec::runtime::Spec;
 use runtime::state::Entry;
 use serde_json::{Map, Value, json};
 
+use super::limits::limits;
 use super::network::ports;
 use crate::plan::NetworkMode;
 use crate::plan::options::Options;
@@ -16,7 +17,7 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
     let cpu = resources.cpu().as_ref();
     let nano = |quota: i64, period: u64| i128::from(quota) * 1_000_000_000 / i128::from(period.max(1));
     let bindings: Map<String, Value> = ports(settings);
-    json!({
+    let mut all = json!({
         "Binds": Some(&settings.binds).filter(|binds| !binds.is_empty()),
         "NetworkMode": settings.network.unwrap_or(NetworkMode::Bridge),
         "PortBindings": bindings,
@@ -62,5 +63,9 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
         "LogConfig": { "Type": "json-file", "Config": { "max-size": "10m", "max-file": "3" } },
         "MaskedPaths": spec.linux().as_ref().and_then(|linux| linux.masked_paths().clone()),
         "ReadonlyPaths": spec.linux().as_ref().and_then(|linux| linux.readonly_paths().clone()),
-    })
+    });
+    if let (Value::Object(all), Value::Object(limits)) = (&mut all, limits(options)) {
+        all.extend(limits);
+    }
+    all
 }

@@ -3,6 +3,7 @@
 mod container;
 mod host_config;
 mod image;
+mod limits;
 mod network;
 mod zeros;
 

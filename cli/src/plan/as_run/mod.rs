@@ -4,14 +4,17 @@
 //! printed too. What a client added of its own (its environment's values, files of variables and labels, the directory that a
 //! relative path begins in) is spelled out, so that the line means the same anywhere.
 
+mod life;
+mod resources;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 
 use network::{HostPort, PortRequest};
 
 use super::NetworkMode;
-use super::health::HealthRequest;
-use super::life::{Life, RestartPolicy};
 use super::options::{Options, Ulimit};
 use super::request::{EnvRequest, PidsLimit, Request};
 use super::stdio::Attach;
@@ -155,6 +158,8 @@ fn of_options(line: &mut Line, options: &Options) {
         no_new_privileges,
         life,
         health,
+        resources,
+        devices,
     } = options;
     let pair = |(key, value): (&String, &String)| format!("{key}={value}");
     line.values("--label", labels.iter().map(pair));
@@ -184,38 +189,10 @@ fn of_options(line: &mut Line, options: &Options) {
     line.values("--cpu-period", cpu_period);
     line.values("--cpu-quota", cpu_quota);
     line.values("--security-opt", no_new_privileges.then_some("no-new-privileges"));
-    of_life(line, life);
-    of_health(line, health);
-}
-
-fn of_life(line: &mut Line, life: &Life) {
-    let Life { restart, timeout } = life;
-    line.values(
-        "--restart",
-        match restart {
-            RestartPolicy::No => None,
-            RestartPolicy::OnFailure { most: most @ 1.. } => Some(format!("{}:{most}", restart.name())),
-            RestartPolicy::OnFailure { .. } | RestartPolicy::Always | RestartPolicy::UnlessStopped => {
-                Some(restart.name().to_owned())
-            }
-        },
-    );
-    line.values("--timeout", timeout);
-}
-
-fn of_health(line: &mut Line, health: &HealthRequest) {
-    let HealthRequest { test, interval, timeout, start_period, start_interval, retries } = health;
-    line.switch("--no-healthcheck", test.first().is_some_and(|kind| kind == "NONE"));
-    line.values("--health-cmd", test.get(1));
-    for (flag, length) in [
-        ("--health-interval", interval),
-        ("--health-timeout", timeout),
-        ("--health-start-period", start_period),
-        ("--health-start-interval", start_interval),
-    ] {
-        line.values(flag, Some(*length).filter(|length| *length > 0).map(duration));
-    }
-    line.values("--health-retries", Some(retries).filter(|retries| **retries > 0));
+    life::of_life(line, life);
+    life::of_health(line, health);
+    resources::of_resources(line, resources);
+    resources::of_devices(line, devices);
 }
 
 /// Those that were named; none where all are meant.
@@ -223,13 +200,6 @@ fn streams(attach: Attach) -> Vec<&'static str> {
     let named = [("stdin", attach.input), ("stdout", attach.output), ("stderr", attach.error)];
     let named = named.into_iter().filter(|(_, named)| *named && attach != Attach::ALL);
     named.map(|(name, _)| name).collect()
-}
-
-/// `30s`, of ns.
-fn duration(length: u64) -> String {
-    let units = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)];
-    let unit = units.into_iter().find(|(_, unit)| length.is_multiple_of(*unit));
-    unit.map_or_else(|| format!("{length}ns"), |(name, unit)| format!("{}{name}", length / unit))
 }
 
 fn variable(variable: &EnvRequest) -> String {
@@ -314,179 +284,4 @@ fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use clap::Parser;
-    use runtime::caps::CapSet;
-
-    use super::*;
-    use crate::commands::run::RunArgs;
-
-    #[derive(Parser)]
-    struct Typed {
-        #[command(flatten)]
-        run: RunArgs,
-    }
-
-    /// What `run` understands of a line.
-    fn understood(words: &[String]) -> (Request, Settings) {
-        let args = Typed::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}")).run;
-        let environment = |name: &str| (name == "FROM_CLIENT").then(|| "there".to_owned());
-        let read = |file: &str| Ok(format!("# of {file}\nIN_FILE=it's here\n"));
-        let container = &args.container;
-        let request =
-            Request::new(container, args.detach, Path::new("/cwd"), false, CapSet::ALL, &environment, &read);
-        let request = request.unwrap_or_else(|error| panic!("{words:?}: {error:#}"));
-        let cap = |names: &[String]| names.iter().map(|name| name.to_uppercase()).collect();
-        let settings = Settings {
-            cap_add: cap(&container.cap_add),
-            cap_drop: cap(&container.cap_drop),
-            ..Settings::default()
-        };
-        (request, settings)
-    }
-
-    fn line_of(name: &str, settings: &Settings, request: &Request) -> String {
-        command_line(&id(), name, settings, request)
-    }
-
-    fn id() -> String {
-        "3f2a9c81d04be577".repeat(4)
-    }
-
-    /// The words of a line, without the first: as sh(1) has them.
-    fn words(line: &str) -> Vec<String> {
-        let mut words = vec![String::new()];
-        let mut letters = line.chars();
-        let mut inside = false;
-        while let Some(letter) = letters.next() {
-            let word = words.last_mut().unwrap();
-            match letter {
-                '\'' => inside = !inside,
-                '\\' if !inside => word.extend(letters.next()),
-                ' ' if !inside => words.push(String::new()),
-                letter => word.push(letter),
-            }
-        }
-        words.remove(0);
-        words
-    }
-
-    #[test]
-    fn a_line_says_what_was_said() {
-        for (typed, expected) in [
-            ("busybox", "busybox"),
-            (
-                "-it --rm busybox sh -c 'echo \"it'\\''s\" $HOME; exit'",
-                "-i -t --rm busybox sh -c 'echo \"it'\\''s\" $HOME; exit'",
-            ),
-            ("-d --name web -p 8080:80 nginx", "-d --name web -p 8080:80 nginx"),
-            (
-                "-e A=1 -e FROM_CLIENT -e GONE --env-file vars busybox",
-                "-e 'IN_FILE=it'\\''s here' -e A=1 -e FROM_CLIENT=there -e GONE busybox",
-            ),
-            (
-                "-l a=b -l c --label-file x busybox",
-                "--label 'IN_FILE=it'\\''s here' --label a=b --label c= busybox",
-            ),
-            (
-                "-v ./data:/data:ro -v /a:/b:rshared,z busybox",
-                "-v /cwd/data:/data:ro -v /a:/b:rshared busybox",
-            ),
-            (
-                "--mount type=bind,src=/a,dst=/b,ro,bind-propagation=rslave busybox",
-                "--mount type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave busybox",
-            ),
-            (
-                "--tmpfs /t --tmpfs /u:exec,size=1m,noexec --mount type=tmpfs,dst=/w,tmpfs-mode=1770 busybox",
-                "--tmpfs /t --tmpfs /u:exec,size=1m,noexec --tmpfs /w:mode=1770 busybox",
-            ),
-            (
-                "-p 80 -p 127.0.0.1:8000-8010:81 -p 1.2.3.4::82 -p 9000-9001:90-91 -P busybox",
-                "-p 80 -p 127.0.0.1:8000-8010:81 -p 1.2.3.4::82 -p 9000:90 -p 9001:91 -P busybox",
-            ),
-            (
-                "-m 64m --memory-swap -1 --cpus 1.5 -c 512 --pids-limit -1 busybox",
-                "--memory 64m --cpus 1.5 --cpu-shares 512 --pids-limit=-1 --memory-swap=-1 busybox",
-            ),
-            ("-m 1g --memory-swap 0 busybox", "--memory 1g --memory-swap 2g busybox"),
-            (
-                "--memory 6291457 --cpu-quota 50000 --cpu-period 100000 busybox",
-                "--memory 6291457 --cpu-period 100000 --cpu-quota 50000 busybox",
-            ),
-            (
-                "--ulimit nofile=1024:2048 --ulimit core=-1 --shm-size 1k --oom-score-adj -500 busybox",
-                "--ulimit nofile=1024:2048 --ulimit core=-1:-1 --shm-size 1k --oom-score-adj=-500 busybox",
-            ),
-            ("--privileged busybox", "--privileged busybox"),
-            ("--privileged --userns private busybox", "--privileged --userns private busybox"),
-            ("--network host busybox", "--network host busybox"),
-            (
-                "--network none --userns host --cap-add net_admin --cap-drop ALL busybox",
-                "--network none --userns host --cap-add NET_ADMIN --cap-drop ALL busybox",
-            ),
-            (
-                "--security-opt no-new-privileges --sysctl net.core.somaxconn=9 --read-only busybox",
-                "--read-only --sysctl net.core.somaxconn=9 --security-opt no-new-privileges busybox",
-            ),
-            ("--entrypoint '' busybox ls", "--entrypoint '' busybox ls"),
-            ("--entrypoint /bin/ls busybox -l --name x", "--entrypoint /bin/ls busybox -l --name x"),
-            (
-                "-h boxed --domainname d -u 1:2 -w '/my dir' busybox",
-                "--hostname boxed --user 1:2 --workdir '/my dir' --domainname d busybox",
-            ),
-            (
-                "--add-host db:10.0.0.1 --add-host v6=fe80::1 --add-host me:host-gateway --dns 9.9.9.9 --dns-search a --dns-option ndots:1 busybox",
-                "--add-host db=10.0.0.1 --add-host v6=fe80::1 --add-host me=host-gateway --dns 9.9.9.9 --dns-search a --dns-option ndots:1 busybox",
-            ),
-            (
-                "--expose 53/udp --stop-signal RTMIN+3 --stop-timeout -1 --annotation a=b busybox",
-                "--annotation a=b --stop-signal SIGRTMIN+3 --stop-timeout=-1 --expose 53/udp busybox",
-            ),
-            ("--restart always --timeout 60 busybox", "--restart always --timeout 60 busybox"),
-            ("--restart on-failure:3 busybox", "--restart on-failure:3 busybox"),
-            ("--restart on-failure busybox", "--restart on-failure busybox"),
-            ("-a stdout -a STDERR -i busybox", "-i --attach stdout --attach stderr busybox"),
-            ("--no-healthcheck busybox", "--no-healthcheck busybox"),
-            (
-                "--health-cmd 'a || exit 1' --health-interval 1m30s --health-timeout 1.5s --health-start-period 1ms --health-start-interval 5s --health-retries 2 busybox",
-                "--health-cmd 'a || exit 1' --health-interval 90s --health-timeout 1500ms --health-start-period 1ms --health-start-interval 5s --health-retries 2 busybox",
-            ),
-            ("-l=-x=1 '-e=-y=a\nb' busybox '' -- '*'", "'-e=-y=a\nb' --label=-x=1 busybox '' -- '*'"),
-        ] {
-            let typed = words(&format!("mini run {typed}"));
-            let (request, settings) = understood(&typed);
-            let name = request.name.clone().unwrap_or_else(|| names::generate(&id(), 3));
-            let line = line_of(&name, &settings, &request);
-            assert_eq!(line, format!("mini run {expected}"), "{typed:?}");
-            let (again, its_settings) = understood(&words(&line));
-            assert_eq!((again, its_settings), (request, settings), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_said_where_somebody_gave_it() {
-        let (request, settings) = understood(&words("mini run --name old busybox"));
-        assert_eq!(line_of("renamed", &settings, &request), "mini run --name renamed busybox");
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        for (word, expected) in [
-            ("plain-1_@%+=:,./", "plain-1_@%+=:,./"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("$x`y`\"\\", "'$x`y`\"\\'"),
-            ("it's", "'it'\\''s'"),
-            ("~", "'~'"),
-            ("a\nb", "'a\nb'"),
-            ("é", "'é'"),
-        ] {
-            assert_eq!(quoted(word), expected);
-        }
-    }
 }
