@@ -222,7 +222,6 @@ fn charge(
         dirs,
         attach: plan.network.attach.clone(),
         cgroup: init.cgroup.path.clone(),
-        memory_limit: init.cgroup.limits.memory,
         stop_signal: plan.lifecycle.stop_signal,
         stop_patience: u64::try_from(plan.lifecycle.stop_timeout)
             .ok()

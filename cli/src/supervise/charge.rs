@@ -43,8 +43,6 @@ pub(crate) struct Words {
     pub(crate) attach: Option<AttachPlan>,
     /// `PARENT/ID`.
     pub(crate) cgroup: PathBuf,
-    /// Bytes.
-    pub(crate) memory_limit: Option<u64>,
     /// What stops it, signal(7).
     pub(crate) stop_signal: i32,
     /// After how long SIGKILL follows, ns; `None` for never.

@@ -170,23 +170,21 @@ fn fail(mut charge: Charge, mut clients: Clients, failure: &Failure) -> i32 {
 }
 
 fn last_run(charge: &Charge, started: u64, ending: Ending) -> LastRun {
-    let Words { cgroup, memory_limit, .. } = &charge.words;
-    let killed = matches!(ending, Ending::Signaled(libc::SIGKILL)) || ending.code() == 137;
-    let oom_killed = (killed || memory_limit.is_some())
-        && Layout::detect().is_ok_and(|layout| layout.oom_kills(cgroup) > 0);
-    let reason = if oom_killed { out_of_memory(cgroup, *memory_limit) } else { None };
+    let cgroup = &charge.words.cgroup;
+    let layout = Layout::detect().ok().filter(|layout| layout.oom_kills(cgroup) > 0);
+    let reason = layout.as_ref().map(|layout| out_of_memory(layout, cgroup));
+    let oom_killed = layout.is_some();
     LastRun { started: Some(started), finished: clock::now(), code: ending.code(), oom_killed, reason }
 }
 
-/// Names the limit, the group and the peak.
-fn out_of_memory(cgroup: &Path, limit: Option<u64>) -> Option<String> {
-    let layout = Layout::detect().ok()?;
+/// Names the limit that it had at last, the group and the peak.
+fn out_of_memory(layout: &Layout, cgroup: &Path) -> String {
     let peak = layout.memory_peak(cgroup).map_or_else(String::new, |bytes| format!(", peak {bytes} bytes"));
     let group = layout.directory("memory", cgroup).unwrap_or_default();
-    Some(match limit {
+    match layout.memory_limit(cgroup) {
         Some(limit) => format!("out of memory: limit {limit} bytes{peak} in {}", group.display()),
         None => format!("out of memory{peak} in {}", group.display()),
-    })
+    }
 }
 
 fn other(error: impl std::error::Error + 'static) -> Failure {

@@ -167,6 +167,17 @@ impl Layout {
             .unwrap_or(0)
     }
 
+    /// How much memory the container's group may use now, bytes; `None` where there is no limit.
+    pub fn memory_limit(&self, path: &Path) -> Option<u64> {
+        let file = match self {
+            Layout::V1(_) => "memory.limit_in_bytes",
+            Layout::V2(_) => "memory.max",
+        };
+        let text = fs::read_to_string(self.directory("memory", path)?.join(file)).ok()?;
+        // Version 1 says the largest number of whole pages where there is none, version 2 a word.
+        text.trim().parse().ok().filter(|bytes| *bytes < 1 << 62)
+    }
+
     /// The most memory that the container's group ever used, bytes.
     pub fn memory_peak(&self, path: &Path) -> Option<u64> {
         let file = match self {

@@ -34,8 +34,7 @@ impl Layout {
                     cpu: number("cpuacct", "cpuacct.usage"),
                     memory: number("memory", "memory.usage_in_bytes")
                         .map(|bytes| bytes.saturating_sub(idle.unwrap_or(0))),
-                    // No limit is the largest number of whole pages.
-                    memory_limit: number("memory", "memory.limit_in_bytes").filter(|bytes| *bytes < 1 << 62),
+                    memory_limit: self.memory_limit(path),
                     pids: number("pids", "pids.current"),
                     // Only those with a limit of theirs are in a group of it.
                     io: read("blkio", "blkio.throttle.io_service_bytes_recursive").map(|text| served(&text)),
@@ -49,7 +48,7 @@ impl Layout {
                         .map(|micros| micros * 1000),
                     memory: number("memory", "memory.current")
                         .map(|bytes| bytes.saturating_sub(idle.unwrap_or(0))),
-                    memory_limit: number("memory", "memory.max"),
+                    memory_limit: self.memory_limit(path),
                     pids: number("pids", "pids.current"),
                     io: read("io", "io.stat").map(|text| disks(&text)),
                 }

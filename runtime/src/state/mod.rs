@@ -27,6 +27,8 @@ use crate::sys;
 
 use written::{home, read, read_live, read_record};
 
+pub use written::{Held, HoldError};
+
 pub use probe::{boot_id, identify, is_alive};
 
 /// The two directories below which containers live.

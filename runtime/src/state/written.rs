@@ -4,13 +4,53 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Dirs, Entry, State, make_with_parents};
+use super::{Dirs, Entry, FindError, State, make_with_parents};
 use crate::op::{OpError, step};
 use crate::record::{LastRun, Live, Record};
 use crate::sys;
 use crate::sys::fs::Durability;
 
+/// A record that cannot be held.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// An operation failed.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// There is no such container any more.
+    #[error(transparent)]
+    Find(#[from] FindError),
+}
+
+/// A container whose record nobody else writes as long as this is held.
+#[derive(Debug)]
+pub struct Held {
+    /// The container, as it is now.
+    pub entry: Entry,
+    _lock: OwnedFd,
+}
+
 impl State {
+    /// Waits until nobody else writes the record of a container, running or not. A monitor that has not written down the end yet
+    /// waits for this too, and keeps the settings that it finds then: until that, its container's groups stay.
+    ///
+    /// # Errors
+    /// [`FindError::NotFound`] where it is gone; what the kernel answered.
+    pub fn hold(&self, id: &str) -> Result<Held, HoldError> {
+        let gone = || FindError::NotFound(id.to_owned());
+        let lock = self.write_alone(&self.dirs(id))?.ok_or_else(gone)?;
+        let entry = self.load(id)?.ok_or_else(gone)?;
+        Ok(Held { entry, _lock: lock })
+    }
+
+    /// Writes config and record of a container anew, whatever it does.
+    ///
+    /// # Errors
+    /// What the kernel answered; each of the two files is then as it was, or whole.
+    pub fn amend(&self, held: &Held, record: &Record, config: &[u8]) -> Result<(), OpError> {
+        step("Write down what it is from now on");
+        self.write_both(&held.entry.dirs, record, config)
+    }
+
     /// Writes config and record of a container anew, for another start, under the name that it has by now. The caller holds its
     /// lock.
     ///
