@@ -24,6 +24,7 @@
 //! | staying with what runs: several clients, which streams, slow readers | [`attach`] |
 //! | a driven terminal: keys, sizes, detaching, hanging up | [`terminal`] |
 //! | limits, proved by their effect | [`cgroup`], [`limits`] |
+//! | limits that are changed | [`update`] |
 //! | devices of the host | [`devices`] |
 //! | own user ids for each container | [`userns`] |
 //! | mounts, devices, masks, capabilities, what the payload inherits | [`rootfs`] |
@@ -45,7 +46,7 @@
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_exec`], [`kill_removal`], [`kill_images`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -73,6 +74,7 @@ mod kill_exec;
 mod kill_images;
 mod kill_removal;
 mod kill_run;
+mod kill_update;
 mod killing;
 mod layers;
 mod lifecycle;
@@ -102,5 +104,6 @@ mod stats;
 mod supervise;
 mod system_check;
 mod terminal;
+mod update;
 mod userns;
 mod volumes;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     attach, create, diff, exec, images, inspect, kill, load, logs, pause, port, prune, ps, pull, rename, rm,
-    rmi, run, start, stats, stop, top, wait,
+    rmi, run, start, stats, stop, top, update, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -29,6 +29,7 @@ pub(crate) enum OnContainers {
     Pause(pause::PauseArgs),
     Unpause(pause::UnpauseArgs),
     Rename(rename::RenameArgs),
+    Update(Box<update::UpdateArgs>),
 }
 
 /// Commands on containers, under docker's longer names
@@ -97,6 +98,7 @@ impl OnContainers {
             OnContainers::Pause(args) => pause::pause(context, args),
             OnContainers::Unpause(args) => pause::unpause(context, args),
             OnContainers::Rename(args) => rename::rename(context, args),
+            OnContainers::Update(args) => update::update(context, args),
         }
     }
 }

@@ -32,6 +32,7 @@ mod stats;
 mod stop;
 mod system;
 mod top;
+mod update;
 mod version;
 mod wait;
 

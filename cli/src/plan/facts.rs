@@ -58,13 +58,26 @@ impl HostFacts {
     /// # Errors
     /// Where the host has no control groups at the usual place, or not the devices that are asked for.
     pub(crate) fn detect(request: &Request) -> Result<HostFacts> {
+        let all_devices = request.privileged && !request.user_namespace;
+        Ok(HostFacts {
+            throttles: throttles(),
+            devices: if all_devices { host_devices() } else { Vec::new() },
+            shown: shown(&request.options.devices.shown)?,
+            ..HostFacts::of_limits(request)?
+        })
+    }
+
+    /// Looks at what the limits of a request depend on, and at what costs no time.
+    ///
+    /// # Errors
+    /// Where the host has no control groups at the usual place.
+    pub(crate) fn of_limits(request: &Request) -> Result<HostFacts> {
         let uname = rustix::system::uname();
         let resources = &request.options.resources;
         let list = |asked: bool, path: &str| {
             let read = || std::fs::read_to_string(path).unwrap_or_else(|_| "0".to_owned()).trim().to_owned();
             if asked { read() } else { String::new() }
         };
-        let all_devices = request.privileged && !request.user_namespace;
         Ok(HostFacts {
             cgroups: Layout::detect().context("cannot limit a container")?,
             processors: if request.nano_cpus.is_some() { processors() } else { 0 },
@@ -73,9 +86,9 @@ impl HostFacts {
             hostname: uname.nodename().to_string_lossy().into_owned(),
             resolv_conf: resolv_conf(),
             boot: runtime::state::boot_id(),
-            throttles: throttles(),
-            devices: if all_devices { host_devices() } else { Vec::new() },
-            shown: shown(&request.options.devices.shown)?,
+            throttles: Vec::new(),
+            devices: Vec::new(),
+            shown: Vec::new(),
             disks: resources.disks().filter_map(device).filter(|disk| disk.kind == 'b').collect(),
         })
     }

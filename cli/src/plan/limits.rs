@@ -136,6 +136,11 @@ impl Asked {
         })
     }
 
+    /// Whether nothing is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Asked::default()
+    }
+
     /// Puts what is asked into a request.
     ///
     /// # Errors
@@ -408,7 +413,7 @@ mod tests {
                 assert!(format!("{error:#}").contains(flag), "{flag}={value}: {error:#}");
             }
         }
-        assert_eq!(asked(&["--memory=0", "--cpus=0"]).unwrap(), Asked::default());
+        assert!(asked(&["--memory=0", "--cpus=0"]).unwrap().is_empty());
     }
 
     #[test]

@@ -25,7 +25,17 @@ const PERIOD: u64 = 100_000;
 /// # Errors
 /// What the host has not: processors, memory nodes, disks.
 pub(crate) fn resources(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
-    let mut resources = LinuxResourcesBuilder::default().devices(device_rules(request, facts)?).build()?;
+    let mut resources = limits(request, facts)?;
+    resources.set_devices(Some(device_rules(request, facts)?));
+    Ok(resources)
+}
+
+/// Limits alone.
+///
+/// # Errors
+/// What the host has not: processors, memory nodes, disks.
+pub(crate) fn limits(request: &Request, facts: &HostFacts) -> Result<LinuxResources> {
+    let mut resources = LinuxResourcesBuilder::default().build()?;
     resources.set_memory(memory(request)?).set_cpu(cpu(request, facts)?);
     resources.set_block_io(block_io(&request.options.resources, facts)?);
     let pids = match request.pids {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::settings::{self, MEMORY, SWAP, Setting};
+use super::settings::{self, MEMORY, RT_PERIOD, RT_RUNTIME, SWAP, Setting};
 use super::{CgroupError, Layout, Limits, v1, v2};
 use crate::op::step;
 use crate::sys::control::write_control;
@@ -90,16 +90,22 @@ fn difference(before: &[Setting], after: &[Setting]) -> Vec<Setting> {
     new.chain(gone.filter_map(settings::without)).collect()
 }
 
-/// Memory is never more than memory and swap together on version 1: what is raised beyond that is raised second. PURE.
+/// Of two values that bound each other on version 1, the one that would leave its bound is written second: memory is never more
+/// than memory and swap together, and realtime never more than its period. PURE.
 fn ordered(mut settings: Vec<Setting>, current: impl Fn(&Setting) -> Option<String>) -> Vec<Setting> {
-    let at = |limit: &str| settings.iter().position(|setting| setting.limit == limit);
-    if let (Some(memory), Some(swap)) = (at(MEMORY), at(SWAP)) {
-        let number = |text: &str| text.trim().parse::<u64>().ok();
-        let wanted = settings[memory].choices.first().and_then(|(_, value)| number(value));
-        let both = current(&settings[swap]).and_then(|text| number(&text));
-        if wanted.zip(both).is_some_and(|(wanted, both)| wanted > both) {
-            settings.swap(memory, swap);
-        }
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let wanted = |setting: &Setting| setting.choices.first().and_then(|(_, value)| number(value));
+    let now = |setting: &Setting| current(setting).and_then(|text| number(&text));
+    let at = |settings: &[Setting], limit: &str| settings.iter().position(|setting| setting.limit == limit);
+    if let (Some(memory), Some(swap)) = (at(&settings, MEMORY), at(&settings, SWAP))
+        && wanted(&settings[memory]).zip(now(&settings[swap])).is_some_and(|(wanted, now)| wanted > now)
+    {
+        settings.swap(memory, swap);
+    }
+    if let (Some(period), Some(runtime)) = (at(&settings, RT_PERIOD), at(&settings, RT_RUNTIME))
+        && wanted(&settings[period]).zip(now(&settings[runtime])).is_some_and(|(wanted, now)| wanted < now)
+    {
+        settings.swap(period, runtime);
     }
     settings
 }
@@ -144,6 +150,9 @@ mod tests {
         assert_eq!(order(300, 600, "200\n"), SWAP);
         assert_eq!(order(300, -1, "200\n"), SWAP);
         assert_eq!(order(300, 600, "9223372036854771712\n"), MEMORY);
+        let realtime = Limits { rt_period: Some(500), rt_runtime: Some(100), ..Limits::default() };
+        let first = |now: &str| ordered(settings::v1(&realtime), |_| Some(now.to_owned()))[0].limit;
+        assert_eq!((first("300"), first("700")), (RT_PERIOD, RT_RUNTIME));
         // Version 2 counts swap alone, and none where there is no limit.
         assert_eq!(
             ordered(settings::v2(&limits(300, 600)).unwrap(), |_| Some("max\n".to_owned()))[0].limit,

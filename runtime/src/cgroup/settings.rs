@@ -18,7 +18,7 @@ pub(super) struct Setting {
 pub(super) const MEMORY: &str = "--memory";
 pub(super) const SWAP: &str = "--memory-swap";
 pub(super) const RT_RUNTIME: &str = "--cpu-rt-runtime";
-const RT_PERIOD: &str = "--cpu-rt-period";
+pub(super) const RT_PERIOD: &str = "--cpu-rt-period";
 const PIDS: &str = "--pids-limit";
 const WEIGHT: &str = "--blkio-weight";
 const DEVICE_WEIGHT: &str = "--blkio-weight-device";

@@ -45,10 +45,15 @@ impl State {
     /// Writes config and record of a container anew, whatever it does.
     ///
     /// # Errors
-    /// What the kernel answered; each of the two files is then as it was, or whole.
+    /// What the kernel answered; both files are then as they were.
     pub fn amend(&self, held: &Held, record: &Record, config: &[u8]) -> Result<(), OpError> {
         step("Write down what it is from now on");
-        self.write_both(&held.entry.dirs, record, config)
+        let Held { entry, .. } = held;
+        let old = entry.config()?;
+        self.write_both(&entry.dirs, record, config).inspect_err(|_| {
+            // The first cause is told; the next start writes it anew.
+            let _stays = self.write_config(&entry.dirs, &entry.record, &old);
+        })
     }
 
     /// Writes config and record of a container anew, for another start, under the name that it has by now. The caller holds its
@@ -68,9 +73,13 @@ impl State {
 
     /// Writes config and record, the record last.
     fn write_both(&self, dirs: &Dirs, record: &Record, config: &[u8]) -> Result<(), OpError> {
-        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
-        sys::fs::write_whole(&home(dirs, record.auto_remove).join("config.json"), config, durability)?;
+        self.write_config(dirs, record, config)?;
         self.save(dirs, record)
+    }
+
+    fn write_config(&self, dirs: &Dirs, record: &Record, config: &[u8]) -> Result<(), OpError> {
+        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
+        sys::fs::write_whole(&home(dirs, record.auto_remove).join("config.json"), config, durability)
     }
 
     /// Writes down how a container ended, under the name and with the settings that it has by now; or forgets one that nobody

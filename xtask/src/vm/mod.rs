@@ -33,7 +33,7 @@ use crate::workspace::Workspace;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which tests, by parts of their names
-    #[arg(default_values_t = ["run::", "exec::", "cgroup::", "limits::", "devices::"].map(str::to_owned))]
+    #[arg(default_values_t = ["run::", "exec::", "cgroup::", "limits::", "update::", "devices::"].map(str::to_owned))]
     filters: Vec<String>,
     /// Debian's kernel to boot: 6.12 or 6.1
     #[arg(long, default_value = "6.12")]
@@ -152,6 +152,9 @@ mod tests {
 
     #[test]
     fn a_bare_vm_test_runs_what_depends_on_cgroups() {
-        assert_eq!(Args::default().filters, ["run::", "exec::", "cgroup::", "limits::", "devices::"]);
+        assert_eq!(
+            Args::default().filters,
+            ["run::", "exec::", "cgroup::", "limits::", "update::", "devices::"]
+        );
     }
 }
