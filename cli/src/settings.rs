@@ -57,7 +57,7 @@ pub(crate) struct LiveSettings {
 impl Settings {
     /// What is kept with a record; what cannot be read is as if it were not there.
     pub(crate) fn of(record: &Record) -> Settings {
-        Settings::deserialize(&record.settings).unwrap_or_default()
+        Settings::read(&record.settings)
     }
 
     /// The same without the request, for lists: it is most of what is kept, and no list shows it.
@@ -66,6 +66,11 @@ impl Settings {
         let fields =
             fields.filter(|(name, _)| *name != "request").map(|(name, value)| (name.as_str(), value));
         Settings::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).unwrap_or_default()
+    }
+
+    /// What is kept in this form; what cannot be read is as if it were not there.
+    pub(crate) fn read(value: &serde_json::Value) -> Settings {
+        Settings::deserialize(value).unwrap_or_default()
     }
 
     /// The form that is kept.

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::json;
 use tests::{Container, Host, cgroups, processes, skip, wait};
 
@@ -229,6 +230,53 @@ fn an_update_while_it_ends_or_starts_is_not_lost() {
         assert_eq!(container.field("/HostConfig/PidsLimit").to_string(), limit, "round {round}");
     }
     assert_eq!(container.cgroup_file("pids", "pids.max", "pids.max"), "111");
+}
+
+/// Ends a container's program as a crash would.
+fn crash(container: &Container<'_>) {
+    let init = processes::open(container.pid()).expect("it runs");
+    processes::signal(&init, Signal::SEGV);
+    processes::signal(&init, Signal::KILL);
+}
+
+#[test]
+fn a_new_restart_policy_counts_from_the_next_end_on() {
+    let host = Host::with_busybox();
+    let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
+    update(&host, &["--restart", "always"], &["box"]).ok().stdout("box\n");
+    assert_eq!(container.field("/HostConfig/RestartPolicy/Name"), "always");
+    let first = container.pid();
+    crash(&container);
+    wait::until("its second run", || {
+        let pid = container.field("/State/Pid");
+        (pid != 0 && pid != first).then_some(())
+    });
+    update(&host, &["--restart", "on-failure:3"], &["box"]).ok();
+    update(&host, &["--restart", "no"], &["box"]).ok();
+    crash(&container);
+    assert_eq!(container.wait()["Status"], "exited");
+    host.mini(["start", "box"]).run().ok();
+    host.mini(["stop", "-t", "0", "box"]).run().ok();
+    update(&host, &["--restart", "sometimes"], &["box"]).error(1, &["sometimes"]);
+    let gone = host.start(["--rm", "busybox", "sleep", "1000"]);
+    update(&host, &["--restart", "always"], &[&gone.id]).error(1, &["--rm"]);
+    update(&host, &["--restart", "no"], &[&gone.id]).ok();
+}
+
+#[test]
+fn what_is_started_again_and_again_has_what_was_asked_last() {
+    let host = Host::with_busybox();
+    let script = "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; exit 1";
+    let container = host.start(["--name", "box", "--restart", "always", "busybox", "sh", "-c", script]);
+    for limit in 100..130 {
+        update(&host, &["--pids-limit", &limit.to_string()], &["box"]).ok();
+        assert_eq!(container.field("/HostConfig/PidsLimit"), limit);
+    }
+    wait::until("a run with the last limit", || {
+        container.logs().lines().last().is_some_and(|last| last == "129").then_some(())
+    });
+    host.mini(["stop", "-t", "0", "box"]).run().ok();
+    assert_eq!(container.field("/HostConfig/PidsLimit"), 129);
 }
 
 #[test]

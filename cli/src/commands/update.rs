@@ -15,6 +15,7 @@ use crate::exit_code::ExitCode;
 use crate::output;
 use crate::plan::Request;
 use crate::plan::facts::HostFacts;
+use crate::plan::life::RestartPolicy;
 use crate::plan::limits::Asked;
 use crate::plan::resources;
 use crate::settings::Settings;
@@ -25,13 +26,17 @@ const PATIENCE: i64 = 10;
 /// Change what containers may use
 ///
 /// What runs has its new limits at once, and keeps them when it is started again. Where one of them cannot be had, none is changed.
+/// A new restart policy counts from the next end on.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini update --memory 512m --memory-swap 1g web\n  mini update --cpus 1.5 --pids-limit 200 web db\n\nSee also: mini run, mini stats, mini inspect"
+    after_help = "Examples:\n  mini update --memory 512m --memory-swap 1g web\n  mini update --cpus 1.5 --pids-limit 200 web db\n  mini update --restart always web\n\nSee also: mini run, mini stats, mini inspect"
 )]
 pub(crate) struct UpdateArgs {
     #[command(flatten)]
     limits: LimitArgs,
+    /// When to start it again by itself: no, always, unless-stopped, on-failure[:MOST]
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<String>,
     /// The containers
     #[arg(required = true)]
     containers: Vec<String>,
@@ -41,11 +46,21 @@ pub(crate) struct UpdateArgs {
 pub(crate) fn update(context: &Context, args: &UpdateArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let asked = Asked::new(&args.limits)?;
+    let restart = args.restart.as_deref().map(RestartPolicy::parse).transpose()?;
     ensure!(
-        !asked.is_empty(),
-        "nothing is to be changed: say at least one limit, such as --memory or --cpus"
+        !asked.is_empty() || restart.is_some(),
+        "nothing is to be changed: say at least one limit, such as --memory or --cpus, or --restart"
     );
-    let edit = |request: &mut Request| asked.give(request);
+    let edit = |request: &mut Request| {
+        if let Some(restart) = restart {
+            ensure!(
+                !request.auto_remove || restart == RestartPolicy::No,
+                "--restart cannot be changed: the container has --rm"
+            );
+            request.options.life.restart = restart;
+        }
+        asked.give(request)
+    };
     let mut failures = Failures::default();
     for word in &args.containers {
         match change(context, word, &edit) {
@@ -82,11 +97,12 @@ struct Changeable {
     _at_rest: Option<std::os::fd::OwnedFd>,
 }
 
-/// Holds a container that rests, or runs and has not ended yet; `None` between the two.
+/// Holds a container that rests, runs, or is about to be started again; `None` between these.
 ///
 /// A start reads the record before it writes it anew, under the container's lock, and a monitor keeps that lock until its end. So
 /// what rests is held by that lock, and what runs by the lock of its record: as long as its end has not been written, no start is
-/// under way, and whoever writes that end waits for us.
+/// under way, and whoever writes that end waits for us. A monitor that starts it again notices that the record has changed since it
+/// read it; once it has written its own, the container counts as starting until its program runs.
 fn hold(state: &State, id: &str) -> Result<Option<Changeable>> {
     let at_rest = match state.lock(id) {
         Ok(lock) => Some(lock),
@@ -98,8 +114,13 @@ fn hold(state: &State, id: &str) -> Result<Option<Changeable>> {
         Err(HoldError::Find(error)) => return Err(error.into()),
         other => other?,
     };
-    let runs = matches!(held.entry.status, Status::Running { .. }) && held.entry.record.last.is_none();
-    Ok((at_rest.is_some() || runs).then_some(Changeable { held, _at_rest: at_rest }))
+    let ended = held.entry.record.last.is_some();
+    let changeable = match held.entry.status {
+        Status::Running { .. } => !ended,
+        Status::Restarting { .. } => ended,
+        _ => false,
+    };
+    Ok((at_rest.is_some() || changeable).then_some(Changeable { held, _at_rest: at_rest }))
 }
 
 /// Groups first, then the record: what the kernel refuses is not written down.

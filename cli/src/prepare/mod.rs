@@ -137,14 +137,14 @@ pub(crate) fn prepare_again(
         let planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
         let mut settings = Settings::of(&record);
         settings.ports = planned.ports();
-        record.settings = settings.value();
+        let read = std::mem::replace(&mut record.settings, settings.value());
         record.boot.clone_from(&facts.boot);
         record.cgroup.clone_from(&planned.init.cgroup.path);
         record.last = None;
         record.stopped_by_user = false;
         planned.write_files(&claim.dirs)?;
         // Last: whatever fails before this leaves the record of the last run as it is.
-        state.rewrite(&claim.dirs, &mut record, &planned.config()?)?;
+        state.rewrite(&claim.dirs, &mut record, &read, &planned.config()?)?;
         Ok(planned)
     };
     match rewrite(&mut taken) {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use runtime::create::Running;
 use runtime::op::step;
 use runtime::record::LastRun;
+use runtime::state::StateError;
 use runtime::sys::signal;
 use runtime::{Failure, FailureKind};
 use rustix::event::{PollFd, PollFlags};
@@ -31,7 +32,7 @@ pub(super) fn start_again(
             give_up(&mut charge, clients, told);
             return None;
         }
-        let failure = match next(&charge) {
+        let failure = match unchanged(|| next(&charge)) {
             Ok((mut next, start)) => match super::begin(&next, start) {
                 Ok(running) => return Some((next, running)),
                 Err(failure) => {
@@ -92,6 +93,16 @@ fn wait(clients: &mut Clients, until: Moment) -> Told {
         clients.forget_gone();
     }
     Told::default()
+}
+
+/// Once more where `mini update` came in between the reading and the writing.
+fn unchanged<T>(mut prepare: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match prepare() {
+            Err(error) if matches!(error.downcast_ref(), Some(StateError::Changed(_))) => {}
+            other => return other,
+        }
+    }
 }
 
 /// Everything that the next run needs, from what is written down by now.

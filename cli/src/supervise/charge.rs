@@ -15,6 +15,7 @@ use crate::plan::RunPlan;
 use crate::plan::health::HealthPlan;
 use crate::plan::ids::IdLease;
 use crate::plan::life::{Backoff, Life};
+use crate::settings::Settings;
 
 /// What a container's start needs, and nobody afterwards.
 pub(crate) struct Start {
@@ -57,6 +58,17 @@ pub(crate) struct Words {
     pub(crate) backoff: Backoff,
     /// What it takes to start it again.
     pub(crate) context: Context,
+}
+
+impl Words {
+    /// Takes over what `mini update` may have changed of a container's life.
+    pub(crate) fn keep_up(&mut self) {
+        // With --rm it lives once, whatever is said.
+        let settings = self.state.settings(&self.dirs).filter(|_| !self.record.auto_remove);
+        if let Some(request) = settings.and_then(|settings| Settings::read(&settings).request) {
+            self.life = request.options.life;
+        }
+    }
 }
 
 /// What is held by descriptors.

@@ -131,6 +131,7 @@ fn end(
     told: Told,
 ) -> Option<(Charge, Running)> {
     let mut last = last_run(&charge, began.time, ending);
+    charge.words.keep_up();
     let Words { backoff, life, record, .. } = &mut charge.words;
     if let (true, Some(seconds)) = (told.timed_out, life.timeout) {
         last.reason.get_or_insert(format!("killed: it ran for longer than {seconds} s (--timeout)"));

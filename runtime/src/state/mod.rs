@@ -89,6 +89,9 @@ pub enum StateError {
     /// There is no such container any more.
     #[error("container {0} was removed meanwhile")]
     Gone(String),
+    /// Its settings are others than those that somebody read before.
+    #[error("container {0} was changed meanwhile")]
+    Changed(String),
 }
 
 /// A container that was not found.

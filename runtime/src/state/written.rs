@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Dirs, Entry, FindError, State, make_with_parents};
+use super::{Dirs, Entry, FindError, State, StateError, make_with_parents};
 use crate::op::{OpError, step};
 use crate::record::{LastRun, Live, Record};
 use crate::sys;
@@ -57,18 +57,33 @@ impl State {
     }
 
     /// Writes config and record of a container anew, for another start, under the name that it has by now. The caller holds its
-    /// lock.
+    /// lock. `planned` are the settings that config and record were made from.
     ///
     /// # Errors
-    /// What the kernel answered; each of the two files is then as it was, or whole.
-    pub fn rewrite(&self, dirs: &Dirs, record: &mut Record, config: &[u8]) -> Result<(), OpError> {
+    /// [`StateError::Changed`] where its settings are others by now; what the kernel answered: each of the two files is then as
+    /// it was, or whole.
+    pub fn rewrite(
+        &self,
+        dirs: &Dirs,
+        record: &mut Record,
+        planned: &serde_json::Value,
+        config: &[u8],
+    ) -> Result<(), StateError> {
         step("Write down what it is this time");
         make_with_parents(&dirs.run)?;
         let _alone = self.write_alone(dirs)?;
         if let Some(written) = read(dirs) {
+            if written.settings != *planned {
+                return Err(StateError::Changed(record.id.clone()));
+            }
             record.name = written.name;
         }
-        self.write_both(dirs, record, config)
+        Ok(self.write_both(dirs, record, config)?)
+    }
+
+    /// What is kept with a container by now.
+    pub fn settings(&self, dirs: &Dirs) -> Option<serde_json::Value> {
+        read(dirs).map(|record| record.settings)
     }
 
     /// Writes config and record, the record last.
