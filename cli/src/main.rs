@@ -11,6 +11,7 @@ mod dirs;
 mod error;
 mod exit_code;
 mod explain;
+mod follow;
 mod health;
 mod launch;
 mod names;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use serde_json::Value;
-use tests::{Container, Host};
+use serde_json::{Value, json};
+use tests::{Container, Host, wait};
 
 /// The directory and the name of a container's log.
 fn log_files(container: &Container<'_>) -> Vec<PathBuf> {
@@ -128,6 +128,137 @@ fn f_follows_across_rotation_and_loses_no_line() {
     let lines = output.lines();
     assert_eq!(lines.len(), 150_002);
     assert_eq!((lines[1].as_str(), lines[150_000].as_str(), lines[150_001].as_str()), ("1", "150000", "end"));
+}
+
+#[test]
+fn a_driver_none_keeps_nothing_and_shows_everything() {
+    let host = Host::with_busybox();
+    host.mini([
+        "run",
+        "--name",
+        "box",
+        "--log-driver",
+        "none",
+        "busybox",
+        "sh",
+        "-c",
+        "echo shown; echo too >&2",
+    ])
+    .run()
+    .ok()
+    .stdout("shown\n")
+    .stderr("too\n");
+    let id = host.mini(["ps", "-aq", "--no-trunc"]).run().ok().line();
+    let container = Container::new(&host, id);
+    assert!(log_files(&container).is_empty());
+    host.mini(["logs", "box"])
+        .run()
+        .error(1, &["logging driver does not support reading", "--log-driver none"]);
+    host.mini(["start", "-a", "box"]).run().ok().stdout("shown\n");
+    assert!(log_files(&container).is_empty());
+    assert_eq!(container.field("/HostConfig/LogConfig"), json!({ "Type": "none", "Config": {} }));
+}
+
+#[test]
+fn files_are_as_large_and_as_many_as_was_asked_for() {
+    let host = Host::with_busybox();
+    let container =
+        host.start(["--log-opt", "max-size=20k", "--log-opt", "max-file=2", "busybox", "seq", "5000"]);
+    container.wait();
+    let bounded = |container: &Container<'_>| {
+        let files = log_files(container);
+        let sizes: Vec<_> = files.iter().map(|path| fs::metadata(path).expect("stat").len()).collect();
+        assert!(sizes.len() == 2 && sizes.iter().all(|size| *size <= 20 << 10), "{sizes:?}");
+    };
+    bounded(&container);
+    let lines = container.logs().lines();
+    assert!(lines.len() < 5000 && lines.last().map(String::as_str) == Some("5000"), "{}", lines.len());
+    host.mini(["start", "-a", &container.id]).run().ok();
+    bounded(&container);
+    let config = container.field("/HostConfig/LogConfig/Config");
+    assert_eq!(config, json!({ "max-size": "20k", "max-file": "2" }));
+    let container =
+        host.start(["--log-opt", "max-size=1k", "--log-opt", "max-file=1", "busybox", "seq", "500"]);
+    container.wait();
+    assert_eq!(log_files(&container).len(), 1);
+    assert_eq!(container.logs().lines().last().map(String::as_str), Some("500"));
+}
+
+#[test]
+fn a_driver_local_packs_older_files_and_they_are_read_all_the_same() {
+    let host = Host::with_busybox();
+    let script = "mkfifo /fifo; echo ready; read x < /fifo; seq 30000; sleep 1000";
+    let container = host.start([
+        "--log-driver",
+        "local",
+        "--log-opt",
+        "max-size=500k",
+        "--log-opt",
+        "max-file=9",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ]);
+    let mut follower = host.spawn(["logs", "-f", &container.id]);
+    assert_eq!(follower.line(), "ready");
+    container.sh("echo go > /fifo").ok();
+    for number in 1..=30_000 {
+        assert_eq!(follower.line(), number.to_string());
+    }
+    wait::until("packed files", || {
+        let names: Vec<_> = log_files(&container).iter().map(|path| path.display().to_string()).collect();
+        let plain = names.iter().filter(|name| !name.ends_with(".gz")).count();
+        (names.len() > 3 && plain == 1).then_some(())
+    });
+    crate::resting::at_rest(&container);
+    let lines = container.logs().lines();
+    assert_eq!(lines.len(), 30_001);
+    assert!(lines[1..].iter().zip(1..).all(|(line, number)| *line == number.to_string()));
+    host.mini(["logs", "-n", "25000", &container.id]).run().ok().stdout_has("5001\n5002\n");
+    assert_eq!(container.field("/HostConfig/LogConfig/Type"), "local");
+}
+
+#[test]
+fn lines_have_what_a_log_option_chose() {
+    let host = Host::with_busybox();
+    let options = [
+        "--log-opt",
+        "labels=tier",
+        "--log-opt",
+        "env-regex=^MO",
+        "--log-opt",
+        "tag={{.Name}}@{{.ImageName}}",
+    ];
+    let container = host.start(
+        [
+            &["--name", "box", "-l", "tier=front", "-l", "team=x", "-e", "MODE=a b"],
+            &options[..],
+            &["busybox", "echo", "said"],
+        ]
+        .concat(),
+    );
+    container.wait();
+    host.mini(["logs", "--details", "box"]).run().ok().stdout("MODE=a+b,tag=box%40busybox,tier=front said\n");
+    host.mini(["logs", "box"]).run().ok().stdout("said\n");
+    let text = fs::read_to_string(&log_files(&container)[0]).expect("read the log");
+    let line: Value = serde_json::from_str(text.trim_end()).expect("a JSON line");
+    assert_eq!(line["attrs"], json!({ "MODE": "a b", "tag": "box@busybox", "tier": "front" }));
+}
+
+#[test]
+fn log_drivers_and_options_that_there_are_not_are_refused() {
+    let host = Host::with_busybox();
+    for (flags, complaint) in [
+        (&["--log-driver", "syslog"][..], "syslog"),
+        (&["--log-driver", "none", "--log-opt", "max-size=1m"], "max-size"),
+        (&["--log-opt", "color=red"], "color"),
+        (&["--log-opt", "max-file=0"], "max-file"),
+        (&["--log-opt", "mode=non-blocking"], "mode"),
+    ] {
+        host.mini(["run"]).args(flags).args(["busybox", "true"]).run().error(125, &[complaint]);
+        host.mini(["create"]).args(flags).args(["busybox", "true"]).run().error(125, &[complaint]);
+    }
 }
 
 #[test]

@@ -1,27 +1,23 @@
 //! `mini logs`: what a container has written.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, VecDeque};
 
-use anyhow::{Context as _, Result};
-use runtime::io::log::rotated;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::inotify;
+use anyhow::{Result, bail};
+use rustix::event::Timespec;
 use serde::Deserialize;
 
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::follow::{Follower, Watch};
 use crate::launch;
+use crate::plan::logging::LogDriver;
+use crate::settings::Settings;
 
 /// Print what a container has written
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini logs --tail 20 web\n  mini logs -f web\n  mini logs -t --since 10m web\n\nSee also: mini ps, mini inspect"
+    after_help = "Examples:\n  mini logs --tail 20 web\n  mini logs -f web\n  mini logs -t --since 10m web\n\nSee also: mini attach, mini events, mini ps"
 )]
 pub(crate) struct LogsArgs {
     /// Go on as long as the container runs
@@ -30,6 +26,9 @@ pub(crate) struct LogsArgs {
     /// Print when each line was written
     #[arg(short, long)]
     timestamps: bool,
+    /// Print the labels and variables that --log-opt chose, and the tag, before each line
+    #[arg(long)]
+    details: bool,
     /// Only what was written since then: a time, or how long ago
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -61,9 +60,11 @@ fn tail(text: &str) -> Result<Tail, String> {
 
 /// One line of the file.
 #[derive(Debug, Deserialize)]
-struct Entry {
+struct Line {
     log: String,
     stream: String,
+    #[serde(default)]
+    attrs: BTreeMap<String, String>,
     time: String,
 }
 
@@ -71,6 +72,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy)]
 struct Form {
     timestamps: bool,
+    details: bool,
     /// ns since 1970.
     since: u64,
     /// ns since 1970.
@@ -84,189 +86,80 @@ pub(crate) fn logs(context: &Context, args: &LogsArgs) -> Result<ExitCode> {
     let moment = |text: &Option<String>| text.as_deref().map(|text| clock::moment(text, now)).transpose();
     let form = Form {
         timestamps: args.timestamps,
+        details: args.details,
         since: moment(&args.since)?.unwrap_or(0),
         until: moment(&args.until)?.unwrap_or(u64::MAX),
     };
     let entry = state.find(&args.container)?;
-    let path = entry.dirs.disk.join("container.log");
+    let driver = Settings::of(&entry.record)
+        .request
+        .map_or_else(LogDriver::default, |request| request.options.log.driver);
+    if driver == LogDriver::None {
+        bail!(
+            "configured logging driver does not support reading: {} keeps nothing (--log-driver none)",
+            args.container
+        );
+    }
     // Before the first look, so that nothing written in between is missed.
     let watch = args.follow.then(|| Watch::new(&entry.dirs.disk)).transpose()?;
-    let mut reader = LogReader::new(path, form);
+    let mut follower = Follower::new(entry.dirs.disk.join("container.log"));
+    let mut print = |line: Vec<u8>| form.print(&line);
     match args.tail {
-        Tail::All => reader.print_older()?,
-        Tail::Last(lines) => reader.print_last(lines)?,
+        Tail::All => follower.older(&mut print)?,
+        Tail::Last(lines) => last(&mut follower, lines)?.into_iter().for_each(&mut print),
     }
-    reader.print_new()?;
+    follower.new_lines(&mut print)?;
     let Some(watch) = watch else { return Ok(ExitCode::Success) };
     loop {
         let running = state
             .load(&entry.record.id)?
             .is_some_and(|entry| entry.status.is_up() && super::is_looked_after(&entry));
-        reader.print_new()?;
+        follower.new_lines(&mut print)?;
         if !running || clock::now() > form.until {
             // Its monitor may be writing the last lines.
             if !running {
                 super::wait_for_monitor(&entry)?;
-                reader.print_new()?;
+                follower.new_lines(&mut print)?;
             }
             return Ok(ExitCode::Success);
         }
-        watch.wait()?;
+        // At most a second: the container's end changes nothing in its directory.
+        watch.wait(Timespec { tv_sec: 1, tv_nsec: 0 });
     }
 }
 
-/// Told when something in the directory changes.
-struct Watch {
-    inotify: OwnedFd,
-}
-
-impl Watch {
-    fn new(directory: &Path) -> Result<Watch> {
-        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let flags = inotify::WatchFlags::MODIFY
-            | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVE
-            | inotify::WatchFlags::DELETE_SELF;
-        inotify::add_watch(&inotify, directory, flags)
-            .with_context(|| format!("cannot follow the log in {}", directory.display()))?;
-        Ok(Watch { inotify })
-    }
-
-    /// Waits for a change, at most a second: the container's end changes nothing here.
-    fn wait(&self) -> Result<()> {
-        let mut polled = [PollFd::new(&self.inotify, PollFlags::IN)];
-        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-        // An interrupted wait is a shorter one.
-        let _interrupted = rustix::event::poll(&mut polled, Some(&second));
-        let mut buffer = [0u8; 4096];
-        while rustix::io::read(self.inotify.as_fd(), &mut buffer).is_ok() {}
-        Ok(())
-    }
-}
-
-/// Reads the current file, and moves to its successor when it was rotated away.
-struct LogReader {
-    path: PathBuf,
-    form: Form,
-    current: Option<(File, u64)>,
-}
-
-impl LogReader {
-    fn new(path: PathBuf, form: Form) -> LogReader {
-        LogReader { path, form, current: None }
-    }
-
-    /// All rotated files, oldest first.
-    fn older(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> =
-            (1..).map(|number| rotated(&self.path, number)).take_while(|path| path.exists()).collect();
-        files.reverse();
-        files
-    }
-
-    fn print_older(&self) -> Result<()> {
-        for path in self.older() {
-            for line in BufReader::new(File::open(&path)?).split(b'\n') {
-                self.form.print(&line?);
+/// The last lines of everything that there is.
+fn last(follower: &mut Follower, lines: usize) -> Result<VecDeque<Vec<u8>>> {
+    let mut last = VecDeque::with_capacity(lines.min(1024));
+    let mut keep = |line: Vec<u8>| {
+        if lines > 0 {
+            if last.len() == lines {
+                last.pop_front();
             }
+            last.push_back(line);
         }
-        Ok(())
-    }
-
-    /// The last lines of everything; afterwards the current file has been read.
-    fn print_last(&mut self, lines: usize) -> Result<()> {
-        let mut last: VecDeque<Vec<u8>> = VecDeque::with_capacity(lines.min(1024));
-        let mut keep = |line: Vec<u8>| {
-            if lines > 0 {
-                if last.len() == lines {
-                    last.pop_front();
-                }
-                last.push_back(line);
-            }
-        };
-        for path in self.older() {
-            BufReader::new(File::open(&path)?).split(b'\n').try_for_each(|line| line.map(&mut keep))?;
-        }
-        self.read_new(&mut keep)?;
-        last.iter().for_each(|line| self.form.print(line));
-        Ok(())
-    }
-
-    fn print_new(&mut self) -> Result<()> {
-        let form = self.form;
-        self.read_new(&mut |line| form.print(&line))
-    }
-
-    /// Whole lines that were not read yet; what has no end of line yet is read next time.
-    fn read_new(&mut self, take: &mut dyn FnMut(Vec<u8>)) -> Result<()> {
-        loop {
-            if self.current.is_none() {
-                let Some(file) = self.open(&self.path)? else { return Ok(()) };
-                self.current = Some((file, 0));
-            }
-            self.read_current(take)?;
-            let Some((file, _)) = &self.current else { return Ok(()) };
-            let Some(next) = self.successor(file.metadata()?.ino())? else { return Ok(()) };
-            // Rotated away: nothing more is written to it, but something may have been since we read it.
-            self.read_current(take)?;
-            self.current = Some((next, 0));
-        }
-    }
-
-    fn read_current(&mut self, take: &mut dyn FnMut(Vec<u8>)) -> Result<()> {
-        let Some((file, offset)) = &mut self.current else { return Ok(()) };
-        file.seek(SeekFrom::Start(*offset))?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        *offset += whole as u64;
-        text[..whole]
-            .split_inclusive(|byte| *byte == b'\n')
-            .for_each(|line| take(line[..line.len() - 1].to_vec()));
-        Ok(())
-    }
-
-    /// The file after the one with this inode; `None` where it is the youngest. Of several rotations at once the oldest file that
-    /// is still there comes next.
-    fn successor(&self, inode: u64) -> Result<Option<File>> {
-        let mut younger = self.open(&self.path)?;
-        let is = |file: &Option<File>| -> Result<bool> {
-            Ok(file.as_ref().map(File::metadata).transpose()?.is_some_and(|metadata| metadata.ino() == inode))
-        };
-        if younger.is_none() || is(&younger)? {
-            return Ok(None);
-        }
-        for number in 1.. {
-            let older = self.open(&rotated(&self.path, number))?;
-            if older.is_none() || is(&older)? {
-                break;
-            }
-            younger = older;
-        }
-        Ok(younger)
-    }
-
-    fn open(&self, path: &Path) -> Result<Option<File>> {
-        match File::open(path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
-    }
+    };
+    follower.older(&mut keep)?;
+    follower.new_lines(&mut keep)?;
+    Ok(last)
 }
 
 impl Form {
     /// To the stream that it came from. A line that is no entry (a full disk cut it short) is left out.
     fn print(self, line: &[u8]) {
-        let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return };
-        if !self.shows(&entry.time) {
+        let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
+        if !self.shows(&line.time) {
             return;
         }
-        let text = match self.timestamps {
-            true => format!("{} {}", entry.time, entry.log),
-            false => entry.log,
-        };
-        match entry.stream.as_str() {
+        let mut text = String::new();
+        if self.timestamps {
+            text += &format!("{} ", line.time);
+        }
+        if self.details {
+            text += &format!("{} ", details(&line.attrs));
+        }
+        text += &line.log;
+        match line.stream.as_str() {
             "stderr" => launch::write(&mut std::io::stderr().lock(), text.as_bytes()),
             _ => launch::write(&mut std::io::stdout().lock(), text.as_bytes()),
         }
@@ -278,5 +171,38 @@ impl Form {
             return true;
         }
         clock::moment(time, 0).map_or(true, |time| (self.since..=self.until).contains(&time))
+    }
+}
+
+/// `mode=a%3Db,tier=front`, as docker writes them: nothing in them is mistaken for what separates them. PURE.
+fn details(attributes: &BTreeMap<String, String>) -> String {
+    let pair = |(key, value): (&String, &String)| format!("{}={}", escaped(key), escaped(value));
+    attributes.iter().map(pair).collect::<Vec<_>>().join(",")
+}
+
+/// As in the query of a URL (Go's `url.QueryEscape`).
+fn escaped(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' ' => all.push('+'),
+            b'-' | b'_' | b'.' | b'~' => all.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => all.push(char::from(byte)),
+            byte => all += &format!("%{byte:02X}"),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_one_word() {
+        let attributes = [("tier", "front"), ("a b", "c=d,e\n"), ("ü", "")];
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        assert_eq!(details(&attributes), "a+b=c%3Dd%2Ce%0A,tier=front,%C3%BC=");
+        assert_eq!(details(&BTreeMap::new()), "");
     }
 }

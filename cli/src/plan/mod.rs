@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod ids;
 pub(crate) mod life;
 pub(crate) mod limits;
+pub(crate) mod logging;
 pub(crate) mod mount_flag;
 pub(crate) mod options;
 pub(crate) mod request;
@@ -15,6 +16,7 @@ pub(crate) mod spec;
 pub(crate) mod stdio;
 pub(crate) mod values;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -26,8 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use facts::HostFacts;
 use health::{HealthPlan, HealthRequest};
-use image::Beyond;
+use image::{Beyond, Image};
 use life::Life;
+use logging::{LogPlan, Subject};
 pub(crate) use request::{NetworkMode, Request};
 use spec::Identity;
 use stdio::Attach;
@@ -102,6 +105,8 @@ pub(crate) struct LifecyclePlan {
     pub(crate) life: Life,
     /// How it is found out how it does.
     pub(crate) health: Option<HealthPlan>,
+    /// What becomes of its output.
+    pub(crate) log: LogPlan,
 }
 
 /// What the plan's container gets that is shared out among containers.
@@ -134,8 +139,7 @@ pub(crate) struct Place<'a> {
 /// What request, image and host together make impossible.
 pub(crate) fn plan(
     request: &Request,
-    image: &ImageConfiguration,
-    beyond: &Beyond,
+    image: &Image,
     layers: &[PathBuf],
     facts: &HostFacts,
     place: &Place<'_>,
@@ -144,7 +148,7 @@ pub(crate) fn plan(
     let cgroup = place.cgroup_parent.join(place.id);
     let identity = Identity { id: place.id, files: place.run, cgroup: &cgroup, map: &leases.map };
     let hostname = spec::hostname(request, place.id, facts);
-    let stop_signal = image.config().as_ref().and_then(|config| config.stop_signal().clone());
+    let stop_signal = image.config.config().as_ref().and_then(|config| config.stop_signal().clone());
     let stop_signal = match (request.options.stop_signal, stop_signal.filter(|signal| !signal.is_empty())) {
         (Some(signal), _) => signal,
         (None, Some(signal)) => values::signal(&signal).context("the image's stop signal")?,
@@ -154,11 +158,21 @@ pub(crate) fn plan(
     let gateway = leases.endpoint.as_ref().map(|endpoint| endpoint.gateway);
     let extra = options::extra_hosts(&request.options, gateway);
     let address = leases.endpoint.as_ref().map(|endpoint| endpoint.address);
+    let spec = spec::spec(request, &image.config, facts, &identity)?;
+    let subject = Subject {
+        id: place.id,
+        name: place.name,
+        image: &request.image,
+        image_id: &image.id.to_string(),
+        labels: &labels(request, &image.config),
+        env: spec.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default(),
+    };
+    let log = request.options.log.plan(&subject)?;
     Ok(RunPlan {
         version: VERSION,
         id: place.id.to_owned(),
         name: place.name.to_owned(),
-        spec: spec::spec(request, image, facts, &identity)?,
+        spec,
         layers: layers.to_vec(),
         network: NetworkPlan { mode: request.network, attach },
         stdio: StdioPlan {
@@ -173,7 +187,8 @@ pub(crate) fn plan(
             stop_signal,
             stop_timeout: request.options.stop_timeout.unwrap_or(STOP_TIMEOUT),
             life: request.options.life.clone(),
-            health: health(request, beyond)?,
+            health: health(request, &image.beyond)?,
+            log,
         },
         files: vec![
             ("hostname".to_owned(), format!("{hostname}\n")),
@@ -181,6 +196,12 @@ pub(crate) fn plan(
             ("resolv.conf".to_owned(), resolv_conf(request, facts)),
         ],
     })
+}
+
+/// The image's labels, and the user's over them.
+pub(crate) fn labels(request: &Request, image: &ImageConfiguration) -> BTreeMap<String, String> {
+    let of_image = image.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
+    of_image.into_iter().chain(request.options.labels.clone()).collect()
 }
 
 /// The user's health check over the image's.

@@ -12,6 +12,7 @@ use super::devices::Devices;
 use super::health::HealthRequest;
 use super::life::Life;
 use super::limits::Resources;
+use super::logging::LogRequest;
 use super::values;
 use crate::commands::flags::MoreArgs;
 
@@ -47,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) no_new_privileges: bool,
     pub(crate) life: Life,
     pub(crate) health: HealthRequest,
+    /// What becomes of its output.
+    pub(crate) log: LogRequest,
     /// What it may use, beyond the everyday.
     pub(crate) resources: Resources,
     pub(crate) devices: Devices,

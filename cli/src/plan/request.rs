@@ -12,6 +12,7 @@ use super::devices::Devices;
 use super::health::HealthRequest;
 use super::life::Life;
 use super::limits::{Asked, Resources};
+use super::logging::LogRequest;
 use super::mount_flag::{self, Wanted};
 use super::options::{self, Options};
 use super::stdio::Attach;
@@ -171,6 +172,7 @@ impl Request {
         let mut options = Options::new(&args.more, network, read)?;
         options.life = Life::new(&args.life, args.rm)?;
         options.health = HealthRequest::new(&args.health)?;
+        options.log = LogRequest::new(&args.log)?;
         ensure!(
             !detached || args.attach.is_empty(),
             "conflicting options: cannot specify both --attach and --detach"

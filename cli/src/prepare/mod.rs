@@ -172,7 +172,7 @@ impl Planned {
         leases: &Leases,
         dirs: &Dirs,
     ) -> Result<Planned> {
-        let plan = crate::plan::plan(request, &image.config, &image.beyond, layers, facts, place, leases)?;
+        let plan = crate::plan::plan(request, image, layers, facts, place, leases)?;
         let root = RootPlan {
             layers: layers.to_vec(),
             scratch: dirs.disk.clone(),
@@ -229,6 +229,7 @@ fn charge(
         input_once: plan.stdio.input_once,
         life: plan.lifecycle.life.clone(),
         health: plan.lifecycle.health.clone(),
+        log: plan.lifecycle.log.clone(),
         between: None,
         backoff: Backoff::default(),
         context: context.clone(),
@@ -299,7 +300,7 @@ pub(crate) fn foresee(
     let name = request.name.clone().unwrap_or_else(|| names::generate(&id, 0));
     let parent = context.cgroup_parent(request);
     let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: &parent };
-    crate::plan::plan(request, &image.config, &image.beyond, &image.layers, facts, &place, &leases)
+    crate::plan::plan(request, image, &image.layers, facts, &place, &leases)
 }
 
 /// What would be shared out, taking nothing.

@@ -1,7 +1,5 @@
 //! What is written down of a new container. PURE, but for the time.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use image::Image;
 use runtime::record::{Record, VERSION};
@@ -10,7 +8,7 @@ use super::Planned;
 use crate::clock;
 use crate::commands::flags::ContainerArgs;
 use crate::plan::facts::HostFacts;
-use crate::plan::{Request, spec};
+use crate::plan::{Request, labels, spec};
 use crate::settings::Settings;
 
 /// The record of a container that nothing has been done with yet.
@@ -33,7 +31,7 @@ pub(super) fn record(
         network: Some(request.network),
         ports: planned.ports(),
         exposed: exposed(request, config),
-        labels: labels(request, config),
+        labels: labels(request, &image.config),
         user_namespace: request.user_namespace,
         privileged: request.privileged,
         cap_add: capability_names(&args.cap_add),
@@ -73,12 +71,6 @@ fn exposed(request: &Request, image: Option<&oci_spec::image::Config>) -> Vec<St
     all.sort();
     all.dedup();
     all
-}
-
-/// The image's labels, and the user's over them.
-fn labels(request: &Request, image: Option<&oci_spec::image::Config>) -> BTreeMap<String, String> {
-    let of_image = image.and_then(|config| config.labels().clone()).unwrap_or_default();
-    of_image.into_iter().chain(request.options.labels.clone()).collect()
 }
 
 /// As docker keeps them: `CAP_` and capitals; `ALL` as it is.

@@ -15,6 +15,7 @@ use crate::plan::RunPlan;
 use crate::plan::health::HealthPlan;
 use crate::plan::ids::IdLease;
 use crate::plan::life::{Backoff, Life};
+use crate::plan::logging::LogPlan;
 use crate::settings::Settings;
 
 /// What a container's start needs, and nobody afterwards.
@@ -53,6 +54,8 @@ pub(crate) struct Words {
     pub(crate) life: Life,
     /// How it is found out how it does.
     pub(crate) health: Option<HealthPlan>,
+    /// What becomes of its output.
+    pub(crate) log: LogPlan,
     /// How its last run ended, as long as the next one has not begun.
     pub(crate) between: Option<LastRun>,
     pub(crate) backoff: Backoff,

@@ -40,6 +40,8 @@ enum Event {
     Knocked,
     /// The monitor was told to stop its container (SIGTERM).
     Told,
+    /// An older file of the log has been packed.
+    Packed,
     /// A moment that was waited for has come.
     Late,
     /// Something happened to a health check.
@@ -179,6 +181,7 @@ impl<'a> Pump<'a> {
                         let (signal, patience) = (self.words.stop_signal, self.words.stop_patience);
                         self.end(End { signal, patience, last: true }, false);
                     }
+                    Event::Packed => self.streams.bury_packer(),
                     Event::Late => self.too_late(),
                     Event::Check(event) => {
                         if let Some(watch) = &mut self.watch {
@@ -213,6 +216,7 @@ impl<'a> Pump<'a> {
         }
         awaited.extend(self.clients.listener().map(|fd| (fd, PollFlags::IN, Event::Knocked)));
         awaited.extend(signals.map(|signals| (signals, PollFlags::IN, Event::Told)));
+        awaited.extend(self.streams.packer().map(|packer| (packer, PollFlags::IN, Event::Packed)));
         let checks = self.watch.iter().flat_map(Watch::awaited);
         awaited.extend(checks.map(|(fd, flags, event)| (fd, flags, Event::Check(event))));
         awaited.push((self.pidfd.as_fd(), PollFlags::IN, Event::Ended));

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use runtime::create::{Running, Stdio};
-use runtime::io::log::{Bounds, Log, Stream};
+use runtime::io::log::{Log, Stream};
 use runtime::sys::terminal;
 use rustix::io::Errno;
 use rustix::termios::Winsize;
@@ -13,6 +13,7 @@ use super::Words;
 use super::clients::Clients;
 use super::handover::{Kept, Role};
 use crate::clock;
+use crate::plan::logging::LogPlan;
 
 /// The most that is read at once, bytes.
 const PORTION: usize = 32 << 10;
@@ -22,7 +23,8 @@ pub(super) const BOTH: [Stream; 2] = [Stream::Output, Stream::Error];
 
 /// The streams of a running container.
 pub(super) struct Streams {
-    log: Log,
+    /// `None`: nothing is kept.
+    log: Option<Log>,
     output: Option<OwnedFd>,
     error: Option<OwnedFd>,
     input: Option<OwnedFd>,
@@ -86,7 +88,8 @@ impl Streams {
     }
 
     pub(super) fn unfinished(&self) -> Unfinished {
-        Unfinished { input_ended: self.input_ended, lines: self.log.unfinished().clone() }
+        let lines = self.log.as_ref().map(|log| log.unfinished().clone()).unwrap_or_default();
+        Unfinished { input_ended: self.input_ended, lines }
     }
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = (Role, BorrowedFd<'_>)> {
@@ -110,9 +113,21 @@ impl Streams {
         self.input.as_ref().filter(|_| !self.waiting.is_empty()).map(AsFd::as_fd)
     }
 
-    /// Whether something is on its way in.
+    /// Whether something is on its way in, or a child of ours packs the log.
     pub(super) fn is_busy(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || self.packer().is_some()
+    }
+
+    /// Who packs the log.
+    pub(super) fn packer(&self) -> Option<BorrowedFd<'_>> {
+        self.log.as_ref().and_then(Log::packer)
+    }
+
+    /// It has ended.
+    pub(super) fn bury_packer(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.wait_for_packer();
+        }
     }
 
     /// Passes on what the container wrote; false at the end or where nothing is there.
@@ -124,7 +139,7 @@ impl Streams {
             Ok(length) if length > 0 => {
                 let bytes = &portion[..length];
                 // A full disk must not stop the container: what cannot be logged is still shown.
-                let _unlogged = self.log.take(stream, bytes, &clock::log_time);
+                let _unlogged = self.log.as_mut().map(|log| log.take(stream, bytes, &clock::log_time));
                 clients.show(stream, bytes);
                 true
             }
@@ -191,12 +206,14 @@ impl Streams {
         for stream in BOTH {
             while self.read(stream, clients) {}
         }
-        let _unlogged = self.log.finish(&clock::log_time);
+        let _unlogged = self.log.as_mut().map(|log| log.finish(&clock::log_time));
     }
 }
 
-fn log(words: &Words, unfinished: [Vec<u8>; 2]) -> Log {
-    Log::resume(words.dirs.disk.join("container.log"), Bounds::default(), unfinished)
+fn log(words: &Words, unfinished: [Vec<u8>; 2]) -> Option<Log> {
+    let LogPlan { bounds, attributes } = &words.log;
+    let path = words.dirs.disk.join("container.log");
+    bounds.map(|bounds| Log::resume(path, bounds, unfinished).with_attributes(attributes.clone()))
 }
 
 /// What a start gave, but for the streams.

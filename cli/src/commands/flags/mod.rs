@@ -6,6 +6,7 @@ mod devices;
 mod health;
 mod life;
 mod limits;
+mod log;
 mod more;
 mod stay;
 
@@ -14,6 +15,7 @@ pub(crate) use devices::DeviceArgs;
 pub(crate) use health::HealthArgs;
 pub(crate) use life::LifeArgs;
 pub(crate) use limits::{LimitArgs, ResourceArgs};
+pub(crate) use log::LogArgs;
 pub(crate) use more::MoreArgs;
 pub(crate) use stay::{KeysArgs, StayArgs};
 
@@ -96,6 +98,8 @@ pub(crate) struct ContainerArgs {
     pub(crate) life: LifeArgs,
     #[command(flatten)]
     pub(crate) health: HealthArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) more: MoreArgs,
     #[command(flatten)]

@@ -60,7 +60,7 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
         "CpuShares": cpu.and_then(oci_spec::runtime::LinuxCpu::shares).unwrap_or(0),
         "PidsLimit": resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit),
         "CgroupParent": spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.parent().map(std::path::Path::to_owned)),
-        "LogConfig": { "Type": "json-file", "Config": { "max-size": "10m", "max-file": "3" } },
+        "LogConfig": { "Type": options.log.driver.name(), "Config": options.log.shown() },
         "MaskedPaths": spec.linux().as_ref().and_then(|linux| linux.masked_paths().clone()),
         "ReadonlyPaths": spec.linux().as_ref().and_then(|linux| linux.readonly_paths().clone()),
     });

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use network::{HostPort, PortRequest};
 
 use super::NetworkMode;
+use super::logging::{LogDriver, LogRequest};
 use super::options::{Options, Ulimit};
 use super::request::{EnvRequest, PidsLimit, Request};
 use super::stdio::Attach;
@@ -158,6 +159,7 @@ fn of_options(line: &mut Line, options: &Options) {
         no_new_privileges,
         life,
         health,
+        log,
         resources,
         devices,
     } = options;
@@ -191,8 +193,15 @@ fn of_options(line: &mut Line, options: &Options) {
     line.values("--security-opt", no_new_privileges.then_some("no-new-privileges"));
     life::of_life(line, life);
     life::of_health(line, health);
+    of_log(line, log);
     resources::of_resources(line, resources);
     resources::of_devices(line, devices);
+}
+
+fn of_log(line: &mut Line, log: &LogRequest) {
+    let LogRequest { driver, options } = log;
+    line.values("--log-driver", Some(driver.name()).filter(|_| *driver != LogDriver::default()));
+    line.values("--log-opt", options.iter().map(|(key, value)| format!("{key}={value}")));
 }
 
 /// Those that were named; none where all are meant.

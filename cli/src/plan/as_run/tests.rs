@@ -139,6 +139,11 @@ fn a_line_says_what_was_said() {
             "--device /dev/fuse --device /dev/kvm:/dev/virt:r --device-cgroup-rule 'c 1:* rw' busybox",
             "--device /dev/fuse:/dev/fuse --device /dev/kvm:/dev/virt:r --device-cgroup-rule 'c 1:* rw' busybox",
         ),
+        (
+            "--log-driver local --log-opt max-size=1m --log-opt compress=false busybox",
+            "--log-driver local --log-opt compress=false --log-opt max-size=1m busybox",
+        ),
+        ("--log-driver json-file --log-opt tag={{.Name}} busybox", "--log-opt 'tag={{.Name}}' busybox"),
         ("--restart on-failure:3 busybox", "--restart on-failure:3 busybox"),
         ("--restart on-failure busybox", "--restart on-failure busybox"),
         ("-a stdout -a STDERR -i busybox", "-i --attach stdout --attach stderr busybox"),
