@@ -57,6 +57,14 @@ pub(crate) fn rfc3339_nano(nanoseconds: u64) -> String {
     format!("{time:.9}")
 }
 
+/// The same in local time, as docker's events have it.
+pub(crate) fn local_nano(nanoseconds: u64) -> String {
+    let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH);
+    let time = time.to_zoned_datetime(jiff::tz::TimeZone::system());
+    let zone = if time.offset().is_zero() { "Z".to_owned() } else { time.strftime("%:z").to_string() };
+    format!("{}{zone}", time.strftime("%Y-%m-%dT%H:%M:%S.%9f"))
+}
+
 /// When a process started, as ps(1) says it in STIME: `14:03` today, `Nov23` before. Seconds since 1970.
 pub(crate) fn start_time(started: u64, now: u64) -> String {
     let local = |seconds: u64| {

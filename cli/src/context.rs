@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::dirs::Dirs;
+use crate::events::{Event, Journal};
 use crate::explain::{self, Form, Story};
 use crate::plan::Request;
 
@@ -58,6 +59,16 @@ impl Context {
             state: self.dirs.network(),
             owner: self.dirs.root.display().to_string(),
         }
+    }
+
+    /// What happened.
+    pub(crate) fn journal(&self) -> Journal {
+        Journal::new(self.dirs.events())
+    }
+
+    /// Something has happened to a container, that `mini events` shows.
+    pub(crate) fn happened(&self, action: &str, record: &Record) {
+        self.journal().record(&[Event::container(action, record)]);
     }
 
     /// Begins to tell the story, where `form` asks for it or somebody steps through.

@@ -31,6 +31,11 @@ impl Dirs {
         runtime::state::State::new(&self.root, &self.run_root)
     }
 
+    /// The journal of what happened.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
     /// Leases of networks.
     pub(crate) fn network(&self) -> PathBuf {
         self.host.join("network")

@@ -9,6 +9,7 @@ mod context;
 mod detach;
 mod dirs;
 mod error;
+mod events;
 mod exit_code;
 mod explain;
 mod follow;

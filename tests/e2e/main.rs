@@ -14,6 +14,7 @@
 //! | create, start, restart, wait | [`again`] |
 //! | restart policies and time limits | [`restart`] |
 //! | health checks | [`health`] |
+//! | what has happened, and what happens | [`events`] |
 //! | rename, pause, top, port, docker's longer names | [`manage`] |
 //! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
@@ -61,6 +62,7 @@ mod cgroup;
 mod devices;
 mod dry_run;
 mod errors;
+mod events;
 mod exec;
 mod explain;
 mod files;

@@ -50,8 +50,13 @@ pub(crate) fn attach(context: &Context, args: &AttachArgs) -> Result<ExitCode> {
     if entry.record.terminal && streams.input && !std::io::stdin().is_terminal() {
         bail!("cannot attach standard input to a terminal: it is not a terminal; --no-stdin needs none");
     }
-    Ok(match Session::attach(&entry.dirs.run, stay)?.stay(&mut None)? {
-        Outcome::Detached => ExitCode::Success,
+    let session = Session::attach(&entry.dirs.run, stay)?;
+    context.happened("attach", &entry.record);
+    Ok(match session.stay(&mut None)? {
+        Outcome::Detached => {
+            context.happened("detach", &entry.record);
+            ExitCode::Success
+        }
         Outcome::Ended { code, reason } => run::ended(code, reason),
     })
 }

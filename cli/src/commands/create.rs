@@ -31,6 +31,7 @@ pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     let (image, _pin) = run::image(context, flags, false)?;
     let facts = run::facts(&request)?;
     let id = crate::prepare::create(context, flags, &request, &image, facts)?;
+    context.happened("create", &context.state().find(&id)?.record);
     run::write_id(flags, &id)?;
     output::print_line(&id)?;
     Ok(ExitCode::Success)

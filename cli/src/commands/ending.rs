@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::clock::Moment;
 use crate::context::Context;
+use crate::events::{Event, Journal};
 use crate::plan::STOP_TIMEOUT;
 use crate::plan::life::RestartPolicy;
 use crate::session;
@@ -33,6 +34,8 @@ pub(crate) struct Ending {
     group: PathBuf,
     /// Its run directory.
     run: PathBuf,
+    record: Record,
+    journal: Journal,
     /// Its monitor may start it again.
     comes_back: bool,
     /// When SIGKILL follows.
@@ -59,6 +62,8 @@ impl Ending {
             monitor,
             group: context.group(&entry.record),
             run: entry.dirs.run.clone(),
+            record: entry.record.clone(),
+            journal: context.journal(),
             kill_at: None,
         })
     }
@@ -78,7 +83,9 @@ impl Ending {
         let mut ending = Ending::hold(context, entry)?;
         let seconds = time.or(stop_timeout(&entry.record)).unwrap_or(STOP_TIMEOUT);
         step("Tell it to end");
-        ending.tell(signal.unwrap_or(stop_signal(&entry.record)), Some(seconds))?;
+        let signal = signal.unwrap_or(stop_signal(&entry.record));
+        ending.write_down(signal);
+        ending.tell(signal, Some(seconds))?;
         ending.kill_at = Moment::deadline(seconds);
         // A paused one is to hear it.
         ending.thaw()?;
@@ -93,11 +100,22 @@ impl Ending {
         let ending = Ending::hold(context, entry)?;
         step("Send it the signal");
         let ends = signal == libc::SIGKILL || signal == stop_signal(&entry.record);
+        ending.write_down(signal);
         ending.tell(signal, ends.then_some(-1))?;
         if signal == libc::SIGKILL {
             ending.thaw()?;
         }
         Ok(ending)
+    }
+
+    /// Whose end it is.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// For `mini events`; before it is sent, so that what it brings about comes after it.
+    fn write_down(&self, signal: i32) {
+        self.journal.record(&[Event::container("kill", &self.record).with("signal", signal)]);
     }
 
     /// `seconds`: this is meant to end it, and SIGKILL follows then; negative is never.
@@ -153,6 +171,7 @@ impl Ending {
             && !wait_until(init, self.kill_at)?
         {
             step("It did not end in time");
+            self.write_down(libc::SIGKILL);
             match pidfd::send_signal(init.as_fd(), self.pid, libc::SIGKILL) {
                 Err(error) if error.errno() != libc::ESRCH => return Err(error.into()),
                 _ => self.thaw()?,

@@ -8,11 +8,13 @@ use oci_spec::runtime::{Process, Spec};
 use runtime::cgroup::{Cgroup, Layout};
 use runtime::join::{JoinError, World, join};
 use runtime::plan::{IdMap, ProcessPlan};
+use runtime::record::Record;
 use runtime::sys::signal;
 
 use super::flags::KeysArgs;
 use super::leave;
 use crate::context::Context;
+use crate::events::{Event, Journal};
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
 use crate::launch;
@@ -109,6 +111,9 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
             return Ok(if code == ExitCode::Mini { ExitCode::Failure } else { code });
         }
     };
+    let told = Told { journal: context.journal(), record: &entry.record, id: crate::prepare::new_id()? };
+    let command = args.words[1..].join(" ");
+    told.tell(&[("exec_create", &command), ("exec_start", &command)]);
     if args.detach {
         story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
         return Ok(ExitCode::Success);
@@ -116,8 +121,14 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     let relayed = relay(running, &signals, args.interactive, keys)?;
     story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
     match (relayed, exit) {
-        (Relayed::Ended(ending), _) => Ok(ExitCode::Program(ending.code())),
-        (Relayed::Left(relay), Some(exit)) => exit.leave(relay),
+        (Relayed::Ended(ending), _) => {
+            told.ended(ending.code());
+            Ok(ExitCode::Program(ending.code()))
+        }
+        (Relayed::Left(relay), Some(exit)) => {
+            told.tell(&[("exec_detach", &command)]);
+            exit.leave(relay)
+        }
         (Relayed::Left(_), None) => bail!("only a program on a terminal can be left alone"),
     }
 }
@@ -154,6 +165,29 @@ fn plan(args: &ExecArgs, spec: &Spec) -> Result<ProcessPlan> {
     }
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
     Ok(runtime::plan::plan_process(&process, seccomp)?)
+}
+
+/// What `mini events` shows of it.
+struct Told<'a> {
+    journal: Journal,
+    record: &'a Record,
+    /// docker's id of an exec.
+    id: String,
+}
+
+impl Told<'_> {
+    fn event(&self, action: &str) -> Event {
+        Event::container(action, self.record).with("execID", &self.id)
+    }
+
+    fn tell(&self, actions: &[(&str, &str)]) {
+        let event = |(action, command): &(&str, &str)| self.event(&format!("{action}: {command}"));
+        self.journal.record(&actions.iter().map(event).collect::<Vec<_>>());
+    }
+
+    fn ended(&self, code: i32) {
+        self.journal.record(&[self.event("exec_die").with("exitCode", code)]);
+    }
 }
 
 fn key(variable: &str) -> &str {

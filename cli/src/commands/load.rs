@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use image::{LoadOptions, Loaded};
 
 use crate::context::Context;
+use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
 use crate::output::{self, progress::Progress};
@@ -43,6 +44,8 @@ pub(crate) fn load(context: &Context, args: &LoadArgs) -> Result<ExitCode> {
     let store = context.store()?;
     let loaded = image::load(&store, input, &LoadOptions::default(), &|event| progress.show(event))?;
     for one in &loaded {
+        let id = one.id.to_string();
+        context.journal().record(&[Event::new(Kind::Image, "load", &id).with("name", &id)]);
         say(one)?;
     }
     story.into_iter().for_each(crate::explain::Story::tell_what_is_there);

@@ -6,8 +6,9 @@ mod attach;
 mod create;
 mod diff;
 mod ending;
+mod events;
 mod exec;
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod flags;
 mod groups;
 mod images;
@@ -88,6 +89,7 @@ enum Command {
     Rmi(rmi::RmiArgs),
     Load(load::LoadArgs),
     Ns(ns::NsArgs),
+    Events(events::EventsArgs),
     Info(info::InfoArgs),
     System(system::SystemArgs),
     Version(version::VersionArgs),
@@ -161,6 +163,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Rmi(args) => rmi::rmi(&context, args),
         Command::Load(args) => load::load(&context, args),
         Command::Ns(args) => ns::ns(&context, args),
+        Command::Events(args) => events::events(&context, args),
         Command::Info(args) => info::info(&context, args),
         Command::System(args) => system::system(&context, args),
         Command::Version(_) => unreachable!("done above, without root and without places"),

@@ -65,7 +65,9 @@ fn each(
             let Status::Running { .. } = entry.status else {
                 bail!("container {} is not running", entry.record.name)
             };
-            act(&layout, &context.group(&entry.record), &entry.record.name)
+            act(&layout, &context.group(&entry.record), &entry.record.name)?;
+            context.happened(verb, &entry.record);
+            Ok(())
         });
         match acted {
             Ok(()) => output::print_line(word)?,

@@ -9,6 +9,7 @@ use super::filter::Label;
 use super::{Failures, rm};
 use crate::clock;
 use crate::context::Context;
+use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
 use crate::output::{self, size};
 use crate::settings::Settings;
@@ -60,6 +61,8 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
             }
         }
     }
+    let event = Event::new(Kind::Container, "prune", "").with("reclaimed", bytes);
+    context.journal().record(&[event]);
     if !removed.is_empty() {
         output::print_line(&format!("Deleted Containers:\n{}\n", removed.join("\n")))?;
     }

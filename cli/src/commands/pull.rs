@@ -8,6 +8,7 @@ use runtime::sys::pidfd;
 
 use super::run::PullPolicy;
 use crate::context::Context;
+use crate::events::{Event, Journal, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::{Form, Story};
 use crate::output::{self, progress::Progress};
@@ -43,7 +44,7 @@ pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
             reference.repository()
         ))?;
     }
-    let pulled = fetch(&store, &reference, args.quiet)?;
+    let pulled = fetch(&store, &reference, args.quiet, &context.journal())?;
     if !args.quiet {
         output::print_line(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, &reference)))?;
     }
@@ -69,6 +70,7 @@ pub(crate) fn ensure(
     policy: PullPolicy,
     quiet: bool,
     dry_run: bool,
+    journal: &Journal,
 ) -> Result<(Image, Pin)> {
     let pin = store.pin().context("cannot hold the image store")?;
     let missing = match store.resolve(name) {
@@ -83,18 +85,18 @@ pub(crate) fn ensure(
     if missing && !quiet {
         output::say(&format!("Unable to find image '{}' locally", reference.familiar()));
     }
-    fetch_apart(store, &reference, quiet)?;
+    fetch_apart(store, &reference, quiet, journal)?;
     let pin = store.pin().context("cannot hold the image store")?;
     Ok((store.resolve(name)?, pin))
 }
 
 /// Pulls in a process that ends: a client that forks its monitor has no threads, no TLS state and little memory.
-fn fetch_apart(store: &Store, reference: &Reference, quiet: bool) -> Result<()> {
+fn fetch_apart(store: &Store, reference: &Reference, quiet: bool, journal: &Journal) -> Result<()> {
     step("Pull in a process of its own, so that the one that forks the monitor stays small");
     sys::process::assert_single_threaded()?;
     let Some(child) = sys::ns::fork()? else {
         enter_process("pull");
-        let code = match fetch(store, reference, quiet) {
+        let code = match fetch(store, reference, quiet, journal) {
             Ok(pulled) => {
                 if !quiet {
                     output::say(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, reference)));
@@ -116,15 +118,18 @@ fn fetch_apart(store: &Store, reference: &Reference, quiet: bool) -> Result<()> 
     }
 }
 
-fn fetch(store: &Store, reference: &Reference, quiet: bool) -> Result<Pulled> {
+fn fetch(store: &Store, reference: &Reference, quiet: bool, journal: &Journal) -> Result<Pulled> {
     let progress = Progress::new(quiet);
     let options = PullOptions {
         docker_config: docker_config(),
         offline: std::env::var_os("MINI_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0"),
         ..PullOptions::default()
     };
-    image::pull(store, reference, &options, &|event| progress.show(event))
-        .with_context(|| format!("cannot pull {}", reference.familiar()))
+    let pulled = image::pull(store, reference, &options, &|event| progress.show(event))
+        .with_context(|| format!("cannot pull {}", reference.familiar()))?;
+    let name = reference.familiar().to_string();
+    journal.record(&[Event::new(Kind::Image, "pull", &name).with("name", reference.familiar_name())]);
+    Ok(pulled)
 }
 
 /// docker's config.json: the user's credentials.

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
+use crate::events::Event;
 use crate::exit_code::ExitCode;
 use crate::plan::values;
 
@@ -23,5 +24,8 @@ pub(crate) fn rename(context: &Context, args: &RenameArgs) -> Result<ExitCode> {
     let state = context.state();
     let entry = state.find(&args.container)?;
     state.rename(&entry, &name).with_context(|| format!("cannot rename {}", args.container))?;
+    let event = Event::container("rename", &entry.record).with("name", &name);
+    // docker's names begin with a slash where programs read them.
+    context.journal().record(&[event.with("oldName", format!("/{}", entry.record.name))]);
     Ok(ExitCode::Success)
 }

@@ -110,7 +110,9 @@ fn finish(
     let now = state.load(&entry.record.id)?;
     let entry = now.as_ref().unwrap_or(entry);
     clear(context, entry)?;
-    Ok(state.remove(&entry.record.id, &entry.record.name)?)
+    state.remove(&entry.record.id, &entry.record.name)?;
+    context.happened("destroy", &entry.record);
+    Ok(())
 }
 
 /// What a monitor clears when it ends, for those that could not. The caller holds the container's lock.

@@ -6,6 +6,7 @@ use runtime::state::Entry;
 
 use super::Failures;
 use crate::context::Context;
+use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::{Form, Story};
 use crate::output;
@@ -33,12 +34,27 @@ pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
     let mut failures = Failures::default();
     for name in &args.images {
         match store.remove(name, args.force, &|id| uses(id)) {
-            Ok(removed) => removed.iter().try_for_each(|one| output::print_line(&line(one)))?,
+            Ok(removed) => {
+                context.journal().record(&events(&removed));
+                removed.iter().try_for_each(|one| output::print_line(&line(one)))?;
+            }
             Err(error) => failures.add(&error.into()),
         }
     }
     story.into_iter().for_each(Story::tell_what_is_there);
     Ok(failures.code())
+}
+
+/// What `mini events` shows of it.
+fn events(removed: &[Removed]) -> Vec<Event> {
+    let event = |one: &Removed| {
+        let (action, what) = match one {
+            Removed::Untagged(name) => ("untag", name.to_string()),
+            Removed::Deleted(digest) => ("delete", digest.to_string()),
+        };
+        Event::new(Kind::Image, action, &what).with("name", &what)
+    };
+    removed.iter().map(event).collect()
 }
 
 /// docker's words.

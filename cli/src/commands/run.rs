@@ -9,6 +9,7 @@ use runtime::sys;
 
 use super::flags::{ContainerArgs, StayArgs};
 use crate::context::Context;
+use crate::events::Event;
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
 use crate::launch;
@@ -76,17 +77,23 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let (charge, start) = prepare(context, flags, &request, &image, facts)?;
     // The container's record keeps the image from now on; its monitor is not to.
     drop(pin);
-    let id = charge.words.record.id.clone();
-    write_id(flags, &id)?;
+    let record = charge.words.record.clone();
+    let id = &record.id;
+    let mut events = vec![Event::container("create", &record)];
+    events.extend((!args.detach).then(|| Event::container("attach", &record)));
+    context.journal().record(&events);
+    write_id(flags, id)?;
     let shows = streams.output || streams.error;
     if !shows && !args.detach {
         // As docker: whoever passes input on alone learns whom it goes to.
-        output::print_line(&id)?;
+        output::print_line(id)?;
     }
     Ok(match launch::launch(charge, start, stay, story) {
         Ok(Outcome::Detached) => {
             if args.detach {
-                output::print_line(&id)?;
+                output::print_line(id)?;
+            } else {
+                context.happened("detach", &record);
             }
             ExitCode::Success
         }
@@ -134,7 +141,7 @@ pub(crate) fn image(
 ) -> Result<(image::Image, image::Pin)> {
     step("Look the image up, and keep it from being removed meanwhile");
     let store = if dry_run { context.existing_store(flags.image())? } else { context.store()? };
-    super::pull::ensure(&store, flags.image(), flags.pull, flags.quiet, dry_run)
+    super::pull::ensure(&store, flags.image(), flags.pull, flags.quiet, dry_run, &context.journal())
 }
 
 /// The host, as far as this request is concerned.

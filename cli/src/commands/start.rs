@@ -98,7 +98,9 @@ pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode>
             if entry.status.is_up() {
                 Ending::stop(context, &entry, signal, args.time)?.wait()?;
             }
-            in_background(context, &entry)
+            in_background(context, &entry)?;
+            context.happened("restart", &entry.record);
+            Ok(())
         });
         match restarted {
             Ok(()) => output::print_line(word)?,
@@ -123,12 +125,16 @@ fn attached(context: &Context, entry: &Entry, args: &StartArgs) -> Result<ExitCo
         bail!("cannot attach standard input to a terminal (-i): it is not a terminal");
     }
     let stay = args.stay.stay(context, streams, record.terminal)?;
+    context.happened("attach", record);
     let outcome = match ready(context, entry, false)? {
         Some((charge, start)) => launch::launch(charge, start, stay, None),
         None => Session::attach(&entry.dirs.run, stay)?.stay(&mut None),
     };
     Ok(match outcome {
-        Ok(Outcome::Detached) => ExitCode::Success,
+        Ok(Outcome::Detached) => {
+            context.happened("detach", record);
+            ExitCode::Success
+        }
         Ok(Outcome::Ended { code, reason }) => run::ended(code, reason),
         Err(error) => {
             output::error(&error);

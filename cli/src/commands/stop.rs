@@ -49,7 +49,10 @@ pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
     }
     for (word, one) in ending {
         match one.wait() {
-            Ok(()) => output::print_line(word)?,
+            Ok(()) => {
+                context.happened("stop", one.record());
+                output::print_line(word)?;
+            }
             Err(error) => failures.add(&error.context(format!("cannot stop {word}"))),
         }
     }

@@ -9,7 +9,7 @@ use runtime::record::{LastRun, Status};
 use runtime::state::{Entry, State};
 use runtime::sys;
 
-use super::rm;
+use super::{events, info, rm};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -25,6 +25,8 @@ pub(crate) struct SystemArgs {
 #[derive(Debug, clap::Subcommand)]
 enum SystemCommand {
     Check(CheckArgs),
+    Events(events::EventsArgs),
+    Info(info::InfoArgs),
 }
 
 /// Find what no container and no image needs, and what is damaged
@@ -47,7 +49,14 @@ struct Found {
 
 /// Carries the subcommand out.
 pub(crate) fn system(context: &Context, args: &SystemArgs) -> Result<ExitCode> {
-    let SystemCommand::Check(args) = &args.command;
+    match &args.command {
+        SystemCommand::Check(args) => check(context, args),
+        SystemCommand::Events(args) => events::events(context, args),
+        SystemCommand::Info(args) => info::info(context, args),
+    }
+}
+
+fn check(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let mut found = Vec::new();
     containers(context, args.repair, &mut found)?;

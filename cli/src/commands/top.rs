@@ -32,6 +32,7 @@ pub(crate) fn top(context: &Context, args: &TopArgs) -> Result<ExitCode> {
     let rows: Vec<Vec<String>> =
         Layout::detect()?.processes(&group).iter().filter_map(|pid| host.row(*pid)).collect();
     let heading = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
+    context.happened("top", &entry.record);
     output::print(table::table_with(NARROWEST, &heading, &rows).as_bytes())?;
     Ok(ExitCode::Success)
 }

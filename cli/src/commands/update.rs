@@ -34,7 +34,7 @@ const PATIENCE: i64 = 10;
 pub(crate) struct UpdateArgs {
     #[command(flatten)]
     limits: LimitArgs,
-    /// When to start it again by itself: no, always, unless-stopped, on-failure[:MOST]
+    /// When to start it again by itself: no, always, unless-stopped, on-failure or on-failure:MOST
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
     /// The containers
@@ -155,12 +155,13 @@ fn apply(
     let path = context.group(&record);
     let live = Live { entry, layout: &facts.cgroups, path: &path };
     live.change(&before, &after)?;
-    state.amend(held, &record, &config).map_err(|error| {
+    let written = state.amend(held, &record, &config).map_err(|error| {
         step("What cannot be written down is not to be: take it back");
         // The first cause is told; a change or start writes the groups anew.
         let _stays = live.change(&after, &before);
         error.into()
-    })
+    });
+    written.map(|()| context.happened("update", &record))
 }
 
 /// What the kernel knows of a container.

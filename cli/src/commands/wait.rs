@@ -37,14 +37,14 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<ExitCode> {
 
 enum Waiting {
     Ended(i32),
-    Runs { id: String, ending: Ending },
+    Runs { id: String, ending: Box<Ending> },
 }
 
 fn hold(context: &Context, word: &str) -> Result<Waiting> {
     let entry = context.state().find(word)?;
     Ok(match entry.status {
         Status::Running { .. } | Status::Restarting { .. } => {
-            Waiting::Runs { id: entry.record.id.clone(), ending: Ending::hold(context, &entry)? }
+            Waiting::Runs { id: entry.record.id.clone(), ending: Box::new(Ending::hold(context, &entry)?) }
         }
         Status::Exited { code, .. } => Waiting::Ended(code),
         Status::Created => Waiting::Ended(entry.record.last.map_or(0, |last| last.code)),

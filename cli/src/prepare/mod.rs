@@ -353,8 +353,11 @@ fn make_sources(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// 256 random bits.
-fn new_id() -> Result<String> {
+/// 256 random bits, as docker names things.
+///
+/// # Errors
+/// What getrandom(2) answered.
+pub(crate) fn new_id() -> Result<String> {
     let mut bytes = [0u8; 32];
     let length = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .context("getrandom(32)")?;

@@ -136,7 +136,8 @@ fn failed(charge: &mut Charge, failure: &Failure) -> Option<u64> {
     let Words { backoff, life, record, .. } = &mut charge.words;
     let delay = backoff.next(life.restart, code, 0);
     record.restarts = backoff.restarts();
-    cleanup::before_the_word(charge, last, delay.is_some());
+    cleanup::before_the_word(charge, last.clone(), delay.is_some());
+    charge.words.ended(&last);
     delay
 }
 

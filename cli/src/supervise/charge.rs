@@ -11,11 +11,12 @@ use runtime::state::{Dirs, State};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::plan::RunPlan;
+use crate::events::Event;
 use crate::plan::health::HealthPlan;
 use crate::plan::ids::IdLease;
 use crate::plan::life::{Backoff, Life};
 use crate::plan::logging::LogPlan;
+use crate::plan::{NetworkMode, RunPlan};
 use crate::settings::Settings;
 
 /// What a container's start needs, and nobody afterwards.
@@ -64,6 +65,36 @@ pub(crate) struct Words {
 }
 
 impl Words {
+    /// For `mini events`: its program runs.
+    pub(super) fn began(&self) {
+        let record = &self.record;
+        let network = self.network().map(|network| Event::network("connect", record, network));
+        let events: Vec<_> = network.into_iter().chain([Event::container("start", record)]).collect();
+        self.context.journal().record(&events);
+    }
+
+    /// For `mini events`: how a run ended, and that nothing is left of it where nobody wants it.
+    pub(super) fn ended(&self, last: &LastRun) {
+        let record = &self.record;
+        let seconds = last.finished.saturating_sub(last.started.unwrap_or(last.finished)) / 1_000_000_000;
+        let die = Event::container("die", record).with("exitCode", last.code).with("execDuration", seconds);
+        let events: Vec<_> = [
+            last.oom_killed.then(|| Event::container("oom", record)),
+            Some(die),
+            self.network().map(|network| Event::network("disconnect", record, network)),
+            record.auto_remove.then(|| Event::container("destroy", record)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        self.context.journal().record(&events);
+    }
+
+    /// The one that it is in.
+    fn network(&self) -> Option<&'static str> {
+        Settings::but_request(&self.record).network.map(NetworkMode::name)
+    }
+
     /// Takes over what `mini update` may have changed of a container's life.
     pub(crate) fn keep_up(&mut self) {
         // With --rm it lives once, whatever is said.

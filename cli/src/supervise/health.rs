@@ -171,7 +171,10 @@ impl<'a> Watch<'a> {
     fn take(&mut self, start: u64, age: u64, exit_code: i32, output: String) {
         let time = clock::rfc3339_nano;
         let result = CheckResult { start: time(start), end: time(clock::now()), exit_code, output };
-        self.known.health.judge(self.plan, result, age);
+        if self.known.health.judge(self.plan, result, age) {
+            let action = format!("health_status: {}", self.known.health.status.word());
+            self.words.context.happened(&action, &self.words.record);
+        }
         self.known.next = Moment::after(self.known.health.interval(self.plan, self.known.began.ago()));
         self.save();
     }

@@ -67,6 +67,7 @@ fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
     let pid = created.pid();
     let running = created.start()?;
     save_live(charge, pid, Some(started))?;
+    charge.words.began();
     Ok(running)
 }
 
@@ -143,6 +144,7 @@ fn end(
     };
     record.restarts = backoff.restarts();
     let left = cleanup::before_the_word(&mut charge, last.clone(), delay.is_some());
+    charge.words.ended(&last);
     clients.dismiss(&Message::Exit(Exit { code: last.code, reason: last.reason, left }));
     let Some(delay) = delay else {
         cleanup::after_the_word(&mut charge);
@@ -163,7 +165,8 @@ fn fail(mut charge: Charge, mut clients: Clients, failure: &Failure) -> i32 {
         oom_killed: false,
         reason: Some(failure.to_string()),
     };
-    cleanup::before_the_word(&mut charge, last, false);
+    cleanup::before_the_word(&mut charge, last.clone(), false);
+    charge.words.ended(&last);
     clients.dismiss(&Message::Failed(failure.clone()));
     cleanup::after_the_word(&mut charge);
     clients.wait_until_heard();

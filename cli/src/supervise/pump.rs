@@ -271,7 +271,12 @@ impl<'a> Pump<'a> {
             }
             Some(Message::InputEnd) => self.streams.end_input(),
             Some(Message::Got(stream, bytes)) => client.got(stream, bytes),
-            Some(Message::Resize { rows, columns }) => self.streams.resize(rows, columns),
+            Some(Message::Resize { rows, columns }) => {
+                self.streams.resize(rows, columns);
+                let Words { context, record, .. } = self.words;
+                let event = crate::events::Event::container("resize", record);
+                context.journal().record(&[event.with("height", rows).with("width", columns)]);
+            }
             Some(Message::Signal(number)) => self.signal(number),
             _ => {}
         }

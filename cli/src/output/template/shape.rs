@@ -5,8 +5,9 @@
 use serde_json::{Map, Value as Json};
 
 /// Fields whose objects have data for keys.
-const MAPS: [&str; 17] = [
+const MAPS: [&str; 18] = [
     "Annotations",
+    "Attributes",
     "Containers",
     "Data",
     "Details",
