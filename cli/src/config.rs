@@ -18,6 +18,8 @@ pub(crate) struct Config {
     /// The keys that leave a container alone, as `--detach-keys` has them; docker's name for them.
     #[serde(rename = "detachKeys")]
     pub(crate) detach_keys: String,
+    /// Every container has an init of mini's own, as with `--init`.
+    pub(crate) init: bool,
 }
 
 /// `[cgroup]`

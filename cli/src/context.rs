@@ -12,6 +12,8 @@ use crate::dirs::Dirs;
 use crate::events::{Event, Journal};
 use crate::explain::{self, Form, Story};
 use crate::plan::Request;
+use crate::rootfs;
+use crate::settings::Settings;
 
 /// Made once, before a command runs; a monitor keeps its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,13 +106,17 @@ impl Context {
         Path::new(&self.config.cgroup.parent).join("monitor")
     }
 
-    /// The image that a container was made of, and kept from removal until the pin is dropped.
+    /// The image that a container was made of, and kept from removal until the pin is dropped; or its directory.
     ///
     /// # Errors
     /// Where it is not here any more.
     pub(crate) fn image_of(&self, record: &Record) -> Result<(image::Image, image::Pin)> {
         let store = self.store()?;
         let pin = store.pin().context("cannot hold the image store")?;
+        let request = Settings::of(record).request;
+        if let Some(directory) = request.as_ref().and_then(|request| request.options.origin.rootfs.as_ref()) {
+            return Ok((rootfs::image_of(directory)?, pin));
+        }
         let image = store.resolve(&record.image_id).with_context(|| {
             format!("the image {} that it was made of is not here any more", record.image)
         })?;

@@ -93,8 +93,14 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         "mini rm takes that container away; another --name is free"
     } else if error.is::<crate::plan::ids::Exhausted>() {
         "end a container, or widen ids.count in /etc/mini/config.toml"
-    } else if error.is::<crate::plan::request::Strict>() {
+    } else if error.is::<crate::plan::whose::Strict>() {
         "say --userns=private to keep the container's root apart, or --userns=host to share the host's"
+    } else if error.is::<crate::plan::whose::Disagreement>() {
+        "--userns=container:NAME or --userns=host says whose users it is to have"
+    } else if error.is::<crate::donors::NotRunning>() {
+        "mini start starts it"
+    } else if error.is::<crate::donors::NotShareable>() {
+        "make that container with --ipc shareable"
     } else if error.is::<StillRuns>() {
         "mini stop ends it; mini rm -f ends and removes it"
     } else if let Some(CreateError::NotIdmappable { .. }) = error.downcast_ref() {

@@ -15,7 +15,7 @@ use crate::check;
 use crate::config::NetworkConfig;
 use crate::host::{self, Host, HostError};
 use crate::op::{OpError, step};
-use crate::plan::Endpoint;
+use crate::plan::{AttachPlan, Endpoint};
 use crate::ports::PortMapping;
 use crate::record::{Record, one_line};
 use crate::state::State;
@@ -81,6 +81,16 @@ impl Lease {
         let (_, state) = host::open(&config)?;
         let table = Table::open(&config.bridge)?;
         Ok(Self { endpoint, config, state, table, file: Some(descriptor.into()) })
+    }
+
+    /// Takes the container's card away, before its address is given back: for a network namespace that lives on because others
+    /// have joined it. It takes 25 ms, which [`Lease::detach`] spares where the namespace dies with the container.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn unplug(&self, plan: &AttachPlan) -> Result<(), OpError> {
+        step("Others still use the container's network namespace: take its card away with its address");
+        bridge::delete(&host::open_route()?, &plan.veth)
     }
 
     /// Gives the address back and leaves no file behind; without this the file stays, and is found and used again.

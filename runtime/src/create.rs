@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
 
+use crate::birth::{self, Joins};
 use crate::cgroup::{Cgroup, CgroupError, Layout};
 use crate::gate::{self, Failure, Gates, Handover, MonitorEnds};
 use crate::op::{OpError, step};
 use crate::plan::{InitPlan, MountSource};
 use crate::sys::{self, idmapped, ns};
-use crate::{devices, idmap, init, layers, process};
+use crate::{devices, foreign, idmap, init, layers, process};
 
 /// A container that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +89,7 @@ pub struct Born {
 ///
 /// # Errors
 /// See [`CreateError`]. What was made in the kernel dies with this process, but for the groups: `Layout::remove`.
-pub fn clone_init(plan: &InitPlan, layout: &Layout) -> Result<Born, CreateError> {
+pub fn clone_init(plan: &InitPlan, joins: &Joins, layout: &Layout) -> Result<Born, CreateError> {
     sys::process::assert_single_threaded()?;
     process::shed_inherited()?;
     sys::process::set_umask(0);
@@ -96,11 +97,22 @@ pub fn clone_init(plan: &InitPlan, layout: &Layout) -> Result<Born, CreateError>
     let Gates { monitor, init } = Gates::new()?;
     step("Let nothing of the container look into us, nor into our copy");
     sys::process::hide_memory()?;
+    if plan.is_born_elsewhere() {
+        let told = birth::Told::new()?;
+        let Some(helper) = birth::send_ahead()? else {
+            drop(monitor); // or our own copy of its ends would hide its death from us
+            birth::go(plan, joins, &cgroup, told, &init);
+            init::run(plan, joins, layout, &cgroup, &init)
+        };
+        drop(init); // or our own copy of its ends would hide its death from us
+        let (pid, pidfd) = birth::await_sibling(helper, told, &monitor)?;
+        return Ok(Born { pid, pidfd, ends: monitor });
+    }
     step("Make the container's first process, in all its namespaces at once");
     match ns::clone3(plan.namespaces, cgroup.birthplace())? {
         ns::Cloned::Child => {
-            drop(monitor); // or our own copy of its ends would hide its death from us
-            init::run(plan, layout, &cgroup, &init)
+            drop(monitor); // as above
+            init::run(plan, joins, layout, &cgroup, &init)
         }
         ns::Cloned::Parent { pid, pidfd } => Ok(Born { pid, pidfd, ends: monitor }),
     }
@@ -116,15 +128,15 @@ impl Born {
     ///
     /// # Errors
     /// See [`CreateError`]; init ends with this process or when the gate is dropped.
-    pub fn furnish(self, plan: &InitPlan, input: bool) -> Result<Created, CreateError> {
-        let userns = match plan.has_user_namespace() {
+    pub fn furnish(self, plan: &InitPlan, joins: &Joins, input: bool) -> Result<Created, CreateError> {
+        let made = match plan.namespaces.contains(ns::Kinds::USER) {
             true => Some(idmap::write_maps(self.pid, &plan.uid_map, &plan.gid_map)?),
             false => None,
         };
         if let Some(adjustment) = plan.process.oom_score_adj {
             sys::control::write_control(&self.proc("oom_score_adj"), &adjustment.to_string())?;
         }
-        let userns = userns.as_ref().map(AsFd::as_fd);
+        let userns = made.as_ref().map(AsFd::as_fd).or_else(|| joins.of(ns::Kinds::USER));
         let root =
             layers::stack(&plan.root, userns, plan.root_ids()).map_err(|error| explain(plan, error))?;
         let dev = plan.mounts.iter().find(|mount| matches!(mount.source, MountSource::Dev { .. }));
@@ -133,7 +145,7 @@ impl Born {
             true => (Vec::new(), None),
             false => pipes(plan.root_ids(), input).map(|(streams, stdio)| (streams, Some(stdio)))?,
         };
-        let binds = binds(plan, userns)?;
+        let binds = binds(plan, joins, userns)?;
         let handover = Handover { root, dev, streams, binds };
         step("Open the first gate: hand init its root, its /dev, its streams");
         handover.send(self.ends.gate.as_fd()).map_err(|error| self.reason(error))?;
@@ -241,11 +253,25 @@ pub(crate) fn pipes(root_ids: (u32, u32), input: bool) -> Result<(Vec<OwnedFd>, 
     })
 }
 
-fn binds(plan: &InitPlan, userns: Option<BorrowedFd<'_>>) -> Result<Vec<layers::Tree>, OpError> {
+fn binds(
+    plan: &InitPlan,
+    joins: &Joins,
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<Vec<layers::Tree>, CreateError> {
     let mut trees = Vec::new();
     for mount in &plan.mounts {
-        if let MountSource::Bind { source, recursive, idmap } = &mount.source {
-            trees.push(layers::bind(source, *recursive, userns.filter(|_| *idmap))?);
+        match (&mount.source, &joins.mounts) {
+            (MountSource::Bind { source, recursive, idmap }, _) => {
+                trees.push(layers::bind(source, *recursive, userns.filter(|_| *idmap))?);
+            }
+            (MountSource::Foreign { place }, Some(mounts)) => {
+                trees.push(vec![(PathBuf::new(), foreign::clone_tmpfs(mounts.as_fd(), place)?)]);
+            }
+            (MountSource::Foreign { place }, None) => {
+                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "nobody has opened it");
+                return Err(OpError { call: format!("open_tree({place:?})"), source }.into());
+            }
+            _ => {}
         }
     }
     Ok(trees)

@@ -4,18 +4,21 @@
 //! layers, make device nodes, attach a network) its monitor does at the same time; see [`crate::gate`] for how they meet.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
+use crate::birth::Joins;
 use crate::cgroup::{Cgroup, Layout};
 use crate::gate::{self, Failure, Handover, InitEnds};
 use crate::op::{enter_process, step};
 use crate::plan::InitPlan;
 use crate::process::{self, Streams};
+use crate::sys::ns::Kinds;
 use crate::{rootfs, sys};
 
 /// Runs in the child of clone3 and never returns.
-pub(crate) fn run(plan: &InitPlan, layout: &Layout, cgroup: &Cgroup, ends: &InitEnds) -> ! {
+pub(crate) fn run(plan: &InitPlan, joins: &Joins, layout: &Layout, cgroup: &Cgroup, ends: &InitEnds) -> ! {
     enter_process("init");
-    if let Err(failure) = become_container(plan, layout, cgroup, ends) {
+    if let Err(failure) = become_container(plan, joins, layout, cgroup, ends) {
         gate::report(ends.report.as_fd(), &failure);
     }
     sys::process::exit(125)
@@ -23,6 +26,7 @@ pub(crate) fn run(plan: &InitPlan, layout: &Layout, cgroup: &Cgroup, ends: &Init
 
 fn become_container(
     plan: &InitPlan,
+    joins: &Joins,
     layout: &Layout,
     cgroup: &Cgroup,
     ends: &InitEnds,
@@ -31,6 +35,8 @@ fn become_container(
     cgroup.enter()?;
     if plan.cgroup_namespace {
         sys::ns::unshare_cgroup()?;
+    } else if let Some(namespace) = joins.of(Kinds::CONTROL_GROUP) {
+        sys::ns::join_namespace(namespace, Kinds::CONTROL_GROUP, Path::new("/proc/PID/ns/cgroup"))?;
     }
     step("Change nothing of the host's mounts any more");
     sys::mount::make_private()?;

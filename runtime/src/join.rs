@@ -70,7 +70,7 @@ pub fn join(
     let (ours, theirs) = sys::socket::pair()?;
     let (report_read, report_write) = sys::socket::pipe()?;
     step("Make a helper that goes in, so that we stay out");
-    let Some(helper) = birth(world)? else {
+    let Some(helper) = birth(world.cgroup)? else {
         drop((ours, report_read));
         let ends = Ends { gate: theirs, report: report_write };
         help(world, plan, streams, &ends, if detached { Life::OfItsOwn } else { Life::WithParent })
@@ -99,9 +99,9 @@ struct Ends {
     report: OwnedFd,
 }
 
-/// v2: born into the container's group. v1: a plain fork, the group is entered afterwards.
-fn birth(world: &World<'_>) -> Result<Option<Pid>, OpError> {
-    match world.cgroup.birthplace() {
+/// v2: born into the container's group. v1: a plain fork, the group is entered afterwards. `None` in the child.
+fn birth(cgroup: &Cgroup) -> Result<Option<Pid>, OpError> {
+    match cgroup.birthplace() {
         None => ns::fork(),
         Some(group) => match ns::clone3(ns::Kinds::empty(), Some(group))? {
             ns::Cloned::Child => Ok(None),
@@ -138,7 +138,7 @@ fn enter(world: &World<'_>) -> Result<Option<Pid>, OpError> {
     sys::process::hide_memory()?;
     ns::join_process(world.init, world.namespaces)?;
     step("Leave a process there, as our client's own child");
-    ns::clone3_sibling()
+    ns::clone3_sibling(ns::Kinds::empty(), None)
 }
 
 fn become_process(

@@ -87,12 +87,16 @@ fn view(path: &Path, userns: Option<BorrowedFd<'_>>, form: LayerForm) -> Result<
 
 /// Overlay takes detached mounts and `O_PATH` descriptors from Linux 6.15 on, one layer at a time from 6.5.
 fn layer_form() -> LayerForm {
-    let uname = rustix::system::uname();
-    match kernel_version(&uname.release().to_string_lossy()) {
+    match running_kernel() {
         version if version >= (6, 15) => LayerForm::Descriptor,
         version if version >= (6, 5) => LayerForm::String,
         _ => LayerForm::Classic,
     }
+}
+
+/// The version of the kernel that runs: (6, 12).
+pub fn running_kernel() -> (u32, u32) {
+    kernel_version(&rustix::system::uname().release().to_string_lossy())
 }
 
 /// `6.12.48+deb13-cloud-amd64` → (6, 12). PURE.

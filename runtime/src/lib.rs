@@ -5,8 +5,10 @@
 
 pub mod op;
 
+pub mod birth;
 pub mod create;
 mod devices;
+mod foreign;
 mod gate;
 pub mod idmap;
 mod init;
@@ -15,6 +17,7 @@ mod layers;
 mod missing;
 pub mod plan;
 mod process;
+mod reaper;
 mod rootfs;
 
 pub mod caps;
@@ -32,3 +35,4 @@ pub mod state;
 pub mod sys;
 
 pub use gate::{Failure, FailureKind};
+pub use layers::running_kernel;

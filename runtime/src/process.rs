@@ -21,9 +21,10 @@ use crate::plan::ProcessPlan;
 use crate::seccomp::Machine;
 use crate::seccomp::assemble::{self, Filter};
 use crate::sys::process::Instruction;
+use crate::sys::reap::Memory;
 use crate::sys::{self, confined};
 use crate::user::{self, User};
-use crate::{missing, rootfs};
+use crate::{missing, reaper, rootfs};
 
 /// What a process reads from and writes to.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) enum Life {
 pub(crate) struct Prepared {
     user: User,
     filter: Option<Filter>,
+    /// What need not stay mapped, where this process stays as the container's init.
+    memory: Option<Memory>,
 }
 
 /// The filter takes time to write and needs nothing of the container: init does it while it waits.
@@ -69,7 +72,9 @@ pub(crate) fn prepare(
     step("Look the user up in the container's own files");
     let passwd = small_file(root, Path::new("/etc/passwd"))?;
     let group = small_file(root, Path::new("/etc/group"))?;
-    let user = user::resolve(&plan.user, &passwd, &group)
+    let mut user = user::resolve(&plan.user, &passwd, &group)
+        .map_err(|error| Failure::new(FailureKind::Other, &error))?;
+    user::add_groups(&mut user, &plan.groups, &group)
         .map_err(|error| Failure::new(FailureKind::Other, &error))?;
 
     step("Take the streams, and go to the working directory");
@@ -81,7 +86,8 @@ pub(crate) fn prepare(
     }
     sys::process::new_keyring()?;
     sys::signal::reset()?;
-    Ok(Prepared { user, filter })
+    let memory = if plan.reaper { Memory::find() } else { None };
+    Ok(Prepared { user, filter, memory })
 }
 
 /// Gives up what the program may not have, and becomes it. Returns only the reason why not.
@@ -92,14 +98,18 @@ pub(crate) fn become_program(
     life: Life,
     keep: BorrowedFd<'_>,
 ) -> Failure {
-    let Err(failure) = confine(plan, prepared, life, keep) else {
-        return execute(plan, root.as_fd(), &prepared.user);
-    };
-    failure.into()
+    let ready = confine(plan, prepared, life, keep).and_then(|()| match plan.reaper {
+        true => reaper::split(plan, prepared.memory.as_ref(), keep),
+        false => Ok(()),
+    });
+    match ready {
+        Ok(()) => execute(plan, root.as_fd(), &prepared.user),
+        Err(failure) => failure.into(),
+    }
 }
 
 fn confine(plan: &ProcessPlan, prepared: &Prepared, life: Life, keep: BorrowedFd<'_>) -> Result<(), OpError> {
-    let Prepared { user, filter } = prepared;
+    let Prepared { user, filter, .. } = prepared;
     step("Give up what the program may not have: system calls, capabilities, ids");
     if let (Some(filter), false) = (filter, plan.no_new_privileges) {
         load(filter)?;
@@ -124,7 +134,7 @@ fn confine(plan: &ProcessPlan, prepared: &Prepared, life: Life, keep: BorrowedFd
     }
     step("Close every descriptor but the streams, and check where we stand");
     sys::process::assert_inside_root()?;
-    sys::process::set_umask(0o022);
+    sys::process::set_umask(plan.umask);
     use std::os::fd::AsRawFd;
     sys::process::close_descriptors(&[keep.as_raw_fd()], true)
 }

@@ -30,6 +30,14 @@ pub(crate) struct Entered {
 
 /// Enters the root: afterwards this process sees the container's files and nothing else.
 pub(crate) fn enter(plan: &InitPlan, layout: &Layout, handover: Handover) -> Result<Entered, OpError> {
+    // Where the container has no proc of its own, its kernel parameters are the host's proc's too: which namespace a file there
+    // means is decided by who opens it.
+    let own_proc =
+        |mount: &MountPlan| matches!(&mount.source, MountSource::New { kind, .. } if kind == "proc");
+    let hosts_proc = match plan.sysctls.is_empty() || plan.mounts.iter().any(own_proc) {
+        true => None,
+        false => Some(sys::fs::open_dir(Path::new("/proc"))?),
+    };
     step("Put the image's stack on top of our root");
     mount::place_on_root(handover.root.as_fd())?;
     sys::process::change_dir_to(handover.root.as_fd(), Path::new("/"))?;
@@ -70,14 +78,14 @@ pub(crate) fn enter(plan: &InitPlan, layout: &Layout, handover: Handover) -> Res
                 place(root.as_fd(), &made, mount, Target::Directory)?;
             }
             (MountSource::Cgroup, _) => cgroup(root.as_fd(), mount, layout, &plan.cgroup.limits)?,
-            (MountSource::Bind { .. }, _) => {
+            (MountSource::Bind { .. } | MountSource::Foreign { .. }, _) => {
                 let tree = binds.next().expect("the monitor sends every bind of the plan");
                 bind(root.as_fd(), tree, mount)?;
             }
         }
     }
     let terminal = if plan.process.terminal { Some(console(root.as_fd())?) } else { None };
-    if let Some(proc) = &proc {
+    if let Some(proc) = proc.or(hosts_proc) {
         sysctls(plan, proc.as_fd())?;
     }
     hide(plan, root.as_fd())?;

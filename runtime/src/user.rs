@@ -100,6 +100,32 @@ pub fn resolve(request: &UserRequest, passwd: &str, group: &str) -> Result<User,
     Ok(User { uid: found.uid, gid: found.gid, groups, home: found.home })
 }
 
+/// Adds groups, by name or number, to those that a user has anyway.
+///
+/// # Errors
+/// A name that the group file does not have; a number beyond the last.
+pub fn add_groups(user: &mut User, names: &[String], group: &str) -> Result<(), UserError> {
+    for name in names {
+        let found = match number(name)? {
+            Some(gid) => Some(gid),
+            None => entry_named(group, name),
+        };
+        let gid = found.ok_or_else(|| UserError::UnknownGroup(name.clone()))?;
+        if !user.groups.contains(&gid) {
+            user.groups.push(gid);
+        }
+    }
+    Ok(())
+}
+
+/// Checks the form of a group's name or number without looking it up.
+///
+/// # Errors
+/// [`UserError::Malformed`] or [`UserError::Range`].
+pub fn check_group(name: &str) -> Result<(), UserError> {
+    check(&format!("0:{name}"))
+}
+
 /// Checks the form of `USER[:GROUP]` without looking anything up.
 ///
 /// # Errors
@@ -223,6 +249,18 @@ mod tests {
             ("0:99999999999", UserError::Range("99999999999".into())),
         ] {
             assert_eq!(named(spec), Err(expected), "{spec}");
+        }
+    }
+
+    #[test]
+    fn groups_are_added_by_name_or_number() {
+        let mut found = named("www-data").unwrap();
+        add_groups(&mut found, &["staff".into(), "77".into(), "www-data".into()], GROUP).unwrap();
+        assert_eq!(found.groups, [4, 50, 77, 33]);
+        let unknown = add_groups(&mut found, &["nobody".into()], GROUP);
+        assert_eq!(unknown, Err(UserError::UnknownGroup("nobody".into())));
+        for (name, good) in [("audio", true), ("7", true), ("", false), ("a:b", false), ("-1", false)] {
+            assert_eq!(check_group(name).is_ok(), good, "{name}");
         }
     }
 

@@ -27,9 +27,10 @@ pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let flags = &args.container;
     let request = run::request(context, flags, false)?;
-    run::announce(&request);
-    let (image, _pin) = run::image(context, flags, false)?;
+    run::announce(&request, &crate::donors::Found::default());
+    let (image, _pin) = run::image(context, flags, &request, false)?;
     let facts = run::facts(&request)?;
+    run::replace(context, flags)?;
     let id = crate::prepare::create(context, flags, &request, &image, facts)?;
     context.happened("create", &context.state().find(&id)?.record);
     run::write_id(flags, &id)?;

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
+use runtime::caps::{CapSet, CapSets};
 use runtime::cgroup::{Cgroup, Layout};
 use runtime::join::{JoinError, World, join};
 use runtime::plan::{IdMap, ProcessPlan};
@@ -19,9 +20,11 @@ use crate::exit_code::ExitCode;
 use crate::explain::Form;
 use crate::launch;
 use crate::output;
+use crate::plan::options;
 use crate::plan::request::{EnvRequest, env};
 use crate::relay::{Relayed, relay};
 use crate::session::FORWARDED;
+use crate::settings::Settings;
 
 /// Run a program in a running container
 #[derive(Debug, clap::Args)]
@@ -44,6 +47,12 @@ pub(crate) struct ExecArgs {
     /// Set an environment variable; without a value, copy it from here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// Read variables from a file, a line each; -e comes after them
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<String>,
+    /// Give the program every capability and no filter of system calls
+    #[arg(long)]
+    privileged: bool,
     /// Run as this user of the container
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
@@ -80,9 +89,9 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
         args.container()
     );
     let spec: Spec = serde_json::from_slice(&entry.config()?).context("the container's config is damaged")?;
-    let (namespaces, map) = runtime::plan::world_of(&spec);
+    let (namespaces, uid_map, gid_map) = runtime::plan::world_of(&spec);
     let user_namespace = namespaces.contains(runtime::sys::ns::Kinds::USER);
-    super::seal(user_namespace, &map)?;
+    super::seal(user_namespace, &uid_map)?;
     let keys = args.keys.keys(context)?;
     let story = context.listen(args.explain)?;
     let exit = match args.tty && args.interactive {
@@ -94,9 +103,19 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     };
     runtime::op::step("Hold the container's first process, so that no other can be mistaken for it");
     let init = super::open_init(&entry, live.init)?;
-    let plan = plan(args, &spec)?;
+    let mut plan = plan(args, &spec)?;
+    if args.privileged {
+        let own = runtime::sys::process::own_capabilities();
+        let all = if user_namespace { CapSet::ALL } else { own };
+        plan.capabilities = CapSets::from(&LinuxCapabilities::from(all));
+        (plan.seccomp, plan.no_new_privileges) = (None, false);
+    }
+    if let Some(request) = Settings::of(&entry.record).request {
+        plan.groups = request.options.security.groups;
+    }
     let cgroup = Cgroup::of_process(live.init.pid)?;
-    let world = World { init: init.as_fd(), namespaces, cgroup: &cgroup, root_ids: root_ids(&map) };
+    let world =
+        World { init: init.as_fd(), namespaces, cgroup: &cgroup, root_ids: (root(&uid_map), root(&gid_map)) };
     // Blocked before the fork, so that none is lost.
     let signals = signal::as_descriptor(&FORWARDED)?;
     let running = match join(&world, &plan, args.interactive, args.detach) {
@@ -143,7 +162,12 @@ fn plan(args: &ExecArgs, spec: &Spec) -> Result<ProcessPlan> {
     } else {
         variables.retain(|variable| variable != "TERM=xterm");
     }
-    for text in &args.env {
+    let mut wanted = Vec::new();
+    for file in &args.env_file {
+        let text = super::run::read(file).with_context(|| format!("cannot read {file}"))?;
+        wanted.extend(options::lines(&text).map(str::to_owned));
+    }
+    for text in wanted.iter().chain(&args.env) {
         match env(text, &|name| std::env::var(name).ok())? {
             EnvRequest::Set(name, value) => set(&mut variables, &format!("{name}={value}")),
             EnvRequest::Unset(name) => variables.retain(|variable| key(variable) != name),
@@ -201,7 +225,7 @@ fn set(variables: &mut Vec<String>, variable: &str) {
     }
 }
 
-fn root_ids(map: &[IdMap]) -> (u32, u32) {
-    let host = map.iter().find(|line| line.container == 0).map_or(0, |line| line.host);
-    (host, host)
+/// The host's id of id 0 inside.
+fn root(map: &[IdMap]) -> u32 {
+    map.iter().find(|line| line.container == 0).map_or(0, |line| line.host)
 }

@@ -1,7 +1,7 @@
 //! `mini pull`: fetch an image from its registry.
 
 use anyhow::{Context as _, Result, bail};
-use image::{Image, Pin, PullOptions, PullStatus, Pulled, Reference, ResolveError, Store};
+use image::{Image, Pin, Platform, PullOptions, PullStatus, Pulled, Reference, ResolveError, Store};
 use runtime::op::{enter_process, step};
 use runtime::sys;
 use runtime::sys::pidfd;
@@ -22,6 +22,9 @@ pub(crate) struct PullArgs {
     /// Print only the image's name
     #[arg(short, long)]
     quiet: bool,
+    /// The image's platform, of several that its name has
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
     /// Tell every kernel operation, in order; one event a layer
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<Form>,
@@ -44,7 +47,7 @@ pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
             reference.repository()
         ))?;
     }
-    let pulled = fetch(&store, &reference, args.quiet, &context.journal())?;
+    let pulled = fetch(&store, &reference, args.platform.as_ref(), args.quiet, &context.journal())?;
     if !args.quiet {
         output::print_line(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, &reference)))?;
     }
@@ -60,24 +63,42 @@ fn status(pulled: &Pulled, reference: &Reference) -> String {
     }
 }
 
+/// An image that is to be had.
+pub(crate) struct Wanted<'a> {
+    /// As it was typed.
+    pub(crate) name: &'a str,
+    pub(crate) policy: PullPolicy,
+    /// Of several; the machine's own where nobody said.
+    pub(crate) platform: Option<Platform>,
+}
+
 /// The image, pulled where the policy says so, and kept from removal until the pin is dropped.
 ///
 /// # Errors
 /// Where it is not here and cannot be fetched.
 pub(crate) fn ensure(
     store: &Store,
-    name: &str,
-    policy: PullPolicy,
+    wanted: &Wanted<'_>,
     quiet: bool,
     dry_run: bool,
     journal: &Journal,
 ) -> Result<(Image, Pin)> {
-    let pin = store.pin().context("cannot hold the image store")?;
-    let missing = match store.resolve(name) {
-        Ok(image) if policy != PullPolicy::Always || dry_run => return Ok((image, pin)),
-        Ok(_) => false,
-        Err(ResolveError::NotFound(_)) if policy != PullPolicy::Never && !dry_run => true,
-        Err(error) => return Err(error.into()),
+    let Wanted { name, policy, platform } = wanted;
+    let (pin, found) = look(store, name)?;
+    let missing = match found {
+        Some(image) if fits(&image, platform.as_ref()) => {
+            if *policy != PullPolicy::Always || dry_run {
+                warn_of_platform(&image, platform.as_ref());
+                return Ok((image, pin));
+            }
+            false
+        }
+        // docker's words, and what it does then: one of another platform is as good as none.
+        Some(image) if *policy == PullPolicy::Never || dry_run => return Err(other_platform(&image, wanted)),
+        None if *policy == PullPolicy::Never || dry_run => {
+            return Err(ResolveError::NotFound((*name).to_owned()).into());
+        }
+        Some(_) | None => true,
     };
     drop(pin);
     let reference: Reference = name.parse()?;
@@ -85,18 +106,74 @@ pub(crate) fn ensure(
     if missing && !quiet {
         output::say(&format!("Unable to find image '{}' locally", reference.familiar()));
     }
-    fetch_apart(store, &reference, quiet, journal)?;
+    fetch_apart(store, &reference, platform.as_ref(), quiet, journal)?;
     let pin = store.pin().context("cannot hold the image store")?;
-    Ok((store.resolve(name)?, pin))
+    let image = store.resolve(name)?;
+    if !fits(&image, platform.as_ref()) {
+        return Err(other_platform(&image, wanted));
+    }
+    warn_of_platform(&image, platform.as_ref());
+    Ok((image, pin))
+}
+
+/// What is here of that name.
+fn look(store: &Store, name: &str) -> Result<(Pin, Option<Image>)> {
+    let pin = store.pin().context("cannot hold the image store")?;
+    match store.resolve(name) {
+        Ok(image) => Ok((pin, Some(image))),
+        Err(ResolveError::NotFound(_)) => Ok((pin, None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn platform_of(image: &Image) -> Platform {
+    let config = &image.config;
+    let os = config.os().to_string();
+    Platform::new(&os, &config.architecture().to_string(), config.variant().as_deref())
+}
+
+/// An image that does not say is of every platform.
+fn fits(image: &Image, wanted: Option<&Platform>) -> bool {
+    let Some(wanted) = wanted else { return true };
+    let its = platform_of(image);
+    let variant = wanted.variant.is_none() || wanted.variant == its.variant;
+    its.os == wanted.os && its.architecture == wanted.architecture && variant
+}
+
+fn other_platform(image: &Image, wanted: &Wanted<'_>) -> anyhow::Error {
+    let asked = wanted.platform.as_ref().map(Platform::to_string).unwrap_or_default();
+    anyhow::anyhow!(
+        "image with reference {} was found but does not match the specified platform: wanted {asked}, actual: {}",
+        wanted.name,
+        platform_of(image)
+    )
+}
+
+/// docker's warning; whether its programs run all the same is the kernel's to say (binfmt_misc).
+fn warn_of_platform(image: &Image, wanted: Option<&Platform>) {
+    let host = Platform::host();
+    if wanted.is_none() && !fits(image, Some(&Platform { variant: None, ..host.clone() })) {
+        output::warn(&format!(
+            "The requested image's platform ({}) does not match the detected host platform ({host}) and no specific platform \
+             was requested",
+            platform_of(image)
+        ));
+    }
 }
 
 /// Pulls in a process that ends: a client that forks its monitor has no threads, no TLS state and little memory.
-fn fetch_apart(store: &Store, reference: &Reference, quiet: bool, journal: &Journal) -> Result<()> {
+fn fetch_apart(
+    store: &Store,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    quiet: bool,
+    journal: &Journal,
+) -> Result<()> {
     step("Pull in a process of its own, so that the one that forks the monitor stays small");
     sys::process::assert_single_threaded()?;
     let Some(child) = sys::ns::fork()? else {
         enter_process("pull");
-        let code = match fetch(store, reference, quiet, journal) {
+        let code = match fetch(store, reference, platform, quiet, journal) {
             Ok(pulled) => {
                 if !quiet {
                     output::say(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, reference)));
@@ -118,9 +195,16 @@ fn fetch_apart(store: &Store, reference: &Reference, quiet: bool, journal: &Jour
     }
 }
 
-fn fetch(store: &Store, reference: &Reference, quiet: bool, journal: &Journal) -> Result<Pulled> {
+fn fetch(
+    store: &Store,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    quiet: bool,
+    journal: &Journal,
+) -> Result<Pulled> {
     let progress = Progress::new(quiet);
     let options = PullOptions {
+        platform: platform.cloned().unwrap_or_else(Platform::host),
         docker_config: docker_config(),
         offline: std::env::var_os("MINI_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0"),
         ..PullOptions::default()

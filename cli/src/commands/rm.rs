@@ -13,6 +13,7 @@ use crate::exit_code::ExitCode;
 use crate::explain::Form;
 use crate::output;
 use crate::plan::NetworkMode;
+use crate::plan::spaces::Space;
 use crate::settings::Settings;
 
 /// Remove containers
@@ -118,8 +119,13 @@ fn finish(
 /// What a monitor clears when it ends, for those that could not. The caller holds the container's lock.
 pub(crate) fn clear(context: &Context, entry: &Entry) -> Result<()> {
     let layout = Layout::detect()?;
-    layout.remove(&context.group(&entry.record))?;
-    if entry.live.is_some() && Settings::of(&entry.record).network == Some(NetworkMode::Bridge) {
+    let group = context.group(&entry.record);
+    let settings = Settings::of(&entry.record);
+    if settings.request.as_ref().is_some_and(|request| request.options.spaces.pid != Space::Private) {
+        layout.end_processes(&group)?;
+    }
+    layout.remove(&group)?;
+    if entry.live.is_some() && settings.network == Some(NetworkMode::Bridge) {
         let state = context.state();
         let live = |id: &str| super::is_live(&state, id);
         network::check(&context.network(), &live, true).context("cannot take its address and ports back")?;

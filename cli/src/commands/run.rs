@@ -1,14 +1,17 @@
 //! `mini run`: from an image's name to a program that runs.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use runtime::op::step;
+use runtime::state::FindError;
 use runtime::sys;
 
 use super::flags::{ContainerArgs, StayArgs};
+use super::pull::Wanted;
 use crate::context::Context;
+use crate::donors::{self, Found};
 use crate::events::Event;
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
@@ -16,6 +19,7 @@ use crate::launch;
 use crate::output;
 use crate::plan::Request;
 use crate::plan::facts::{self, HostFacts};
+use crate::plan::request::Caller;
 use crate::prepare::{foresee, prepare};
 use crate::session::Outcome;
 
@@ -59,22 +63,24 @@ pub(crate) enum PullPolicy {
 /// Plans the container, writes it down, launches it, and becomes its exit code.
 pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let flags = &args.container;
-    let request = request(context, flags, args.detach)?;
+    let mut request = request(context, flags, args.detach)?;
     let streams = request.attached();
     if flags.tty && streams.input && !std::io::stdin().is_terminal() {
         bail!("cannot attach standard input to a terminal (-it): it is not a terminal; leave -t out");
     }
-    super::seal(request.user_namespace, &context.id_block())?;
+    seal(context, &request)?;
     let story = context.listen(args.explain)?;
-    announce(&request);
-    let (image, pin) = image(context, flags, args.dry_run)?;
+    let found = donors::find(context, &mut request)?;
+    announce(&request, &found);
+    let (image, pin) = image(context, flags, &request, args.dry_run)?;
     let facts = facts(&request)?;
     if args.dry_run {
-        output::print_json(&foresee(context, &request, &image, &facts)?)?;
+        output::print_json(&foresee(context, &request, &image, &facts, found)?)?;
         return Ok(ExitCode::Success);
     }
     let stay = args.stay.stay(context, streams, flags.tty)?;
-    let (charge, start) = prepare(context, flags, &request, &image, facts)?;
+    replace(context, flags)?;
+    let (charge, start) = prepare(context, flags, &request, &image, facts, found)?;
     // The container's record keeps the image from now on; its monitor is not to.
     drop(pin);
     let record = charge.words.record.clone();
@@ -117,8 +123,54 @@ pub(crate) fn request(context: &Context, flags: &ContainerArgs, detached: bool) 
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let environment = |name: &str| std::env::var(name).ok();
     let own = sys::process::own_capabilities();
-    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
-    Request::new(flags, detached, &cwd, context.config.userns.strict, own, &environment, &read)
+    let variables = || {
+        let all = std::env::vars_os();
+        all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    };
+    let read = |path: &str| read(path).with_context(|| format!("cannot read {path}"));
+    let state = context.state();
+    let [ids] = context.id_block();
+    Request::new(
+        flags,
+        detached,
+        &Caller {
+            cwd: &cwd,
+            strict: context.config.userns.strict,
+            own,
+            ids,
+            init: context.config.init,
+            kernel: runtime::running_kernel(),
+            variables: &variables,
+            environment: &environment,
+            read: &read,
+            find: &|name| Ok(state.find(name)?.record.id),
+        },
+    )
+}
+
+/// The largest file of variables, labels or rules that is read, bytes.
+const LARGEST: u64 = 4 << 20;
+
+/// A file whole, as long as it has an end: a device may not.
+///
+/// # Errors
+/// What open or read answered; a file that is too large.
+pub(crate) fn read(path: &str) -> Result<String> {
+    let mut text = String::new();
+    let length = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    ensure!(u64::try_from(length)? <= LARGEST, "it is larger than {LARGEST} bytes");
+    Ok(text)
+}
+
+/// Runs from a sealed copy of mini where this container's root could be the host's: what it shares with others may belong to
+/// the host, and is looked at later.
+pub(crate) fn seal(context: &Context, request: &Request) -> Result<()> {
+    let spaces = &request.options.spaces;
+    let apart = request.user_namespace && !spaces.joins();
+    match spaces.uid_map.as_slice() {
+        [] => super::seal(apart, &context.id_block()),
+        by_hand => super::seal(apart, by_hand),
+    }
 }
 
 /// Writes `--cidfile`.
@@ -137,11 +189,40 @@ pub(crate) fn write_id(flags: &ContainerArgs, id: &str) -> Result<()> {
 pub(crate) fn image(
     context: &Context,
     flags: &ContainerArgs,
+    request: &Request,
     dry_run: bool,
 ) -> Result<(image::Image, image::Pin)> {
+    let origin = &request.options.origin;
+    if let Some(directory) = &origin.rootfs {
+        let pin = context.store()?.pin().context("cannot hold the image store")?;
+        return Ok((crate::rootfs::image_of(directory)?, pin));
+    }
     step("Look the image up, and keep it from being removed meanwhile");
     let store = if dry_run { context.existing_store(flags.image())? } else { context.store()? };
-    super::pull::ensure(&store, flags.image(), flags.pull, flags.quiet, dry_run, &context.journal())
+    let wanted = Wanted {
+        name: flags.image(),
+        policy: flags.pull,
+        platform: origin.platform.as_deref().map(str::parse).transpose()?,
+    };
+    super::pull::ensure(&store, &wanted, flags.quiet, dry_run, &context.journal())
+}
+
+/// `--replace`: the container that has the name goes, running or not.
+///
+/// # Errors
+/// Where it cannot be removed.
+pub(crate) fn replace(context: &Context, flags: &ContainerArgs) -> Result<()> {
+    let (true, Some(name)) = (flags.origin.replace, &flags.name) else { return Ok(()) };
+    let state = context.state();
+    match state.find(name) {
+        // An id that begins so is not meant.
+        Ok(entry) if entry.record.name == *name => {
+            step("Remove the container that has the name");
+            super::rm::remove(context, &state, &entry, true).with_context(|| format!("cannot replace {name}"))
+        }
+        Ok(_) | Err(FindError::NotFound(_) | FindError::Ambiguous { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The host, as far as this request is concerned.
@@ -161,12 +242,16 @@ pub(crate) fn ended(code: i32, reason: Option<String>) -> ExitCode {
 }
 
 /// What a user should know before it happens.
-pub(crate) fn announce(request: &Request) {
+pub(crate) fn announce(request: &Request, found: &Found) {
     if let Some(flag) = &request.implied_by {
         step(&format!("{flag} shares the host's user namespace: root in the container is root on the host"));
         output::notice(&format!(
             "{flag} implies --userns=host: root in this container is root on the host (--userns=private keeps them apart)"
         ));
+    }
+    for limit in donors::limits(request, found) {
+        step(&format!("with a user namespace of its own, {limit}"));
+        output::notice(&format!("with a user namespace of its own, {limit}"));
     }
     let resources = &request.options.resources;
     if resources.oom_kill_disable && request.memory.is_none() {

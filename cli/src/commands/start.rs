@@ -167,15 +167,20 @@ fn ready(context: &Context, entry: &Entry, detached: bool) -> Result<Option<(Cha
     };
     request.detached = detached;
     entry.record.restarts = 0;
+    let found = crate::donors::find(context, &mut request)?;
     let (image, _pin) = context.image_of(&entry.record)?;
     let facts = run::facts(&request)?;
-    prepare_again(context, entry.record, &request, &image, facts, lock).map(Some)
+    prepare_again(context, entry.record, &request, &image, facts, found, lock).map(Some)
 }
 
 /// Before anything is started: what executes a sealed copy begins all over.
 fn seal(context: &Context, words: &[String]) -> Result<()> {
-    let shares = |word: &String| {
-        context.state().find(word).is_ok_and(|entry| !Settings::of(&entry.record).user_namespace)
-    };
-    super::seal(!words.iter().any(shares), &context.id_block())
+    for entry in words.iter().filter_map(|word| context.state().find(word).ok()) {
+        let settings = Settings::of(&entry.record);
+        match &settings.request {
+            Some(request) => run::seal(context, request)?,
+            None => super::seal(settings.user_namespace, &context.id_block())?,
+        }
+    }
+    Ok(())
 }

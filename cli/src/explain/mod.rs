@@ -160,11 +160,12 @@ impl Narrator {
                 "helper" => "helper",
                 "exec" => "exec",
                 "pull" => "pull",
+                "program" => "program",
                 _ => "process",
             };
             self.pid.store(own_pid(), Ordering::Relaxed);
             let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *told = Told { role, pid: pid_of_proc(), inside: matches!(role, "init" | "exec") };
+            *told = Told { role, pid: pid_of_proc(), inside: matches!(role, "init" | "exec" | "program") };
             return;
         }
         if self.pid.load(Ordering::Relaxed) != own_pid() {

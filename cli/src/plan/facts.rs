@@ -35,6 +35,8 @@ pub(crate) struct HostFacts {
     pub(crate) shown: Vec<(HostDevice, String)>,
     /// Disks whose traffic is limited, by the path that was asked for.
     pub(crate) disks: Vec<HostDevice>,
+    /// The host has its message queues at /dev/mqueue.
+    pub(crate) mqueue: bool,
 }
 
 /// A device node of the host.
@@ -90,11 +92,14 @@ impl HostFacts {
             devices: Vec::new(),
             shown: Vec::new(),
             disks: resources.disks().filter_map(device).filter(|disk| disk.kind == 'b').collect(),
+            mqueue: rustix::fs::statfs("/dev/mqueue").is_ok_and(|stat| stat.f_type == MQUEUE_MAGIC),
         })
     }
 }
 
 const ONLINE_PROCESSORS: &str = "/sys/devices/system/cpu/online";
+/// linux/magic.h
+const MQUEUE_MAGIC: i64 = 0x1980_0202;
 
 fn processors() -> u64 {
     let online = std::fs::read_to_string(ONLINE_PROCESSORS).unwrap_or_default();

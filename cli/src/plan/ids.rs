@@ -2,6 +2,9 @@
 //!
 //! A lease is a file named after the range, with an flock: it vanishes with whoever holds it. Where to look first is chosen by
 //! the container's id, so the first one tried is nearly always free.
+//!
+//! Who takes a range finds out by an exclusive lock that nobody has it, and keeps a shared one: containers that join its user
+//! namespace hold the range too, and may outlive it. The last one removes the file.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -57,7 +60,10 @@ impl IdLease {
                 continue;
             }
             let path = directory.join(base.to_string());
-            if let Some(file) = lock(&path).context("cannot lease a range of ids")? {
+            // Lost where somebody was faster between the two locks.
+            let locked = lock(&path).context("cannot lease a range of ids")?;
+            let kept = |file: &OwnedFd| sys::lock::change_lock(file.as_fd(), false).unwrap_or(false);
+            if let Some(file) = locked.filter(kept) {
                 lease.bases.push(base);
                 lease.files.push((path, file));
                 if lease.bases.len() == 1 + usize::from(extra) {
@@ -66,6 +72,32 @@ impl IdLease {
             }
         }
         Err(Exhausted { slots, base: config.base }.into())
+    }
+
+    /// Holds the ranges of a container whose user namespace is joined, as long as this lives; none where its map is no lease.
+    ///
+    /// Whether that container still runs must be asked afterwards: from then on nobody else is given its ranges.
+    ///
+    /// # Errors
+    /// Where it has given them back, or a file cannot be locked.
+    pub(crate) fn share(directory: &Path, map: &[IdMap]) -> Result<Option<IdLease>> {
+        step("Hold the other container's range of ids too: it may end before this one");
+        let mut lease = IdLease { bases: Vec::new(), files: Vec::new() };
+        for base in bases_of(map) {
+            let path = directory.join(base.to_string());
+            let locked = match sys::lock::try_lock_shared(&path) {
+                Err(error) if error.errno() == libc::ENOENT => continue,
+                other => other.context("cannot hold a range of ids")?,
+            };
+            match locked.filter(|file| !sys::fs::is_unlinked(file)) {
+                Some(file) => {
+                    lease.bases.push(base);
+                    lease.files.push((path, file));
+                }
+                None => bail!("the range of ids from {base} on is being given back"),
+            }
+        }
+        Ok((!lease.files.is_empty()).then_some(lease))
     }
 
     /// First id, file and lock of each range.
@@ -79,15 +111,18 @@ impl IdLease {
         IdLease { bases, files }
     }
 
-    /// Gives the ranges back, and leaves no file behind.
+    /// Gives the ranges back; the last holder of one leaves no file behind.
     ///
     /// # Errors
     /// What the kernel answered; the ranges are free all the same.
     pub(crate) fn release(self) -> Result<(), OpError> {
-        // Removed while still locked: who finds it locked must not find it gone.
         let mut first = Ok(());
-        for (path, _) in &self.files {
-            first = first.and(sys::fs::remove_file(path));
+        for (path, file) in &self.files {
+            // Removed while still locked, and by nobody else: who finds it locked must not find it gone.
+            first = first.and(match sys::lock::change_lock(file.as_fd(), true) {
+                Ok(true) => sys::fs::remove_file(path),
+                other => other.map(drop),
+            });
         }
         first
     }
@@ -117,6 +152,12 @@ pub(crate) fn map(bases: &[u32], high: &[(u32, &str)]) -> Result<Vec<IdMap>> {
         map.push(IdMap { container: *id, host: extra + offset, size: 1 });
     }
     Ok(map)
+}
+
+/// The ranges that a map of [`map`]'s was made of. PURE.
+fn bases_of(map: &[IdMap]) -> Vec<u32> {
+    let whole = map.iter().filter(|line| line.size == RANGE).map(|line| line.host);
+    whole.chain(map.iter().find(|line| line.size == 1).map(|line| line.host)).collect()
 }
 
 /// Locks a range's file; `None` where somebody else has it.
@@ -212,5 +253,24 @@ mod tests {
         assert_eq!(take(false).unwrap().bases, [3_000_000_000]);
         second.release().unwrap();
         assert_eq!(take(true).unwrap().bases, [3_000_000_000, 3_000_065_536]);
+    }
+
+    #[test]
+    fn a_shared_range_is_free_when_its_last_holder_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("ids");
+        let config = IdsConfig { base: 3_000_000_000, count: RANGE };
+        let take = || IdLease::take(&config, &directory, &"0".repeat(64), false);
+        let owner = take().unwrap();
+        let map = map(&owner.bases, &[]).unwrap();
+        let other = IdLease::share(&directory, &map).unwrap().unwrap();
+        assert_eq!(other.bases, owner.bases);
+        owner.release().unwrap();
+        assert!(take().is_err(), "somebody holds it still");
+        other.release().unwrap();
+        assert!(!directory.join("3000000000").exists(), "the last one leaves no file");
+        assert!(IdLease::share(&directory, &map).unwrap().is_none());
+        assert!(take().is_ok());
+        assert_eq!(bases_of(&super::map(&[1, 2], &[(RANGE, "a")]).unwrap()), [1, 2]);
     }
 }

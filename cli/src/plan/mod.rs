@@ -4,17 +4,23 @@ pub(crate) mod as_run;
 pub(crate) mod devices;
 pub(crate) mod facts;
 pub(crate) mod health;
+pub(crate) mod idmaps;
 pub(crate) mod ids;
 pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod mount_flag;
 pub(crate) mod options;
+pub(crate) mod origin;
+mod places;
 pub(crate) mod request;
 pub(crate) mod resources;
+pub(crate) mod security;
+pub(crate) mod spaces;
 pub(crate) mod spec;
 pub(crate) mod stdio;
 pub(crate) mod values;
+pub(crate) mod whose;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +40,7 @@ use logging::{LogPlan, Subject};
 pub(crate) use request::{NetworkMode, Request};
 use spec::Identity;
 use stdio::Attach;
+use whose::Neighbours;
 
 /// The form of a plan that is printed or kept.
 pub(crate) const VERSION: u32 = 1;
@@ -63,6 +70,9 @@ pub(crate) struct RunPlan {
     pub(crate) lifecycle: LifecyclePlan,
     /// The files mini writes for the container: (name, content).
     pub(crate) files: Vec<(String, String)>,
+    /// Those that it shares with another container: (name, whose it is).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) links: Vec<(String, PathBuf)>,
 }
 
 /// The network of a container.
@@ -114,6 +124,10 @@ pub(crate) struct LifecyclePlan {
 pub(crate) struct Leases {
     /// Its id map; empty without a user namespace.
     pub(crate) map: Vec<IdMap>,
+    /// That of its groups, where it is another.
+    pub(crate) gid_map: Option<Vec<IdMap>>,
+    /// What it shares with others.
+    pub(crate) neighbours: Neighbours,
     /// Its place on the bridge.
     pub(crate) endpoint: Option<Endpoint>,
     /// Its published ports.
@@ -146,8 +160,16 @@ pub(crate) fn plan(
     leases: &Leases,
 ) -> Result<RunPlan> {
     let cgroup = place.cgroup_parent.join(place.id);
-    let identity = Identity { id: place.id, files: place.run, cgroup: &cgroup, map: &leases.map };
-    let hostname = spec::hostname(request, place.id, facts);
+    let donor = leases.neighbours.network.as_ref();
+    let hostname = spec::hostname(request, place.id, facts, donor);
+    let identity = Identity {
+        id: place.id,
+        files: place.run,
+        cgroup: &cgroup,
+        map: &leases.map,
+        gid_map: leases.gid_map.as_ref().unwrap_or(&leases.map),
+        neighbours: &leases.neighbours,
+    };
     let stop_signal = image.config.config().as_ref().and_then(|config| config.stop_signal().clone());
     let stop_signal = match (request.options.stop_signal, stop_signal.filter(|signal| !signal.is_empty())) {
         (Some(signal), _) => signal,
@@ -190,11 +212,17 @@ pub(crate) fn plan(
             health: health(request, &image.beyond)?,
             log,
         },
-        files: vec![
-            ("hostname".to_owned(), format!("{hostname}\n")),
-            ("hosts".to_owned(), network::hosts_file(&hostname, address, &extra)),
-            ("resolv.conf".to_owned(), resolv_conf(request, facts)),
-        ],
+        files: match donor {
+            Some(_) => Vec::new(),
+            None => {
+                let hosts = network::hosts_file(&hostname, address, &extra);
+                let mut files = vec![("hostname".to_owned(), format!("{hostname}\n"))];
+                files.extend((!request.options.origin.no_hosts).then(|| ("hosts".to_owned(), hosts)));
+                files.push(("resolv.conf".to_owned(), resolv_conf(request, facts)));
+                files
+            }
+        },
+        links: donor.map(|donor| donor.files.clone()).unwrap_or_default(),
     })
 }
 
@@ -216,8 +244,11 @@ fn health(request: &Request, beyond: &Beyond) -> Result<Option<HealthPlan>> {
 /// On the host's network its own resolvers can be reached, loopback ones too.
 fn resolv_conf(request: &Request, facts: &HostFacts) -> String {
     let host = match request.network {
-        NetworkMode::Host => facts.resolv_conf.clone(),
-        NetworkMode::Bridge | NetworkMode::None => network::resolv_conf(&facts.resolv_conf),
+        // Which resolvers that namespace reaches is its owner's to know.
+        NetworkMode::Host | NetworkMode::Path => facts.resolv_conf.clone(),
+        NetworkMode::Bridge | NetworkMode::None | NetworkMode::Container => {
+            network::resolv_conf(&facts.resolv_conf)
+        }
     };
     options::resolv_conf(&request.options, &host)
 }

@@ -13,6 +13,9 @@ use super::health::HealthRequest;
 use super::life::Life;
 use super::limits::Resources;
 use super::logging::LogRequest;
+use super::origin::Origin;
+use super::security::Security;
+use super::spaces::Spaces;
 use super::values;
 use crate::commands::flags::MoreArgs;
 
@@ -45,11 +48,18 @@ pub(crate) struct Options {
     pub(crate) cpu_period: Option<u64>,
     /// µs a period.
     pub(crate) cpu_quota: Option<i64>,
+    /// What an older record says here; [`Security`] says it now.
     pub(crate) no_new_privileges: bool,
     pub(crate) life: Life,
     pub(crate) health: HealthRequest,
     /// What becomes of its output.
     pub(crate) log: LogRequest,
+    /// Whose namespaces it lives in.
+    pub(crate) spaces: Spaces,
+    /// What its processes may do.
+    pub(crate) security: Security,
+    /// Where its files come from.
+    pub(crate) origin: Origin,
     /// What it may use, beyond the everyday.
     pub(crate) resources: Resources,
     pub(crate) devices: Devices,
@@ -111,9 +121,15 @@ impl Options {
                 }
                 score => score,
             },
-            no_new_privileges: security(&args.security_opt)?,
             ..Options::default()
         })
+    }
+}
+
+impl Options {
+    /// Nothing that is executed gains privileges.
+    pub(crate) fn no_new_privileges(&self) -> bool {
+        self.no_new_privileges || self.security.no_new_privileges
     }
 }
 
@@ -239,19 +255,6 @@ fn sysctl(text: &str, network: NetworkMode) -> Result<(String, String)> {
         "sysctl {key:?} belongs to no namespace of the container: it would be set for the whole host"
     );
     Ok((key.to_owned(), value.to_owned()))
-}
-
-/// What `--security-opt` may say so far.
-fn security(options: &[String]) -> Result<bool> {
-    let mut no_new_privileges = false;
-    for option in options {
-        no_new_privileges = match option.as_str() {
-            "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => true,
-            "no-new-privileges:false" | "no-new-privileges=false" => false,
-            other => bail!("--security-opt {other:?} is not supported yet: no-new-privileges"),
-        };
-    }
-    Ok(no_new_privileges)
 }
 
 /// The container's resolv.conf: the host's as it may be seen inside, with what was asked for in its place (docker's rule:

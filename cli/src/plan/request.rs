@@ -6,17 +6,23 @@ use anyhow::{Context as _, Result, bail, ensure};
 use network::{HostPort, PortRequest, Protocol};
 use oci_spec::image::ImageConfiguration;
 use runtime::caps::{self, CapSet};
+use runtime::plan::IdMap;
 use serde::{Deserialize, Serialize};
 
 use super::devices::Devices;
 use super::health::HealthRequest;
+use super::ids;
 use super::life::Life;
 use super::limits::{Asked, Resources};
 use super::logging::LogRequest;
 use super::mount_flag::{self, Wanted};
 use super::options::{self, Options};
+use super::origin::Origin;
+use super::security::Security;
+use super::spaces::{self, Spaces, Users};
 use super::stdio::Attach;
 use super::values::{self, Volume};
+use super::whose::{Whose, whose};
 use crate::commands::flags::ContainerArgs;
 
 /// Which network a container gets.
@@ -29,6 +35,10 @@ pub(crate) enum NetworkMode {
     None,
     /// The host's own.
     Host,
+    /// Another container's; [`Spaces`] says whose.
+    Container,
+    /// A network namespace that has a path; [`Spaces`] says which.
+    Path,
 }
 
 impl NetworkMode {
@@ -38,8 +48,34 @@ impl NetworkMode {
             NetworkMode::Bridge => "bridge",
             NetworkMode::None => "none",
             NetworkMode::Host => "host",
+            NetworkMode::Container => "container",
+            NetworkMode::Path => "ns",
         }
     }
+}
+
+/// Who asks, and from where.
+pub(crate) struct Caller<'a> {
+    /// Relative sources of volumes begin here.
+    pub(crate) cwd: &'a Path,
+    /// Refuse what would share the host's user namespace without being asked to.
+    pub(crate) strict: bool,
+    /// mini's own capabilities.
+    pub(crate) own: CapSet,
+    /// Host ids that mini gives to containers by itself.
+    pub(crate) ids: IdMap,
+    /// The configuration wants an init in every container.
+    pub(crate) init: bool,
+    /// The kernel's version.
+    pub(crate) kernel: (u32, u32),
+    /// The client's variables.
+    pub(crate) environment: Environment<'a>,
+    /// All of them.
+    pub(crate) variables: &'a dyn Fn() -> Vec<(String, String)>,
+    /// How files are read.
+    pub(crate) read: &'a dyn Fn(&str) -> Result<String>,
+    /// How a container's name becomes its id.
+    pub(crate) find: &'a dyn Fn(&str) -> Result<String>,
 }
 
 /// Everything that `run` was asked for.
@@ -116,22 +152,24 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) const DEFAULT_PIDS: i64 = 4096;
 
 impl Request {
-    /// Understands the flags; `strict` refuses what would share the host's user namespace without being asked to, `own`
-    /// are mini's own capabilities, `environment` is the client's, `read` is how files are read.
+    /// Understands the flags.
     ///
     /// # Errors
     /// The first value that makes no sense.
-    pub(crate) fn new(
-        args: &ContainerArgs,
-        detached: bool,
-        cwd: &Path,
-        strict: bool,
-        own: CapSet,
-        environment: Environment<'_>,
-        read: &dyn Fn(&str) -> Result<String>,
-    ) -> Result<Request> {
-        let network = network_mode(&args.network)?;
-        let (user_namespace, implied_by) = user_namespace(args, network, strict)?;
+    pub(crate) fn new(args: &ContainerArgs, detached: bool, caller: &Caller<'_>) -> Result<Request> {
+        args.refused.refuse()?;
+        let Caller { cwd, strict, own, environment, read, .. } = *caller;
+        let (network, other) = spaces::network(&args.network, caller.find)?;
+        let spaces = Spaces::new(args, other, caller.ids, caller.find)?;
+        spaces::check(args, &spaces, network)?;
+        let (user_namespace, implied_by) = match spaces.joins() {
+            // What it shares decides, and is looked at when it starts.
+            true => (spaces.users != Users::Host, None),
+            false => match whose(&spaces, spaces.of_host(args.privileged, network), &[], strict)? {
+                Whose::Host(implied_by) => (false, implied_by),
+                Whose::Own | Whose::Joined(_) => (true, None),
+            },
+        };
         // A user namespace of its own has every capability to give; the host's, what mini itself has.
         let available = if user_namespace { CapSet::ALL } else { own };
         let mut ports = Vec::new();
@@ -145,10 +183,6 @@ impl Request {
         }
         if let Some(hostname) = &args.hostname {
             check_hostname(hostname)?;
-            ensure!(
-                network != NetworkMode::Host,
-                "--hostname cannot be set with --network host: the name is the host's"
-            );
         }
         let mut variables = Vec::new();
         for file in &args.env_file {
@@ -170,6 +204,16 @@ impl Request {
             }
         }
         let mut options = Options::new(&args.more, network, read)?;
+        options.spaces = spaces;
+        options.origin = Origin::new(args, cwd, caller.variables)?;
+        let capabilities = caps::grant(&args.cap_add, &args.cap_drop, args.privileged, available)?;
+        options.security = Security::new(&args.security, caller.init, capabilities, caller.kernel, read)?;
+        if let Some(key) = options.sysctls.keys().find(|key| !key.starts_with("net")) {
+            ensure!(
+                options.spaces.ipc != spaces::Ipc::Host,
+                "sysctl {key:?} cannot be set with --ipc host: it is the host's"
+            );
+        }
         options.life = Life::new(&args.life, args.rm)?;
         options.health = HealthRequest::new(&args.health)?;
         options.log = LogRequest::new(&args.log)?;
@@ -181,7 +225,10 @@ impl Request {
         options.devices = Devices::new(&args.devices)?;
         let asked = Asked::new(&args.resources.limits)?;
         let mut request = Request {
-            image: args.image().to_owned(),
+            image: match &options.origin.rootfs {
+                Some(directory) => directory.display().to_string(),
+                None => args.image().to_owned(),
+            },
             args: args.command().to_vec(),
             entrypoint: args.entrypoint.as_ref().map(|text| match text.as_str() {
                 "" => Vec::new(),
@@ -190,7 +237,10 @@ impl Request {
             name: args.name.as_deref().map(values::name).transpose()?,
             env: variables,
             workdir: args.workdir.as_deref().map(workdir).transpose()?,
-            user: args.user.clone(),
+            user: match (&args.user, &options.spaces.users) {
+                (None, Users::KeepId) => Some(caller_of_sudo(environment)?),
+                (user, _) => user.clone(),
+            },
             hostname: args.hostname.clone(),
             volumes,
             tmpfs,
@@ -199,7 +249,7 @@ impl Request {
             user_namespace,
             implied_by,
             privileged: args.privileged,
-            capabilities: caps::grant(&args.cap_add, &args.cap_drop, args.privileged, available)?,
+            capabilities,
             read_only: args.read_only,
             memory: None,
             nano_cpus: None,
@@ -250,43 +300,21 @@ impl Request {
     }
 }
 
-fn network_mode(text: &str) -> Result<NetworkMode> {
-    match text {
-        "bridge" | "default" => Ok(NetworkMode::Bridge),
-        "none" => Ok(NetworkMode::None),
-        "host" => Ok(NetworkMode::Host),
-        other => bail!("network {other:?} is not supported yet: one of bridge, none, host"),
-    }
-}
-
-/// The configuration forbids to share the host's user namespace in passing.
-#[derive(Debug, thiserror::Error)]
-#[error("{flag} would share the host's user namespace, and the configuration says userns.strict")]
-pub(crate) struct Strict {
-    flag: &'static str,
-}
-
-fn user_namespace(
-    args: &ContainerArgs,
-    network: NetworkMode,
-    strict: bool,
-) -> Result<(bool, Option<String>)> {
-    match args.userns.as_deref() {
-        Some("host") => return Ok((false, None)),
-        Some("private") => return Ok((true, None)),
-        Some("") | None => {}
-        Some(other) => bail!("user namespace {other:?} is not supported yet: private or host"),
-    }
-    let implied_by = match (args.privileged, network) {
-        (true, _) => Some("--privileged"),
-        (_, NetworkMode::Host) => Some("--network host"),
-        _ => None,
+/// `--userns=keep-id`: mini itself runs as root, so who is meant is who called it by sudo.
+fn caller_of_sudo(environment: Environment<'_>) -> Result<String> {
+    let id = |name| environment(name).and_then(|text| text.parse::<u32>().ok()).filter(|id| *id != 0);
+    let (Some(user), Some(group)) = (id("SUDO_UID"), id("SUDO_GID")) else {
+        bail!(
+            "--userns=keep-id keeps the ids of who called mini by sudo, and nobody did (SUDO_UID and SUDO_GID name no user): \
+             --user UID:GID says the same"
+        );
     };
-    match implied_by {
-        Some(flag) if strict => Err(Strict { flag }.into()),
-        Some(flag) => Ok((false, Some(flag.to_owned()))),
-        None => Ok((true, None)),
-    }
+    ensure!(
+        user < ids::RANGE && group < ids::RANGE,
+        "--userns=keep-id: {user}:{group} is beyond the ids that a container has, 0 to {}",
+        ids::RANGE - 1
+    );
+    Ok(format!("{user}:{group}"))
 }
 
 /// `K=V`, or `K` as the client has it now: who starts a container another time may be somebody else.

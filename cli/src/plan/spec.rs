@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCapabilities, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
-    LinuxNamespaceBuilder, LinuxNamespaceType, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder,
-    Spec, SpecBuilder, User, UserBuilder,
+    Linux, LinuxBuilder, LinuxCapabilities, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder, User, UserBuilder,
 };
 use runtime::plan::IdMap;
-use runtime::seccomp::Machine;
 
 use super::facts::HostFacts;
 use super::options::Ulimit;
+use super::places;
 use super::request::{EnvRequest, NetworkMode, Request};
 use super::resources;
+use super::security::Security;
+use super::spaces::Space;
+use super::whose::{Neighbours, NetworkDonor};
 
 /// docker's default PATH.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -50,6 +52,10 @@ pub(crate) struct Identity<'a> {
     pub(crate) cgroup: &'a Path,
     /// The id map; empty without a user namespace.
     pub(crate) map: &'a [IdMap],
+    /// That of groups.
+    pub(crate) gid_map: &'a [IdMap],
+    /// What it shares with others.
+    pub(crate) neighbours: &'a Neighbours,
 }
 
 /// Makes the spec.
@@ -66,22 +72,36 @@ pub(crate) fn spec(
         .version("1.2.0")
         .root(RootBuilder::default().path("rootfs").readonly(request.read_only).build()?)
         .process(process(request, image, identity)?)
-        .mounts(mounts(request, identity)?)
+        .mounts(mounts(request, facts, identity)?)
         .linux(linux(request, facts, identity)?)
         .build()?;
     let annotations = request.options.annotations.clone();
     spec.set_annotations((!annotations.is_empty()).then(|| annotations.into_iter().collect()));
-    spec.set_domainname(request.options.domainname.clone());
-    spec.set_hostname((request.network != NetworkMode::Host).then(|| hostname(request, identity.id, facts)));
+    let donor = identity.neighbours.network.as_ref();
+    if request.options.spaces.own_name(request.network) {
+        let of_donor = donor.and_then(|donor| donor.domainname.clone());
+        spec.set_domainname(request.options.domainname.clone().or(of_donor));
+        spec.set_hostname(Some(hostname(request, identity.id, facts, donor)));
+    } else {
+        spec.set_hostname(None);
+    }
     Ok(spec)
 }
 
-/// What the container calls itself: asked for, or its short id; the host's name on the host's network.
-pub(crate) fn hostname(request: &Request, id: &str, facts: &HostFacts) -> String {
-    match (&request.hostname, request.network) {
+/// What the container calls itself: asked for, that of the container whose network it has, or its short id; the host's name
+/// where that is shared.
+pub(crate) fn hostname(
+    request: &Request,
+    id: &str,
+    facts: &HostFacts,
+    donor: Option<&NetworkDonor>,
+) -> String {
+    let hosts = request.network == NetworkMode::Host || request.options.spaces.uts == Some(Space::Host);
+    match (&request.hostname, donor) {
         (Some(name), _) => name.clone(),
-        (None, NetworkMode::Host) => facts.hostname.clone(),
-        (None, _) => id[..12].to_owned(),
+        (None, Some(donor)) => donor.hostname.clone(),
+        (None, None) if hosts => facts.hostname.clone(),
+        (None, None) => id[..12].to_owned(),
     }
 }
 
@@ -121,15 +141,16 @@ fn process(request: &Request, image: &ImageConfiguration, identity: &Identity<'_
         .unwrap_or_else(|| "/".into());
     // An image may say "app": docker takes it from the root.
     let cwd = Path::new("/").join(cwd);
-    let hostname = request.hostname.as_deref().unwrap_or(&identity.id[..12]);
+    let donor = identity.neighbours.network.as_ref().map(|donor| donor.hostname.as_str());
+    let hostname = request.hostname.as_deref().or(donor).unwrap_or(&identity.id[..12]);
     let mut process = ProcessBuilder::default()
         .terminal(request.terminal)
-        .user(spec_user(user.as_deref().unwrap_or("0"))?)
+        .user(spec_user(user.as_deref().unwrap_or("0"), &request.options.security)?)
         .args([entrypoint, command].concat())
         .env(env(request, image, hostname))
         .cwd(cwd)
         .capabilities(LinuxCapabilities::from(request.capabilities))
-        .no_new_privileges(request.options.no_new_privileges)
+        .no_new_privileges(request.options.no_new_privileges())
         .build()?;
     // The builder has defaults of its own.
     let limits: Vec<_> = request.options.ulimits.iter().map(Ulimit::of_oci).collect::<Result<_>>()?;
@@ -139,14 +160,18 @@ fn process(request: &Request, image: &ImageConfiguration, identity: &Identity<'_
 }
 
 /// As docker says it in `username`, for init to look up; what is a number already also as a number, for other runtimes.
-fn spec_user(user: &str) -> Result<User> {
+fn spec_user(user: &str, security: &Security) -> Result<User> {
     let (name, group) = user.split_once(':').unwrap_or((user, ""));
     let number = |text: &str| text.parse::<u32>().unwrap_or(0);
-    Ok(UserBuilder::default().uid(number(name)).gid(number(group)).username(user).build()?)
+    let mut found = UserBuilder::default().uid(number(name)).gid(number(group)).username(user).build()?;
+    let groups: Vec<u32> = security.groups.iter().filter_map(|group| group.parse().ok()).collect();
+    found.set_additional_gids((!groups.is_empty()).then_some(groups)).set_umask(security.umask);
+    Ok(found)
 }
 
 /// docker's order: PATH, HOSTNAME, TERM, then the image's, then the user's; a later one takes the place of an earlier.
 pub(crate) fn env(request: &Request, image: &ImageConfiguration, hostname: &str) -> Vec<String> {
+    let origin = &request.options.origin;
     let mut all = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
     if request.terminal {
         all.push("TERM=xterm".to_owned());
@@ -159,7 +184,9 @@ pub(crate) fn env(request: &Request, image: &ImageConfiguration, hostname: &str)
             Some(old) => *old = variable,
             None => all.push(variable),
         };
+    origin.host_env.iter().for_each(|(name, value)| set(&mut all, format!("{name}={value}")));
     of_image.into_iter().for_each(|variable| set(&mut all, variable));
+    all.retain(|variable| !origin.unset.contains(&key(variable)));
     for wanted in &request.env {
         match wanted {
             EnvRequest::Set(name, value) => set(&mut all, format!("{name}={value}")),
@@ -169,7 +196,7 @@ pub(crate) fn env(request: &Request, image: &ImageConfiguration, hostname: &str)
     all
 }
 
-fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
+fn mounts(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Result<Vec<Mount>> {
     let mount = |target: &Path, kind: &str, source: &Path, options: &[&str]| {
         MountBuilder::default()
             .destination(target)
@@ -183,7 +210,6 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
     let writable = if request.privileged { "rw" } else { "ro" };
     let shm =
         request.options.shm_size.map_or_else(|| "size=65536k".to_owned(), |size| format!("size={size}"));
-    let foreign_network = request.network == NetworkMode::Host && request.user_namespace;
     let mut all = vec![
         new("/proc", "proc", &["nosuid", "noexec", "nodev"])?,
         new("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
@@ -192,28 +218,26 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         )?,
-        if foreign_network {
-            // A sysfs of one's own needs a network namespace of one's own user namespace.
-            mount(
-                Path::new("/sys"),
-                "bind",
-                Path::new("/sys"),
-                &["rbind", "nosuid", "noexec", "nodev", "ro"],
-            )?
-        } else {
-            new("/sys", "sysfs", &["nosuid", "noexec", "nodev", writable])?
-        },
+        new("/sys", "sysfs", &["nosuid", "noexec", "nodev", writable])?,
         new("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", writable])?,
         new("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
         new("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm])?,
     ];
+    places::adapt(&mut all, request, facts, identity.neighbours, identity.gid_map)?;
     let mut own = Vec::new();
     let idmap: &[&str] = if request.user_namespace { &["idmap"] } else { &[] };
-    for name in ["resolv.conf", "hostname", "hosts"] {
+    let donor = identity.neighbours.network.as_ref();
+    let has = |name: &str| donor.is_none_or(|donor| donor.files.iter().any(|(its, _)| its == name));
+    let names = ["resolv.conf", "hostname", "hosts"].into_iter().filter(|name| has(name));
+    for name in names.filter(|name| *name != "hosts" || !request.options.origin.no_hosts) {
         let writable = if request.read_only { "ro" } else { "rw" };
         let options = ["bind", "rprivate", writable];
         own.push(mount(&Path::new("/etc").join(name), "bind", &identity.files.join(name), &options)?);
     }
+    if let Some(zone) = &request.options.origin.zone {
+        own.push(mount(Path::new("/etc/localtime"), "bind", zone, &["bind", "rprivate", "ro"])?);
+    }
+    let ours = own.len();
     for volume in &request.volumes {
         let writable = if volume.read_only { "ro" } else { "rw" };
         let options = [&["rbind", volume.propagation.as_str(), writable][..], idmap].concat();
@@ -223,17 +247,17 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         own.push(mount(target, "tmpfs", Path::new("tmpfs"), &options)?);
     }
-    if let Some(twice) = twice(&own) {
+    if let Some(twice) = twice(&own[ours..]) {
         bail!("duplicate mount point: {}", twice.display());
     }
     // The user's mount takes the place of ours; those closer to the root come first.
-    let asked = |mount: &Mount| own[3..].iter().any(|own| own.destination() == mount.destination());
+    let asked = |mount: &Mount| own[ours..].iter().any(|own| own.destination() == mount.destination());
     all.retain(|default| !asked(default));
-    let taken: Vec<PathBuf> = own[3..].iter().map(|mount| mount.destination().clone()).collect();
+    let taken: Vec<PathBuf> = own[ours..].iter().map(|mount| mount.destination().clone()).collect();
     let mut index = 0;
     own.retain(|mount| {
         index += 1;
-        index > 3 || !taken.contains(mount.destination())
+        index > ours || !taken.contains(mount.destination())
     });
     own.sort_by_key(|mount| mount.destination().components().count());
     all.extend(own);
@@ -241,8 +265,7 @@ fn mounts(request: &Request, identity: &Identity<'_>) -> Result<Vec<Mount>> {
 }
 
 /// A target that two of the user's mounts have.
-fn twice(own: &[Mount]) -> Option<PathBuf> {
-    let user = &own[3..];
+fn twice(user: &[Mount]) -> Option<PathBuf> {
     user.iter().enumerate().find_map(|(index, mount)| {
         let earlier = user[..index].iter().any(|other| other.destination() == mount.destination());
         earlier.then(|| mount.destination().clone())
@@ -250,25 +273,13 @@ fn twice(own: &[Mount]) -> Option<PathBuf> {
 }
 
 fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Result<Linux> {
-    let namespace = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
-    let mut namespaces: Vec<LinuxNamespace> = vec![
-        namespace(LinuxNamespaceType::Mount)?,
-        namespace(LinuxNamespaceType::Uts)?,
-        namespace(LinuxNamespaceType::Pid)?,
-        namespace(LinuxNamespaceType::Ipc)?,
-        namespace(LinuxNamespaceType::Cgroup)?,
-    ];
     let mut sysctl = std::collections::HashMap::new();
-    if request.network != NetworkMode::Host {
-        namespaces.push(namespace(LinuxNamespaceType::Network)?);
-        let highest =
-            identity.map.iter().map(|line| line.container + (line.size - 1)).max().unwrap_or(i32::MAX as u32);
+    if matches!(request.network, NetworkMode::Bridge | NetworkMode::None) {
         sysctl.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
-        // Under a user namespace only ids that it maps are taken; one line of the map is contiguous from 0.
-        let highest = if request.user_namespace { highest.min(65_535) } else { highest };
+        // Under a user namespace only ids that it maps are taken: those of the line that begins at 0.
+        let from_0 = identity.gid_map.iter().find(|line| line.container == 0);
+        let highest = from_0.map_or(i32::MAX as u32, |line| (line.size - 1).min(65_535));
         sysctl.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {highest}"));
-    } else {
-        namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Uts);
     }
     sysctl.extend(request.options.sysctls.clone());
     let mut linux = LinuxBuilder::default()
@@ -277,29 +288,20 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
         .sysctl(sysctl)
         .devices(resources::nodes(request, facts)?)
         .build()?;
+    linux.set_namespaces(Some(places::namespaces(request, identity.neighbours)?));
     if request.user_namespace {
-        namespaces.push(namespace(LinuxNamespaceType::User)?);
-        let lines: Vec<LinuxIdMapping> = identity
-            .map
-            .iter()
-            .map(|line| {
-                LinuxIdMappingBuilder::default()
-                    .container_id(line.container)
-                    .host_id(line.host)
-                    .size(line.size)
-                    .build()
-            })
-            .collect::<Result<_, _>>()?;
-        linux.set_uid_mappings(Some(lines.clone())).set_gid_mappings(Some(lines));
+        linux.set_uid_mappings(Some(places::mappings(identity.map)?));
+        linux.set_gid_mappings(Some(places::mappings(identity.gid_map)?));
     }
-    linux.set_namespaces(Some(namespaces));
-    let owned = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
-    if request.privileged {
-        linux.set_masked_paths(None).set_readonly_paths(None).set_seccomp(None);
-    } else {
-        let profile = runtime::seccomp::profile::default_profile(request.capabilities, Machine::NATIVE);
-        let masked = owned(&MASKED).map(|masked: Vec<String>| [masked, facts.throttles.clone()].concat());
-        linux.set_masked_paths(masked).set_readonly_paths(owned(&READ_ONLY)).set_seccomp(Some(profile));
-    }
+    let security = &request.options.security;
+    let owned = |paths: &[&str]| -> Vec<String> { paths.iter().map(|path| (*path).to_owned()).collect() };
+    let usual = |paths: Vec<String>| if request.privileged { Vec::new() } else { paths };
+    let masked = security.paths(usual([owned(&MASKED), facts.throttles.clone()].concat()), &security.masked);
+    let read_only = security.paths(usual(owned(&READ_ONLY)), &[]);
+    let some = |paths: Vec<String>| (!paths.is_empty()).then_some(paths);
+    linux
+        .set_masked_paths(some(masked))
+        .set_readonly_paths(some(read_only))
+        .set_seccomp(security.filter(request.capabilities, request.privileged)?);
     Ok(linux)
 }

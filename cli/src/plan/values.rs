@@ -133,7 +133,7 @@ fn target_path(text: &str) -> Result<PathBuf> {
 }
 
 /// Without `.`, `..` and double slashes, as the words say, whatever the file system has.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::from("/");
     for part in path.components() {
         match part {

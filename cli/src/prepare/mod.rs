@@ -2,11 +2,13 @@
 
 mod record;
 
+use std::mem::take;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use image::Image;
+use runtime::birth::Joins;
 use runtime::cgroup::Layout;
 use runtime::op::step;
 use runtime::plan::{InitPlan, RootPlan};
@@ -16,6 +18,7 @@ use runtime::sys;
 
 use crate::commands::flags::ContainerArgs;
 use crate::context::Context;
+use crate::donors::Found;
 use crate::names;
 use crate::plan::facts::HostFacts;
 use crate::plan::ids::{self, IdLease};
@@ -34,13 +37,25 @@ struct Taken {
     ids: Option<IdLease>,
     ports: Option<network::Reserved>,
     lease: Option<network::Lease>,
+    joins: Joins,
     leases: Leases,
 }
 
 impl Taken {
-    /// Takes an id range, host ports and an address, as far as they are asked for.
-    fn take(&mut self, context: &Context, request: &Request, image: &Image, id: &str) -> Result<()> {
-        if request.user_namespace {
+    /// Takes an id range, host ports and an address, as far as they are asked for. What was found of others is kept first.
+    fn take(
+        &mut self,
+        context: &Context,
+        request: &Request,
+        image: &Image,
+        id: &str,
+        mut found: Found,
+    ) -> Result<()> {
+        (self.joins, self.ids) = (take(&mut found.joins), found.ids.take());
+        self.leases.neighbours = take(&mut found.neighbours);
+        if let Some((users, groups)) = self.leases.neighbours.maps(&request.options.spaces) {
+            (self.leases.map, self.leases.gid_map) = (users, Some(groups));
+        } else if request.user_namespace {
             let high = high_ids(image);
             let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), id, !high.is_empty())?;
             let map = ids::map(&lease.bases, &high);
@@ -73,11 +88,12 @@ pub(crate) fn prepare(
     request: &Request,
     image: &Image,
     facts: HostFacts,
+    found: Found,
 ) -> Result<(Charge, Start)> {
     let id = new_id()?;
     let mut taken = Taken::default();
     let written = taken
-        .take(context, request, image, &id)
+        .take(context, request, image, &id, found)
         .and_then(|()| write_down(context, args, request, image, &facts, &id, &taken.leases))
         .and_then(|(planned, record, claim)| {
             planned.write_files(&claim.dirs)?;
@@ -104,7 +120,8 @@ pub(crate) fn create(
     mut facts: HostFacts,
 ) -> Result<String> {
     let id = new_id()?;
-    let leases = foreseen_leases(context, request, image)?;
+    // What it shares with others is looked at when it starts.
+    let leases = foreseen_leases(context, request, image, Found::default())?;
     // It is of no boot before it is started.
     facts.boot.clear();
     let (_, record, _claim) = write_down(context, args, request, image, &facts, &id, &leases)?;
@@ -122,13 +139,14 @@ pub(crate) fn prepare_again(
     request: &Request,
     image: &Image,
     facts: HostFacts,
+    found: Found,
     lock: OwnedFd,
 ) -> Result<(Charge, Start)> {
     let state = context.state();
     let claim = Claim { dirs: state.dirs(&record.id), lock };
     let mut taken = Taken::default();
-    let mut rewrite = |taken: &mut Taken| -> Result<Planned> {
-        taken.take(context, request, image, &record.id)?;
+    let mut rewrite = |taken: &mut Taken, found| -> Result<Planned> {
+        taken.take(context, request, image, &record.id, found)?;
         make_sources(request)?;
         let layers = layers(&state, image)?;
         let parent = cgroup_parent(context, request)?;
@@ -137,6 +155,7 @@ pub(crate) fn prepare_again(
         let planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
         let mut settings = Settings::of(&record);
         settings.ports = planned.ports();
+        settings.user_namespace = request.user_namespace;
         let read = std::mem::replace(&mut record.settings, settings.value());
         record.boot.clone_from(&facts.boot);
         record.cgroup.clone_from(&planned.init.cgroup.path);
@@ -147,7 +166,7 @@ pub(crate) fn prepare_again(
         state.rewrite(&claim.dirs, &mut record, &read, &planned.config()?)?;
         Ok(planned)
     };
-    match rewrite(&mut taken) {
+    match rewrite(&mut taken, found) {
         Ok(planned) => Ok(charge(context, taken, record, claim, planned, facts.cgroups)),
         Err(error) => {
             taken.give_back();
@@ -179,7 +198,10 @@ impl Planned {
             volatile: request.auto_remove,
             read_only: request.read_only,
         };
-        let init = runtime::plan::plan(&plan.spec, root)?;
+        let mut init = runtime::plan::plan(&plan.spec, root)?;
+        let security = &request.options.security;
+        init.process.reaper = security.init;
+        init.process.groups.clone_from(&security.groups);
         Ok(Planned { plan, init })
     }
 
@@ -199,6 +221,11 @@ impl Planned {
         for (name, content) in &self.plan.files {
             sys::fs::write_for(&dirs.run.join(name), content.as_bytes(), 0o644, uid, gid)?;
         }
+        for (name, whose) in &self.plan.links {
+            let own = dirs.run.join(name);
+            sys::fs::remove_file(&own)?;
+            sys::fs::link(whose, &own)?;
+        }
         Ok(())
     }
 }
@@ -212,9 +239,10 @@ fn charge(
     planned: Planned,
     layout: Layout,
 ) -> (Charge, Start) {
-    let Taken { ids, ports, lease, .. } = taken;
+    let Taken { ids, ports, lease, joins, .. } = taken;
     let Claim { dirs, lock } = claim;
     let Planned { plan, init } = planned;
+    let pidfile = Settings::of(&record).request.and_then(|request| request.options.origin.pidfile);
     let window = if plan.stdio.terminal { session::window() } else { None };
     let words = Words {
         state: context.state(),
@@ -223,6 +251,8 @@ fn charge(
         attach: plan.network.attach.clone(),
         cgroup: init.cgroup.path.clone(),
         stop_signal: plan.lifecycle.stop_signal,
+        shares_processes: !init.has_own_processes(),
+        pidfile,
         stop_patience: u64::try_from(plan.lifecycle.stop_timeout)
             .ok()
             .map(|seconds| seconds.saturating_mul(1_000_000_000)),
@@ -236,7 +266,7 @@ fn charge(
     };
     let ports = ports.map_or_else(Vec::new, network::Reserved::into_sockets);
     let charge = Charge { words, held: Held { lock, ids, ports, lease } };
-    (charge, Start { plan, init, layout, window, monitor_group: context.monitor_group() })
+    (charge, Start { plan, init, joins, layout, window, monitor_group: context.monitor_group() })
 }
 
 /// The image's layers, and below them the places that mounts go to.
@@ -293,10 +323,11 @@ pub(crate) fn foresee(
     request: &Request,
     image: &Image,
     facts: &HostFacts,
+    found: Found,
 ) -> Result<RunPlan> {
     let id = new_id()?;
     let dirs = context.state().dirs(&id);
-    let leases = foreseen_leases(context, request, image)?;
+    let leases = foreseen_leases(context, request, image, found)?;
     let name = request.name.clone().unwrap_or_else(|| names::generate(&id, 0));
     let parent = context.cgroup_parent(request);
     let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: &parent };
@@ -304,9 +335,11 @@ pub(crate) fn foresee(
 }
 
 /// What would be shared out, taking nothing.
-fn foreseen_leases(context: &Context, request: &Request, image: &Image) -> Result<Leases> {
-    let mut leases = Leases::default();
-    if request.user_namespace {
+fn foreseen_leases(context: &Context, request: &Request, image: &Image, mut found: Found) -> Result<Leases> {
+    let mut leases = Leases { neighbours: take(&mut found.neighbours), ..Leases::default() };
+    if let Some((users, groups)) = leases.neighbours.maps(&request.options.spaces) {
+        (leases.map, leases.gid_map) = (users, Some(groups));
+    } else if request.user_namespace {
         let base = context.config.ids.base;
         leases.map = ids::map(&[base, base + ids::RANGE], &high_ids(image))?;
     }
@@ -337,6 +370,9 @@ fn high_ids(image: &Image) -> Vec<(u32, &str)> {
 
 /// docker makes the source of `-v` where it is missing: an empty directory.
 fn make_sources(request: &Request) -> Result<()> {
+    if let Some(zone) = &request.options.origin.zone {
+        ensure!(zone.is_file(), "--tz: this host has no such time zone: {} is no file", zone.display());
+    }
     for volume in &request.volumes {
         ensure!(
             !volume.must_exist || volume.source.exists(),

@@ -47,7 +47,10 @@ pub(super) fn record(
         id: plan.id.clone(),
         name: plan.name.clone(),
         image: request.image.clone(),
-        image_id: image.id.to_string(),
+        image_id: match request.options.origin.rootfs {
+            Some(_) => String::new(), // no image's
+            None => image.id.to_string(),
+        },
         command: [entrypoint, cmd].concat(),
         created: clock::now(),
         boot: facts.boot.clone(),

@@ -112,11 +112,12 @@ fn next(charge: &Charge) -> Result<(Charge, Start)> {
     let mut request =
         Settings::of(&entry.record).request.context("nothing is written down of how it was made")?;
     request.detached = true;
+    let found = crate::donors::find(context, &mut request)?;
     let (image, _pin) = context.image_of(&entry.record)?;
     let facts = crate::commands::run::facts(&request)?;
     let lock = charge.held.lock.try_clone().context("cannot keep the container's lock")?;
     let (mut next, start) =
-        crate::prepare::prepare_again(context, entry.record, &request, &image, facts, lock)?;
+        crate::prepare::prepare_again(context, entry.record, &request, &image, facts, found, lock)?;
     next.words.backoff = *backoff;
     next.words.between.clone_from(&record.last);
     Ok((next, start))

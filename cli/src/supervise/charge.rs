@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use network::{AttachPlan, Lease};
+use runtime::birth::Joins;
 use runtime::cgroup::Layout;
 use runtime::plan::InitPlan;
 use runtime::record::{LastRun, Record};
@@ -23,6 +24,8 @@ use crate::settings::Settings;
 pub(crate) struct Start {
     pub(crate) plan: RunPlan,
     pub(crate) init: InitPlan,
+    /// The namespaces that it joins.
+    pub(crate) joins: Joins,
     pub(crate) layout: Layout,
     /// The size of the client's terminal: (rows, columns).
     pub(crate) window: Option<(u16, u16)>,
@@ -62,6 +65,10 @@ pub(crate) struct Words {
     pub(crate) backoff: Backoff,
     /// What it takes to start it again.
     pub(crate) context: Context,
+    /// Its pid namespace is not its own: its processes do not end with the first one.
+    pub(crate) shares_processes: bool,
+    /// Where the number of its first process is written.
+    pub(crate) pidfile: Option<PathBuf>,
 }
 
 impl Words {

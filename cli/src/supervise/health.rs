@@ -9,6 +9,7 @@ use oci_spec::runtime::Spec;
 use runtime::cgroup::{Cgroup, Layout};
 use runtime::create::{Running, Stdio};
 use runtime::join::{World, join};
+use runtime::plan::IdMap;
 use runtime::sys::pidfd::{self, Ending};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -18,6 +19,7 @@ use super::Words;
 use crate::clock::{self, Moment};
 use crate::health::{CheckResult, Health, OUTPUT};
 use crate::plan::health::HealthPlan;
+use crate::settings::Settings;
 
 /// A container's health, as its monitor watches it.
 pub(super) struct Watch<'a> {
@@ -160,11 +162,14 @@ impl<'a> Watch<'a> {
         let mut process = spec.process().clone().context("the container's config has no process")?;
         process.set_args(Some(self.plan.args.clone())).set_terminal(Some(false));
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-        let plan = runtime::plan::plan_process(&process, seccomp)?;
-        let (namespaces, map) = runtime::plan::world_of(&spec);
-        let root = map.iter().find(|line| line.container == 0).map_or(0, |line| line.host);
+        let mut plan = runtime::plan::plan_process(&process, seccomp)?;
+        if let Some(request) = Settings::of(&entry.record).request {
+            plan.groups = request.options.security.groups;
+        }
+        let (namespaces, uid_map, gid_map) = runtime::plan::world_of(&spec);
+        let root = |map: &[IdMap]| map.iter().find(|line| line.container == 0).map_or(0, |line| line.host);
         let cgroup = Cgroup::of_process(pid)?;
-        let world = World { init, namespaces, cgroup: &cgroup, root_ids: (root, root) };
+        let world = World { init, namespaces, cgroup: &cgroup, root_ids: (root(&uid_map), root(&gid_map)) };
         Ok(join(&world, &plan, false, false)?)
     }
 

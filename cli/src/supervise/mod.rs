@@ -51,10 +51,13 @@ pub(crate) fn run(charge: Charge, start: Start, first: OwnedFd, streams: Attach)
 
 /// From the plan to a running program.
 fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
-    let Start { plan, init, layout, window, .. } = start;
-    let born = runtime::create::clone_init(&init, &layout).map_err(other)?;
+    let Start { plan, init, joins, layout, window, .. } = start;
+    let born = runtime::create::clone_init(&init, &joins, &layout).map_err(|error| match error {
+        runtime::create::CreateError::Init(failure) => failure,
+        error => other(error),
+    })?;
     save_live(charge, born.pid(), None)?;
-    let created = born.furnish(&init, plan.stdio.interactive).map_err(|error| match error {
+    let created = born.furnish(&init, &joins, plan.stdio.interactive).map_err(|error| match error {
         runtime::create::CreateError::Init(failure) => failure,
         error => other(error),
     })?;
@@ -65,6 +68,10 @@ fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
     attach(charge, plan.network.mode, &created).map_err(|failure| created.reason(failure))?;
     let started = clock::now();
     let pid = created.pid();
+    if let Some(pidfile) = &charge.words.pidfile {
+        let number = pid.as_raw_nonzero().to_string();
+        runtime::sys::fs::write_for(pidfile, number.as_bytes(), 0o644, 0, 0)?;
+    }
     let running = created.start()?;
     save_live(charge, pid, Some(started))?;
     charge.words.began();
@@ -74,7 +81,7 @@ fn begin(charge: &Charge, start: Start) -> Result<Running, Failure> {
 /// The network, while init builds its root.
 fn attach(charge: &Charge, mode: NetworkMode, created: &Created) -> Result<(), Failure> {
     match (mode, &charge.words.attach, &charge.held.lease) {
-        (NetworkMode::Host, ..) => Ok(()),
+        (NetworkMode::Host | NetworkMode::Container | NetworkMode::Path, ..) => Ok(()),
         (_, Some(plan), Some(lease)) => lease.attach(plan, created.netns()?.as_fd()).map_err(other),
         _ => network::loopback_up(created.netns()?.as_fd()).map_err(other),
     }

@@ -8,6 +8,7 @@
 mod change;
 pub mod devices;
 pub mod devices_bpf;
+mod end;
 mod freezer;
 mod limits;
 mod realtime;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::LinuxSeccomp;
 use rustix::process::Resource;
+use serde::{Deserialize, Serialize};
 
 use crate::caps::CapSets;
 use crate::cgroup::CgroupPlan;
@@ -21,7 +22,7 @@ use crate::user::UserRequest;
 pub use spec::{PlanError, plan, plan_process, world_of};
 
 /// One line of an id map: `size` ids from `container` on are the host's from `host` on (user_namespaces(7)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
     /// First id inside.
     pub container: u32,
@@ -70,6 +71,11 @@ pub enum MountSource {
         /// Ids shifted by the container's map.
         idmap: bool,
     },
+    /// A tmpfs that another container has mounted, cloned by the monitor out of that one's mount namespace.
+    Foreign {
+        /// Where it is there.
+        place: PathBuf,
+    },
 }
 
 /// One mount, in the order in which they are placed.
@@ -89,7 +95,7 @@ impl MountPlan {
     /// Links on the way to the kernel's own places are refused: writes there must not end in a fake.
     pub fn links(&self) -> Links {
         let kernels = ["/proc", "/sys", "/dev"].iter().any(|place| self.target.starts_with(place));
-        if kernels && !matches!(self.source, MountSource::Bind { .. }) {
+        if kernels && !matches!(self.source, MountSource::Bind { .. } | MountSource::Foreign { .. }) {
             Links::Refused
         } else {
             Links::Inside
@@ -123,6 +129,12 @@ pub struct ProcessPlan {
     pub cwd: PathBuf,
     /// Who it runs as.
     pub user: UserRequest,
+    /// Groups besides, by name or number, that are looked up in the container's own file.
+    pub groups: Vec<String>,
+    /// File mode mask.
+    pub umask: u32,
+    /// The program is the child of an init that buries orphans; an OCI spec does not say that, its owner does.
+    pub reaper: bool,
     /// Capabilities.
     pub capabilities: CapSets,
     /// Privileges cannot be gained any more.
@@ -137,6 +149,15 @@ pub struct ProcessPlan {
     pub terminal: bool,
 }
 
+/// A namespace of somebody else's that the container lives in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinPlan {
+    /// Of which kind.
+    pub kind: Kinds,
+    /// Its file; who carries the plan out is handed a descriptor ([`crate::birth::Joins`]).
+    pub path: PathBuf,
+}
+
 /// Everything that is done to make a container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InitPlan {
@@ -144,6 +165,8 @@ pub struct InitPlan {
     pub namespaces: Kinds,
     /// A cgroup namespace is made.
     pub cgroup_namespace: bool,
+    /// Namespaces that are joined.
+    pub joined: Vec<JoinPlan>,
     /// User id map, where there is a user namespace.
     pub uid_map: Vec<IdMap>,
     /// Group id map.
@@ -177,8 +200,23 @@ impl InitPlan {
         (first(&self.uid_map), first(&self.gid_map))
     }
 
-    /// Whether there is a user namespace.
+    /// Whether there is a user namespace, of its own or joined.
     pub fn has_user_namespace(&self) -> bool {
-        self.namespaces.contains(Kinds::USER)
+        self.namespaces.contains(Kinds::USER) || self.joins(Kinds::USER)
+    }
+
+    /// Whether a namespace of this kind is joined.
+    pub fn joins(&self, kind: Kinds) -> bool {
+        self.joined.iter().any(|joined| joined.kind == kind)
+    }
+
+    /// Whether somebody must go ahead to what is joined; a cgroup namespace init joins by itself.
+    pub fn is_born_elsewhere(&self) -> bool {
+        self.joined.iter().any(|joined| joined.kind != Kinds::CONTROL_GROUP)
+    }
+
+    /// Whether its processes all end with its first one: they do where they have a pid namespace to themselves.
+    pub fn has_own_processes(&self) -> bool {
+        self.namespaces.contains(Kinds::PROCESS_ID)
     }
 }

@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 };
 use rustix::process::Resource;
 
-use super::{DeviceNode, IdMap, InitPlan, MountPlan, MountSource, ProcessPlan, RootPlan};
+use super::{DeviceNode, IdMap, InitPlan, JoinPlan, MountPlan, MountSource, ProcessPlan, RootPlan};
 use crate::caps::CapSets;
 use crate::cgroup::devices::DevicePolicy;
 use crate::cgroup::{CgroupPlan, Limits};
@@ -31,9 +31,9 @@ pub struct PlanError {
 pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
     let mut problems = Vec::new();
     let linux = spec.linux().clone().unwrap_or_default();
-    let (namespaces, cgroup_namespace) = namespaces(&linux, &mut problems);
+    let Spaces { made, cgroup: cgroup_namespace, joined } = namespaces(&linux, &mut problems);
     let (uid_map, gid_map) = (id_map(linux.uid_mappings()), id_map(linux.gid_mappings()));
-    let user_namespace = namespaces.contains(Kinds::USER);
+    let user_namespace = made.contains(Kinds::USER) || joined.iter().any(|one| one.kind == Kinds::USER);
     if user_namespace && (uid_map.is_empty() || gid_map.is_empty()) {
         problems.push("a user namespace needs uidMappings and gidMappings".to_owned());
     }
@@ -44,7 +44,8 @@ pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
             Err(())
         }
     };
-    let mounts = spec.mounts().iter().flatten().map(|mount| mount_plan(mount, &mut problems)).collect();
+    let mounts: Vec<_> =
+        spec.mounts().iter().flatten().map(|mount| mount_plan(mount, &joined, &mut problems)).collect();
     let devices =
         linux.devices().iter().flatten().filter_map(|device| device_plan(device, &mut problems)).collect();
     let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect();
@@ -65,8 +66,9 @@ pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
     }
     match process {
         Ok(process) if problems.is_empty() => Ok(InitPlan {
-            namespaces,
+            namespaces: made,
             cgroup_namespace,
+            joined,
             uid_map,
             gid_map,
             hostname: spec.hostname().clone(),
@@ -96,14 +98,15 @@ pub fn plan_process(process: &Process, seccomp: Option<LinuxSeccomp>) -> Result<
     }
 }
 
-/// What a process that joins must know of a container: its namespaces and its user id map. PURE.
-pub fn world_of(spec: &Spec) -> (Kinds, Vec<IdMap>) {
+/// What a process that joins must know of a container: its namespaces and its id maps, (users, groups). PURE.
+pub fn world_of(spec: &Spec) -> (Kinds, Vec<IdMap>, Vec<IdMap>) {
     let linux = spec.linux().clone().unwrap_or_default();
-    let (mut kinds, cgroup) = namespaces(&linux, &mut Vec::new());
+    let Spaces { made, cgroup, joined } = namespaces(&linux, &mut Vec::new());
+    let mut kinds = joined.iter().fold(made, |all, one| all | one.kind);
     if cgroup {
         kinds |= Kinds::CONTROL_GROUP;
     }
-    (kinds, id_map(linux.uid_mappings()))
+    (kinds, id_map(linux.uid_mappings()), id_map(linux.gid_mappings()))
 }
 
 fn id_map(lines: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>) -> Vec<IdMap> {
@@ -111,28 +114,42 @@ fn id_map(lines: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>) -> Vec<IdMap> 
     lines.map(|l| IdMap { container: l.container_id(), host: l.host_id(), size: l.size() }).collect()
 }
 
-fn namespaces(linux: &oci_spec::runtime::Linux, problems: &mut Vec<String>) -> (Kinds, bool) {
-    let mut kinds = Kinds::empty();
-    let mut cgroup = false;
+/// The namespaces of a spec: those to be made, whether a cgroup namespace is among them, those to be joined.
+struct Spaces {
+    made: Kinds,
+    cgroup: bool,
+    joined: Vec<JoinPlan>,
+}
+
+fn namespaces(linux: &oci_spec::runtime::Linux, problems: &mut Vec<String>) -> Spaces {
+    let mut spaces = Spaces { made: Kinds::empty(), cgroup: false, joined: Vec::new() };
     for namespace in linux.namespaces().iter().flatten() {
-        if let Some(path) = namespace.path() {
-            problems.push(format!("joining the namespace {} is not supported", path.display()));
-        }
-        match namespace.typ() {
-            LinuxNamespaceType::Mount => kinds |= Kinds::MOUNT,
-            LinuxNamespaceType::Cgroup => cgroup = true,
-            LinuxNamespaceType::Uts => kinds |= Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME,
-            LinuxNamespaceType::Ipc => kinds |= Kinds::INTER_PROCESS_COMMUNICATION,
-            LinuxNamespaceType::User => kinds |= Kinds::USER,
-            LinuxNamespaceType::Pid => kinds |= Kinds::PROCESS_ID,
-            LinuxNamespaceType::Network => kinds |= Kinds::NETWORK,
-            other => problems.push(format!("a namespace of type {other} is not supported")),
+        let kind = match namespace.typ() {
+            LinuxNamespaceType::Mount => Kinds::MOUNT,
+            LinuxNamespaceType::Cgroup => Kinds::CONTROL_GROUP,
+            LinuxNamespaceType::Uts => Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME,
+            LinuxNamespaceType::Ipc => Kinds::INTER_PROCESS_COMMUNICATION,
+            LinuxNamespaceType::User => Kinds::USER,
+            LinuxNamespaceType::Pid => Kinds::PROCESS_ID,
+            LinuxNamespaceType::Network => Kinds::NETWORK,
+            other => {
+                let _: () = problems.push(format!("a namespace of type {other} is not supported"));
+                continue;
+            }
+        };
+        match namespace.path() {
+            Some(path) if !path.is_absolute() => {
+                problems.push(format!("the namespace {path:?} is not an absolute path"));
+            }
+            Some(path) => spaces.joined.push(JoinPlan { kind, path: path.clone() }),
+            None if kind == Kinds::CONTROL_GROUP => spaces.cgroup = true,
+            None => spaces.made |= kind,
         }
     }
-    if !kinds.contains(Kinds::MOUNT) {
-        problems.push("a container needs a mount namespace".to_owned());
+    if !spaces.made.contains(Kinds::MOUNT) {
+        problems.push("a container needs a mount namespace of its own".to_owned());
     }
-    (kinds, cgroup)
+    spaces
 }
 
 fn process_plan(
@@ -174,6 +191,12 @@ fn process_plan(
                 groups: user.additional_gids().clone().unwrap_or_default(),
             },
         },
+        groups: match user.username() {
+            Some(_) => user.additional_gids().iter().flatten().map(u32::to_string).collect(),
+            None => Vec::new(),
+        },
+        umask: user.umask().unwrap_or(0o022),
+        reaper: false,
         capabilities: process.capabilities().as_ref().map(CapSets::from).unwrap_or_default(),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         seccomp,
@@ -206,7 +229,7 @@ fn limit(limit: &PosixRlimit) -> (Resource, Option<u64>, Option<u64>) {
     (resource, value(limit.soft()), value(limit.hard()))
 }
 
-fn mount_plan(mount: &Mount, problems: &mut Vec<String>) -> MountPlan {
+fn mount_plan(mount: &Mount, joined: &[JoinPlan], problems: &mut Vec<String>) -> MountPlan {
     let target = mount.destination().clone();
     if !target.is_absolute() || target.components().any(|part| part.as_os_str() == "..") {
         problems.push(format!("the mount target {target:?} is not an absolute path without \"..\""));
@@ -223,7 +246,10 @@ fn mount_plan(mount: &Mount, problems: &mut Vec<String>) -> MountPlan {
             if let Some((option, _)) = data.first() {
                 problems.push(format!("unknown mount option {option:?} for {}", target.display()));
             }
-            MountSource::Bind { source, recursive, idmap }
+            match foreign(&source, joined) {
+                Some(place) => MountSource::Foreign { place },
+                None => MountSource::Bind { source, recursive, idmap },
+            }
         }
         "cgroup" | "cgroup2" => MountSource::Cgroup,
         "tmpfs" if target == Path::new("/dev") => MountSource::Dev { options: data },
@@ -235,6 +261,13 @@ fn mount_plan(mount: &Mount, problems: &mut Vec<String>) -> MountPlan {
         _ => MountSource::New { kind: kind.to_owned(), options: data },
     };
     MountPlan { target, source, attr, propagation }
+}
+
+/// Below /proc/PID/root lies what another container has mounted, where it is the one whose IPC namespace is joined.
+fn foreign(source: &Path, joined: &[JoinPlan]) -> Option<PathBuf> {
+    let ipc = joined.iter().find(|one| one.kind == Kinds::INTER_PROCESS_COMMUNICATION)?;
+    let process = ipc.path.parent()?.parent()?;
+    Some(Path::new("/").join(source.strip_prefix(process.join("root")).ok()?))
 }
 
 fn device_plan(device: &oci_spec::runtime::LinuxDevice, problems: &mut Vec<String>) -> Option<DeviceNode> {

@@ -162,6 +162,18 @@ pub fn is_char_device(fd: BorrowedFd<'_>, major: u32, minor: u32) -> io::Result<
         && stat.st_rdev == rustix::fs::makedev(major, minor))
 }
 
+/// Whether `fd` refers to the root of a mounted tmpfs (statx(2), `STATX_ATTR_MOUNT_ROOT`, Linux 5.8).
+///
+/// # Errors
+/// What fstatfs(2) or statx(2) answered.
+pub fn is_tmpfs_root(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    use rustix::fs::{StatxAttributes, StatxFlags};
+    const TMPFS_MAGIC: i64 = 0x0102_1994; // linux/magic.h
+    let stat = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
+    Ok(rustix::fs::fstatfs(fd)?.f_type == TMPFS_MAGIC
+        && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 fn openat2(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
     // The kernel answers EAGAIN where a rename went on elsewhere while it resolved (openat2(2)).

@@ -295,6 +295,20 @@ pub fn lock(path: &Path) -> Result<OwnedFd> {
     })
 }
 
+/// Gives a file another name, on the same file system: both are the same file.
+///
+/// # Errors
+/// What link(2) answered: `EEXIST` where there is such a name.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    op!(("link({from:?}, {to:?})"), ("ln {} {}", from.display(), to.display()), || rustix::fs::linkat(
+        CWD,
+        from,
+        CWD,
+        to,
+        AtFlags::empty()
+    ))
+}
+
 /// Waits for an flock(2) on a lock file, made where missing; held until the descriptor is dropped.
 ///
 /// # Errors

@@ -148,7 +148,7 @@ impl Spare {
 }
 
 /// The smallest page of x86_64 and aarch64, bytes.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// The last thing before the wait, and the first after it: one function that calls no other, on pages of its own
 /// ([`set_apart`]), so that a sleeping process has these pages of the program and no more.
@@ -174,13 +174,13 @@ fn give_back_and_wait(
 /// Makes the two pages from `address` on a mapping of their own: where code is needed, the kernel maps the 64 KiB around it
 /// that are in its page cache, but none of another mapping (`do_fault_around`, mm/memory.c). What makes the difference, that
 /// these pages are not dumped with a core, means nothing else.
-fn set_apart(address: usize) {
+pub(super) fn set_apart(address: usize) {
     // SAFETY: what a core dump holds is nothing that this program relies on.
     let _one_mapping = unsafe { madvise((address & !(PAGE - 1)) as *mut _, 2 * PAGE, Advice::LinuxDontDump) };
 }
 
 /// Mappings of files, not writable, none of whose pages was changed (relocations do that) (proc_pid_smaps(5)). PURE.
-fn droppable(smaps: &str) -> Vec<(usize, usize)> {
+pub(super) fn droppable(smaps: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut current = None;
     for line in smaps.lines() {

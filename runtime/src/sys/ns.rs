@@ -3,7 +3,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 
@@ -33,20 +35,13 @@ pub enum Cloned {
 pub fn clone3(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     let into = if cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
     op!(("clone3(CLONE_PIDFD{}{into})", Names(kinds)), ("unshare --fork{} …", Flags(kinds)), || {
-        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // linux/sched.h; libc's constant is too narrow
         let mut pidfd: libc::c_int = -1;
-        let mut flags = u64::from(kinds.bits()) | libc::CLONE_PIDFD as u64;
-        let mut cgroup_fd = 0;
-        if let Some(cgroup) = cgroup {
-            flags |= CLONE_INTO_CGROUP;
-            cgroup_fd = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
-        }
         // SAFETY: all-zero is a valid clone_args (no stack: the child gets a copy of ours, as with fork).
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = flags;
+        args.flags = u64::from(kinds.bits()) | libc::CLONE_PIDFD as u64;
         args.pidfd = (&raw mut pidfd) as u64;
         args.exit_signal = libc::SIGCHLD as u64;
-        args.cgroup = cgroup_fd;
+        into_cgroup(&mut args, cgroup);
         match raw_clone3(&args)? {
             None => Ok::<_, io::Error>(Cloned::Child),
             // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
@@ -55,19 +50,35 @@ pub fn clone3(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     })
 }
 
-/// Makes a sibling: the child's parent is this process's parent (`CLONE_PARENT`). Returns `None` in the child.
+/// Makes a sibling in new namespaces of the given kinds, and in the cgroup v2 directory `cgroup` where one is given: the
+/// child's parent is this process's parent (`CLONE_PARENT`). Returns `None` in the child.
 ///
 /// The exit signal must be 0 in that call (EINVAL otherwise): the caller's own is inherited.
 ///
 /// # Errors
 /// What clone3(2) answered.
-pub fn clone3_sibling() -> Result<Option<Pid>> {
-    op!(("clone3(CLONE_PARENT)"), ("# fork, with the client as the parent"), || {
-        // SAFETY: all-zero is a valid clone_args.
-        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = libc::CLONE_PARENT as u64;
-        raw_clone3(&args)
-    })
+pub fn clone3_sibling(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<Pid>> {
+    let into = if cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
+    op!(
+        ("clone3(CLONE_PARENT{}{into})", Names(kinds)),
+        ("unshare --fork{} …  # a child of our own parent's", Flags(kinds)),
+        || {
+            // SAFETY: all-zero is a valid clone_args.
+            let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+            args.flags = libc::CLONE_PARENT as u64 | u64::from(kinds.bits());
+            into_cgroup(&mut args, cgroup);
+            raw_clone3(&args)
+        }
+    )
+}
+
+/// Has the child born into a cgroup v2 directory.
+fn into_cgroup(args: &mut libc::clone_args, cgroup: Option<BorrowedFd<'_>>) {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // linux/sched.h; libc's constant is too narrow
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
+    }
 }
 
 fn raw_clone3(args: &libc::clone_args) -> io::Result<Option<Pid>> {
@@ -112,6 +123,55 @@ pub fn join_process(pidfd: BorrowedFd<'_>, kinds: Kinds) -> Result<()> {
 pub fn join_network(netns: BorrowedFd<'_>) -> Result<()> {
     op!(("setns(NETNS, CLONE_NEWNET)"), ("nsenter --net=NETNS …"), || {
         rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
+    })
+}
+
+/// Moves this process into one namespace of a kind that is known; `path` is how the narrator calls it. A pid namespace is
+/// its later children's (setns(2)).
+///
+/// # Errors
+/// What setns(2) answered: `EINVAL` where the descriptor is of another kind.
+pub fn join_namespace(namespace: BorrowedFd<'_>, kind: Kinds, path: &Path) -> Result<()> {
+    let name = path.display();
+    op!(("setns({path:?}, {})", &Names(kind).to_string()[1..]), ("nsenter{}={name} …", Flags(kind)), || {
+        // SAFETY: setns reads two integers.
+        match unsafe { libc::setns(namespace.as_raw_fd(), kind.bits().cast_signed()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })
+}
+
+/// Opens a namespace by the path of its file (namespaces(7)); nothing but a namespace.
+///
+/// # Errors
+/// What open(2) answered; `EINVAL` for any other file.
+pub fn open(path: &Path) -> Result<OwnedFd> {
+    op!(("open({path:?}, O_RDONLY)"), ("exec 3<{}", path.display()), || {
+        const NSFS_MAGIC: i64 = 0x6e73_6673; // linux/magic.h
+        // Not to wait for a fifo's writer, and not to make a terminal ours.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = rustix::fs::open(path, flags, Mode::empty())?;
+        if rustix::fs::fstatfs(&file)?.f_type == NSFS_MAGIC {
+            Ok(file)
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a namespace"))
+        }
+    })
+}
+
+/// Which kind of namespace a descriptor is of (ioctl_ns(2), `NS_GET_NSTYPE`, Linux 4.11).
+///
+/// # Errors
+/// What ioctl(2) answered.
+pub fn kind_of(namespace: BorrowedFd<'_>) -> Result<Kinds> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    op!(("ioctl(NS, NS_GET_NSTYPE)"), ("lsns --output NS,TYPE"), || {
+        // SAFETY: this request takes no argument and returns a number.
+        match unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) } {
+            kind if kind > 0 => Ok(Kinds::from_bits_retain(kind.cast_unsigned())),
+            _ => Err(io::Error::last_os_error()),
+        }
     })
 }
 

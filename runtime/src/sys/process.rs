@@ -191,6 +191,14 @@ pub fn new_session() -> Result<()> {
     op!(("setsid()"), ("setsid …"), || rustix::process::setsid().map(drop))
 }
 
+/// A process group of its own, of which it is the leader.
+///
+/// # Errors
+/// What setpgid(2) answered.
+pub fn new_group() -> Result<()> {
+    op!(("setpgid(0, 0)"), ("set -m; … &"), || rustix::process::setpgid(None, None))
+}
+
 /// Sets the file mode mask.
 pub fn set_umask(mask: u32) {
     rustix::process::umask(Mode::from_raw_mode(mask));

@@ -64,6 +64,27 @@ pub fn await_children() -> Result<()> {
     })
 }
 
+/// Blocks every signal: each waits until somebody asks for it (sigtimedwait(2)).
+///
+/// # Errors
+/// What sigprocmask(2) answered.
+pub fn block_all() -> Result<()> {
+    op!(("sigprocmask(SIG_BLOCK, all)"), ("trap '' …"), || {
+        let all = !0u64;
+        // SAFETY: the kernel reads a set of the size given. libc would leave out the two signals that it keeps for itself.
+        let blocked = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_BLOCK,
+                &raw const all,
+                std::ptr::null_mut::<u64>(),
+                8usize,
+            )
+        };
+        if blocked < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    })
+}
+
 /// Gives a process that is about to execve what every program expects: all dispositions default, nothing blocked.
 ///
 /// Rust ignores SIGPIPE, callers may have run under nohup(1), and execve(2) keeps both.

@@ -41,6 +41,14 @@ pub fn make_controlling(terminal: BorrowedFd<'_>) -> Result<()> {
     op!(("setsid(), ioctl(TIOCSCTTY)"), ("setsid --ctty …"), || rustix::process::ioctl_tiocsctty(terminal))
 }
 
+/// Makes this process's group the one that the terminal's keys are for; SIGTTOU must be blocked, or it would stop us.
+///
+/// # Errors
+/// What ioctl(2) answered.
+pub fn to_foreground(terminal: BorrowedFd<'_>) -> Result<()> {
+    op!(("tcsetpgrp(getpgrp())"), ("fg"), || rustix::termios::tcsetpgrp(terminal, rustix::process::getpgrp()))
+}
+
 /// The window size of a terminal.
 ///
 /// # Errors

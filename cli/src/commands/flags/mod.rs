@@ -8,6 +8,10 @@ mod life;
 mod limits;
 mod log;
 mod more;
+mod origin;
+mod refused;
+mod security;
+mod spaces;
 mod stay;
 
 use super::run::PullPolicy;
@@ -17,6 +21,10 @@ pub(crate) use life::LifeArgs;
 pub(crate) use limits::{LimitArgs, ResourceArgs};
 pub(crate) use log::LogArgs;
 pub(crate) use more::MoreArgs;
+pub(crate) use origin::OriginArgs;
+pub(crate) use refused::RefusedArgs;
+pub(crate) use security::SecurityArgs;
+pub(crate) use spaces::SpacesArgs;
 pub(crate) use stay::{KeysArgs, StayArgs};
 
 /// A container that is to be.
@@ -64,10 +72,10 @@ pub(crate) struct ContainerArgs {
     /// Run this program instead of the image's; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) entrypoint: Option<String>,
-    /// The network: bridge, none or host
+    /// The network: bridge, none, host, container:NAME or ns:PATH
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "bridge")]
     pub(crate) network: String,
-    /// The user namespace: private or host
+    /// Whose users it has: private (auto), host, keep-id or container:NAME
     #[arg(long, value_name = "MODE")]
     pub(crate) userns: Option<String>,
     /// When to pull the image
@@ -106,6 +114,14 @@ pub(crate) struct ContainerArgs {
     pub(crate) resources: ResourceArgs,
     #[command(flatten)]
     pub(crate) devices: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) spaces: SpacesArgs,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
+    #[command(flatten)]
+    pub(crate) origin: OriginArgs,
+    #[command(flatten)]
+    pub(crate) refused: RefusedArgs,
     /// Pull without a word
     #[arg(short, long)]
     pub(crate) quiet: bool,

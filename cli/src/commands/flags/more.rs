@@ -48,7 +48,4 @@ pub(crate) struct MoreArgs {
     /// Which processes the kernel kills first for want of memory: -1000 to 1000
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) oom_score_adj: Option<i32>,
-    /// Security options: no-new-privileges
-    #[arg(long, value_name = "OPTION")]
-    pub(crate) security_opt: Vec<String>,
 }

@@ -35,6 +35,8 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
         "Id": record.id,
         "Created": clock::rfc3339_nano(record.created),
         "Path": record.command.first(),
+        "Rootfs": options.origin.rootfs,
+        "PidFile": options.origin.pidfile,
         "Args": record.command.get(1..).unwrap_or_default(),
         "State": state(entry, &settings, Layout::detect().is_ok_and(|layout| pause::is_paused(context, &layout, entry))),
         "Image": record.image_id,
@@ -81,6 +83,7 @@ fn config(entry: &Entry, settings: &Settings, spec: &Spec, options: &Options) ->
         "Labels": settings.labels,
         "StopSignal": values::signal_name(settings.stop_signal),
         "StopTimeout": options.stop_timeout,
+        "Umask": format!("{:04o}", options.security.umask.unwrap_or(0o022)),
         "Healthcheck": settings.health.as_ref().map(healthcheck),
     })
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::limits::limits;
 use super::network::ports;
-use crate::plan::NetworkMode;
+use super::spaces;
 use crate::plan::options::Options;
 use crate::settings::Settings;
 
@@ -19,7 +19,6 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
     let bindings: Map<String, Value> = ports(settings);
     let mut all = json!({
         "Binds": Some(&settings.binds).filter(|binds| !binds.is_empty()),
-        "NetworkMode": settings.network.unwrap_or(NetworkMode::Bridge),
         "PortBindings": bindings,
         "RestartPolicy": {
             "Name": options.life.restart.name(),
@@ -29,7 +28,6 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
         "CapAdd": Some(&settings.cap_add).filter(|names| !names.is_empty()),
         "CapDrop": Some(&settings.cap_drop).filter(|names| !names.is_empty()),
         "PublishAllPorts": settings.request.as_ref().is_some_and(|request| request.publish_all),
-        "UsernsMode": if settings.user_namespace { "private" } else { "host" },
         "Privileged": settings.privileged,
         "ReadonlyRootfs": spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
         "Tmpfs": settings.tmpfs.iter().map(|text| {
@@ -49,7 +47,6 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
             None => format!("{name}:host-gateway"),
         }).collect::<Vec<_>>(),
         "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
-        "SecurityOpt": options.no_new_privileges.then(|| json!(["no-new-privileges"])),
         "ShmSize": options.shm_size.unwrap_or(64 << 20),
         "Sysctls": options.sysctls,
         "Ulimits": options.ulimits.iter().map(|limit| {
@@ -64,8 +61,10 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
         "MaskedPaths": spec.linux().as_ref().and_then(|linux| linux.masked_paths().clone()),
         "ReadonlyPaths": spec.linux().as_ref().and_then(|linux| linux.readonly_paths().clone()),
     });
-    if let (Value::Object(all), Value::Object(limits)) = (&mut all, limits(options)) {
-        all.extend(limits);
+    for more in [limits(options), spaces::fields(settings, options)] {
+        if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+            all.extend(more);
+        }
     }
     all
 }

@@ -5,6 +5,7 @@ mod host_config;
 mod image;
 mod limits;
 mod network;
+mod spaces;
 mod zeros;
 
 use anyhow::{Context as _, Result, bail};

@@ -122,6 +122,9 @@ impl ContainerRow<'_> {
     fn image(&self) -> String {
         let record = &self.listed.entry.record;
         let (name, id) = (&record.image, &record.image_id);
+        if id.is_empty() {
+            return name.clone(); // a directory
+        }
         if self.listed.look.image_id(name).as_ref() != Some(id) {
             return self.id(id).to_owned();
         }

@@ -6,6 +6,7 @@
 
 mod life;
 mod resources;
+mod spaces;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +107,7 @@ fn of_request(line: &mut Line, request: &Request, settings: &Settings, name: Opt
     line.values("--mount", volumes.iter().filter(|volume| volume.must_exist).map(mount_text));
     line.values("--tmpfs", tmpfs.iter().map(tmpfs_text));
     line.switch("--read-only", *read_only);
-    line.values("--network", Some(network.name()).filter(|_| *network != NetworkMode::Bridge));
+    line.values("--network", spaces::network(*network, &options.spaces));
     line.values("-p", ports.iter().map(port));
     line.switch("-P", *publish_all);
     line.values("--memory", memory.map(size));
@@ -121,15 +122,9 @@ fn of_request(line: &mut Line, request: &Request, settings: &Settings, name: Opt
         },
     );
     line.switch("--privileged", *privileged);
-    line.values(
-        "--userns",
-        match (user_namespace, implied_by) {
-            // What --privileged and --network host imply need not be said, but what contradicts them must.
-            (true, _) => Some("private").filter(|_| *privileged || *network == NetworkMode::Host),
-            (false, None) => Some("host"),
-            (false, Some(_)) => None,
-        },
-    );
+    // What --privileged and --network host imply need not be said, but what contradicts them must.
+    let shares = *privileged || *network == NetworkMode::Host;
+    line.values("--userns", spaces::users(&options.spaces, *user_namespace, implied_by.is_some(), shares));
     line.values("--cap-add", &settings.cap_add);
     line.values("--cap-drop", &settings.cap_drop);
     of_options(line, options);
@@ -162,6 +157,9 @@ fn of_options(line: &mut Line, options: &Options) {
         log,
         resources,
         devices,
+        spaces,
+        security,
+        origin,
     } = options;
     let pair = |(key, value): (&String, &String)| format!("{key}={value}");
     line.values("--label", labels.iter().map(pair));
@@ -196,6 +194,9 @@ fn of_options(line: &mut Line, options: &Options) {
     of_log(line, log);
     resources::of_resources(line, resources);
     resources::of_devices(line, devices);
+    spaces::of_spaces(line, spaces);
+    spaces::of_security(line, security);
+    spaces::of_origin(line, origin);
 }
 
 fn of_log(line: &mut Line, log: &LogRequest) {

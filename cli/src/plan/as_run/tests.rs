@@ -4,9 +4,11 @@ use std::path::Path;
 
 use clap::Parser;
 use runtime::caps::CapSet;
+use runtime::plan::IdMap;
 
 use super::*;
 use crate::commands::run::RunArgs;
+use crate::plan::request::Caller;
 
 #[derive(Parser)]
 struct Typed {
@@ -20,8 +22,19 @@ fn understood(words: &[String]) -> (Request, Settings) {
     let environment = |name: &str| (name == "FROM_CLIENT").then(|| "there".to_owned());
     let read = |file: &str| Ok(format!("# of {file}\nIN_FILE=it's here\n"));
     let container = &args.container;
-    let request =
-        Request::new(container, args.detach, Path::new("/cwd"), false, CapSet::ALL, &environment, &read);
+    let caller = Caller {
+        cwd: Path::new("/cwd"),
+        strict: false,
+        own: CapSet::ALL,
+        ids: IdMap { container: 0, host: 1 << 31, size: 1 << 20 },
+        init: false,
+        kernel: (6, 1),
+        environment: &environment,
+        variables: &|| vec![("HERE".to_owned(), "1".to_owned())],
+        read: &read,
+        find: &|name| Ok(name.replace("web", "0123")),
+    };
+    let request = Request::new(container, args.detach, &caller);
     let request = request.unwrap_or_else(|error| panic!("{words:?}: {error:#}"));
     let cap = |names: &[String]| names.iter().map(|name| name.to_uppercase()).collect();
     let settings = Settings {
@@ -148,6 +161,37 @@ fn a_line_says_what_was_said() {
         ("--restart on-failure busybox", "--restart on-failure busybox"),
         ("-a stdout -a STDERR -i busybox", "-i --attach stdout --attach stderr busybox"),
         ("--no-healthcheck busybox", "--no-healthcheck busybox"),
+        (
+            "--pid host --ipc shareable --uts container:web --cgroupns host busybox",
+            "--pid host --ipc shareable --uts container:0123 --cgroupns host busybox",
+        ),
+        (
+            "--network container:web --ipc container:web --userns container:web busybox",
+            "--network container:0123 --userns container:0123 --ipc container:0123 busybox",
+        ),
+        (
+            "--network ns:/run/netns/x --uts private busybox",
+            "--network ns:/run/netns/x --uts private busybox",
+        ),
+        ("--pid host --userns private busybox", "--userns private --pid host busybox"),
+        (
+            "--uidmap 0:100000:10 --uidmap 20:200000:1 --gidmap 0:1:2 busybox",
+            "--uidmap 0:100000:10 --uidmap 20:200000:1 --gidmap 0:1:2 busybox",
+        ),
+        ("--userns keep-id -u 7:8 busybox", "--user 7:8 --userns keep-id busybox"),
+        (
+            "--init --group-add audio --group-add 7 --umask 77 --security-opt systempaths=unconfined busybox",
+            "--init --security-opt systempaths=unconfined --group-add audio --group-add 7 --umask 0077 busybox",
+        ),
+        (
+            "--security-opt 'seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}' busybox",
+            "--security-opt 'seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}' busybox",
+        ),
+        (
+            "--rootfs --tz Europe/Berlin --no-hosts --pidfile pid --env-host --unsetenv A ./dir ls",
+            "--rootfs --tz Europe/Berlin --no-hosts --pidfile /cwd/pid --env-host --unsetenv A /cwd/dir ls",
+        ),
+        ("--platform linux/arm64 --tz local busybox", "--platform linux/arm64 --tz local busybox"),
         (
             "--health-cmd 'a || exit 1' --health-interval 1m30s --health-timeout 1.5s --health-start-period 1ms --health-start-interval 5s --health-retries 2 busybox",
             "--health-cmd 'a || exit 1' --health-interval 90s --health-timeout 1500ms --health-start-period 1ms --health-start-interval 5s --health-retries 2 busybox",
