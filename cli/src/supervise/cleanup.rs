@@ -4,10 +4,11 @@
 
 use runtime::cgroup::Layout;
 use runtime::op::{OpError, step};
-use runtime::record::LastRun;
+use runtime::record::{LastRun, Live};
 use runtime::sys;
 
 use super::{Charge, Words};
+use crate::donors::NETWORK_IS_SHARED;
 
 /// Before clients are told: ports and address are free, the record says what happened, or the name is free.
 ///
@@ -15,10 +16,22 @@ use super::{Charge, Words};
 pub(super) fn before_the_word(charge: &mut Charge, last: LastRun, again: bool) -> Vec<String> {
     step("Write down how it ended, and free what others may want: ports, address, name");
     let mut left: Vec<String> = Vec::new();
+    if charge.words.shares_processes {
+        step("End what is left of its processes: they share a pid namespace with others, and live on in it");
+        let ended = Layout::detect().map(|layout| layout.end_processes(&charge.words.cgroup));
+        left.extend(ended.ok().and_then(Result::err).map(|error| sentence(&error)));
+    }
     if let (Some(plan), Some(lease)) = (&charge.words.attach, &mut charge.held.lease) {
+        let mark = charge.words.dirs.run.join(NETWORK_IS_SHARED);
+        if mark.exists() {
+            left.extend(lease.unplug(plan).err().map(|error| sentence(&error)));
+            // The next run's network namespace is another one.
+            left.extend(sys::fs::remove_file(&mark).err().map(|error| sentence(&error)));
+        }
         left.extend(lease.detach(plan).iter().map(|error| sentence(error)));
     }
     charge.held.ports.clear();
+    left.extend(remove_pidfile(&charge.words).err().map(|error| sentence(&error)));
     let Words { state, record, dirs, .. } = &mut charge.words;
     // First, so that nobody takes the end of a run for the container's.
     let mut written = if again { state.save_between(dirs, last.clone()) } else { Ok(()) };
@@ -29,6 +42,17 @@ pub(super) fn before_the_word(charge: &mut Charge, last: LastRun, again: bool) -
     }
     left.extend(written.err().map(|error| sentence(&error)));
     left
+}
+
+/// Another container's, written over ours, is not ours to remove.
+fn remove_pidfile(words: &Words) -> Result<(), OpError> {
+    let Some(pidfile) = &words.pidfile else { return Ok(()) };
+    let live = std::fs::read(words.dirs.run.join("live.json")).unwrap_or_default();
+    let pid = serde_json::from_slice::<Live>(&live).map(|live| live.init.pid.to_string());
+    match (pid, std::fs::read_to_string(pidfile)) {
+        (Ok(pid), Ok(text)) if pid == text => sys::fs::remove_file(pidfile),
+        _ => Ok(()),
+    }
 }
 
 /// Before it is started again: nobody else's is what it had.

@@ -14,7 +14,10 @@ use super::{Charge, Start};
 pub(super) fn shed(charge: &Charge, start: &Start) -> Result<(), OpError> {
     step("Become the container's monitor: a session of our own, nothing of the caller's left");
     sys::process::new_session()?;
-    sys::process::become_subreaper()?;
+    if start.init.has_own_processes() || start.init.joins(sys::ns::Kinds::PROCESS_ID) {
+        sys::process::become_subreaper()?;
+    }
+    // Else its orphans, among the host's processes, are the host's init's to bury.
     sys::process::change_dir(std::path::Path::new("/"))?;
     sys::signal::ignore(libc::SIGPIPE)?;
     sys::signal::ignore(libc::SIGHUP)?;
