@@ -92,3 +92,13 @@ fn the_init_of_a_container_with_limits_and_volumes() {
     ];
     kill("init", &options, &["true"]);
 }
+
+#[test]
+fn the_init_of_a_container_with_an_init() {
+    kill("init", &["--rm", "--init"], &["true"]);
+}
+
+#[test]
+fn the_program_of_a_container_with_an_init() {
+    kill("program", &["--rm", "--init"], &["true"]);
+}

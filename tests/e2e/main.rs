@@ -30,6 +30,10 @@
 //! | own user ids for each container | [`userns`] |
 //! | mounts, devices, masks, capabilities, what the payload inherits | [`rootfs`] |
 //! | apt, setuid programs and file capabilities in a Debian | [`apt`] |
+//! | namespaces shared with host and containers, id maps by hand | [`spaces`], [`spaces_life`] |
+//! | an init that passes signals on and buries orphans | [`init`] |
+//! | filters of system calls, hidden paths, groups, masks | [`security_options`] |
+//! | directories for images, platforms, time zones, variables | [`origin`] |
 //! | addresses, names, routes | [`network`] |
 //! | published ports | [`ports`] |
 //! | references, authorisation, indexes, layers side by side | [`pull`] |
@@ -47,7 +51,7 @@
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -70,12 +74,14 @@ mod flags;
 mod formats;
 mod health;
 mod images;
+mod init;
 mod inspect;
 mod kill_again;
 mod kill_exec;
 mod kill_images;
 mod kill_removal;
 mod kill_run;
+mod kill_spaces;
 mod kill_update;
 mod killing;
 mod layers;
@@ -87,6 +93,7 @@ mod logs;
 mod manage;
 mod network;
 mod ns;
+mod origin;
 mod places;
 mod ports;
 mod pull;
@@ -99,9 +106,12 @@ mod secret;
 mod security_archives;
 mod security_image;
 mod security_layers;
+mod security_options;
 mod security_posture;
 mod security_runtime;
 mod slow_layers;
+mod spaces;
+mod spaces_life;
 mod stats;
 mod supervise;
 mod system_check;

@@ -4,8 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use tests::tarball::Entry;
 use tests::{Container, Host, Image, Tarball, processes};
+
+use crate::spaces::{donor, own, sleeper, space};
 
 /// The first id on the machine, and how many, of a container's only or first line of map.
 fn range(container: &Container<'_>, file: &str) -> (u32, u32) {
@@ -192,4 +195,71 @@ fn what_shares_with_the_host_implies_its_users_unless_told_otherwise() {
         .run()
         .error(125, &["--network"])
         .hints("--userns=host");
+}
+
+#[test]
+fn ids_by_hand() {
+    let host = Host::with_busybox();
+    let run = |options: &[&str], script: &str| {
+        host.mini(["run", "--rm"]).args(options).args(["busybox", "sh", "-c", script]).run()
+    };
+    let by_hand =
+        ["--uidmap", "0:1500000000:1000", "--uidmap", "5000:1500005000:1", "--gidmap", "0:1500100000:100"];
+    run(&by_hand, "cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; id -u; touch /x; stat -c %u:%g /x; ping -c1 127.0.0.1 >/dev/null && echo pings")
+        .ok()
+        .stdout(" 0 1500000000 1000\n 5000 1500005000 1\n 0 1500100000 100\n0\n0:0\npings\n");
+    let container = host.start([&by_hand[..], &["busybox", "sleep", "1000"]].concat());
+    assert_eq!(processes::uids(container.pid()), Some(vec![1_500_000_000; 4]));
+    container.sh("id -u; tty; echo x > /dev/stdout").code(0);
+    host.mini(["restart", "-t", "0", &container.id]).run().ok();
+    assert_eq!(processes::uids(container.pid()), Some(vec![1_500_000_000; 4]));
+    assert_eq!(container.field("/HostConfig/IDMappings/GidMap"), json!(["0:1500100000:100"]));
+    let terminal = host.mini(["run", "--rm", "-t", "--uidmap", "0:1500000000:3", "busybox", "tty"]).run();
+    terminal.ok().stdout_has("/dev/pts/0");
+    for (options, what) in [
+        (&["--uidmap", "0:0:1"][..], "id 0 of the host"),
+        (&["--uidmap", "0:1500000000:10", "--uidmap", "5:1600000000:10"], "twice"),
+        (&["--uidmap", "1:1500000000:10"], "id 0 inside"),
+        (&["--uidmap", "0:1500000000:10", "--userns=host"], "--userns=host"),
+        (&["--uidmap", &format!("0:{}:10", host.ids().start)], "gives to containers by itself"),
+        (&["--uidmap", "x"], "INSIDE:HOST:COUNT"),
+    ] {
+        run(options, "true").error(125, &[what]);
+    }
+}
+
+#[test]
+fn keep_id_runs_as_who_called_sudo() {
+    let host = Host::with_busybox();
+    let run = |user: &str, more: &[&str]| {
+        let run = host.mini(["run", "--rm", "--userns=keep-id", "-v", "/run/mini-test/work:/w"]).args(more);
+        let run = run.args(["busybox", "sh", "-c", "id -u; id -g; touch /w/made; stat -c %u:%g /w/made"]);
+        if user.is_empty() { run.run() } else { run.env("SUDO_UID", user).env("SUDO_GID", "1001").run() }
+    };
+    rustix::fs::chown("/run/mini-test/work", Some(rustix::fs::Uid::from_raw(1000)), None).expect("chown");
+    run("1000", &[]).ok().stdout("1000\n1001\n1000:1001\n");
+    let made = rustix::fs::stat("/run/mini-test/work/made").expect("it was made");
+    assert_eq!((made.st_uid, made.st_gid), (1000, 1001), "on the host it is the user's own");
+    run("1000", &["-u", "0"]).ok().stdout_has("0\n0\n");
+    run("", &[]).error(125, &["keep-id", "SUDO_UID"]);
+    run("0", &[]).error(125, &["keep-id", "SUDO_UID"]);
+    run("70000", &[]).error(125, &["keep-id", "70000"]);
+}
+
+#[test]
+fn users_alone_can_be_shared() {
+    let host = Host::with_busybox();
+    let web = donor(&host, &[]);
+    let container = sleeper(&host, &["--userns=container:web"]);
+    assert_eq!(space(&container, "user"), space(&web, "user"));
+    assert_ne!(space(&container, "net"), space(&web, "net"));
+    assert_ne!(container.address(), web.address());
+    assert_eq!(container.field("/HostConfig/UsernsMode"), format!("container:{}", web.id));
+    container
+        .sh("touch /x; stat -c %u:%g /x; ping -c 1 127.0.0.1 > /dev/null && echo pings")
+        .ok()
+        .stdout("0:0\npings\n");
+    let auto = sleeper(&host, &["--userns=auto"]);
+    assert_ne!(space(&auto, "user"), own("user"));
+    assert_eq!(auto.field("/HostConfig/UsernsMode"), "auto");
 }
