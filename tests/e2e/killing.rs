@@ -1,7 +1,7 @@
 //! SIGKILL at every operation: the loop that the `kill_` modules share.
 
 use tests::step::{Step, Stepped, Stepper, Verdict};
-use tests::{Host, Mini, leftovers, processes};
+use tests::{Host, Mini, leftovers, processes, wait};
 
 /// A command to be killed in, what it needs, and what must be true afterwards.
 pub(crate) struct Scene<'a> {
@@ -53,16 +53,17 @@ fn aftermath(host: &Host, scene: &Scene<'_>, place: &str) {
     settle(host);
     let list = host.mini(["ps", "-a", "-q"]).run();
     say("ps -a", &list);
-    let running = host.mini(["ps", "-q"]).run().lines();
     let ids = list.lines();
     for id in &ids {
-        let inspect = host.mini(["inspect", id]).run();
-        say("inspect", &inspect);
-        let state = &inspect.json()[0]["State"];
-        let pid = state["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-        let alive =
-            pid > 0 && processes::status(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']));
-        assert_eq!(running.contains(id), alive, "{place}: ps says one thing and /proc another: {state}");
+        // One that dies of its monitor's death may do so between two looks.
+        wait::until(&format!("ps and /proc to agree: {place}"), || {
+            let inspect = host.mini(["inspect", id]).run();
+            say("inspect", &inspect);
+            let pid = inspect.json()[0]["State"]["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+            let state = pid.filter(|pid| *pid > 0).and_then(|pid| processes::status(pid, "State"));
+            let alive = state.is_some_and(|state| !state.starts_with(['Z', 'X']));
+            (host.mini(["ps", "-q"]).run().lines().contains(id) == alive).then_some(())
+        });
     }
     if !ids.is_empty() {
         say("rm -f", &host.mini(["rm", "-f"]).args(&ids).run());
@@ -87,7 +88,7 @@ pub(crate) fn first_on_the_host(host: &Host) {
 
 /// Waits until monitors have tidied up.
 pub(crate) fn settle(host: &Host) {
-    tests::wait::until("the end of what was being tidied up", || settled(host).then_some(()));
+    wait::until("the end of what was being tidied up", || settled(host).then_some(()));
 }
 
 /// Whether every process of the binary has ended, but for monitors of containers that live.
