@@ -97,9 +97,10 @@ impl Words {
         self.context.journal().record(&events);
     }
 
-    /// The one that it is in.
+    /// The one that it is in; another container's is not its own.
     fn network(&self) -> Option<&'static str> {
-        Settings::but_request(&self.record).network.map(NetworkMode::name)
+        let own = [NetworkMode::Bridge, NetworkMode::None, NetworkMode::Host];
+        Settings::but_request(&self.record).network.filter(|mode| own.contains(mode)).map(NetworkMode::name)
     }
 
     /// Takes over what `mini update` may have changed of a container's life.
