@@ -31,6 +31,11 @@ impl Moment {
         u64::try_from(seconds).ok().map(|seconds| Moment::after(seconds.saturating_mul(SECOND)))
     }
 
+    /// How long before the other it was, ns.
+    pub(crate) fn before(self, other: Moment) -> u64 {
+        other.0.saturating_sub(self.0)
+    }
+
     /// How long ago it was, ns.
     pub(crate) fn ago(self) -> u64 {
         Moment::now().0.saturating_sub(self.0)
@@ -67,13 +72,18 @@ pub(crate) fn local_nano(nanoseconds: u64) -> String {
 
 /// When a process started, as ps(1) says it in STIME: `14:03` today, `Nov23` before. Seconds since 1970.
 pub(crate) fn start_time(started: u64, now: u64) -> String {
-    let local = |seconds: u64| {
-        let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(jiff::tz::TimeZone::system())
-    };
-    let (started, now) = (local(started), local(now));
-    let form = if started.date() == now.date() { "%H:%M" } else { "%b%d" };
-    started.strftime(form).to_string()
+    let form = if here(started).date() == here(now).date() { "%H:%M" } else { "%b%d" };
+    local(started, form)
+}
+
+/// A moment where the user is, in a form of strftime(3). Seconds since 1970.
+pub(crate) fn local(seconds: u64, form: &str) -> String {
+    here(seconds).strftime(form).to_string()
+}
+
+fn here(seconds: u64) -> jiff::ZonedDateTime {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(jiff::tz::TimeZone::system())
 }
 
 /// A moment as docker's lists have it, where the user is: `2026-11-23 21:00:00 +0100 CET`.

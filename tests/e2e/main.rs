@@ -15,7 +15,7 @@
 //! | restart policies and time limits | [`restart`] |
 //! | health checks | [`health`] |
 //! | what has happened, and what happens | [`events`] |
-//! | rename, pause, top, port, docker's longer names | [`manage`] |
+//! | rename, pause, top, port, docker's longer names | [`manage`], [`top`] |
 //! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | lists and logs by filters, forms and times | [`listing`] |
@@ -116,6 +116,7 @@ mod stats;
 mod supervise;
 mod system_check;
 mod terminal;
+mod top;
 mod update;
 mod userns;
 mod volumes;

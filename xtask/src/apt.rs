@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "iproute2", why: "makes the hosts of the tests, and looks at their links and routes" },
     Package { name: "libseccomp2", why: "compiles docker's profile too, to compare our filter with" },
     Package { name: "nftables", why: "looks at the packet rules from outside" },
+    Package { name: "procps", why: "ps, to compare mini top with" },
     Package { name: "python3-minimal", why: "steps through programs that the harness tests itself with" },
     Package { name: "skopeo", why: "a peer that reads the store and writes what is loaded" },
     Package { name: "strace", why: "watches what system calls are made" },

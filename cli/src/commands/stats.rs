@@ -2,19 +2,22 @@
 
 use anyhow::Result;
 use runtime::cgroup::{Layout, Usage};
-use runtime::record::Status;
-use runtime::state::Entry;
+use runtime::state::{Entry, FindError};
+use rustix::time::Timespec;
 use serde_json::Value as Json;
 
-use crate::clock;
+use crate::clock::Moment;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output::format::{Format, FormatArg, Row};
 use crate::output::{self, size};
+use crate::plan::NetworkMode;
+use crate::settings::Settings;
 
 /// Print what containers use of processors, memory, network and disks
 ///
-/// The processor's share is of the time between two looks, a second apart: 100% is one processor.
+/// The processor's share is of the time between two looks, a second apart, or a tenth of one with --no-stream: 100% is one processor.
+/// What the kernel does not count for a container is --.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  mini stats\n  mini stats --no-stream web\n  mini stats --no-stream --format '{{.Name}} {{.MemUsage}}'\n\nPlaceholders: .Container .Name .ID .CPUPerc .MemUsage .MemPerc .NetIO .BlockIO .PIDs\n\nSee also: mini top, mini ps"
@@ -35,8 +38,11 @@ pub(crate) struct StatsArgs {
     containers: Vec<String>,
 }
 
-/// How long between two looks, ns.
-const INTERVAL: u64 = 1_000_000_000;
+/// How long between two looks.
+const INTERVAL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// The same for one look: the kernel counts in nanoseconds, and nobody waits for an answer longer than he must.
+const SHORT_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// The plain table.
 const TABLE: [&str; 8] = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
@@ -45,18 +51,20 @@ const TABLE: [&str; 8] = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO
 pub(crate) fn stats(context: &Context, args: &StatsArgs) -> Result<ExitCode> {
     let format = Format::new::<Stats>(args.format.asked(), &TABLE)?;
     let layout = Layout::detect()?;
-    let mut before = look(context, args, &layout)?;
+    let interval = if args.no_stream { SHORT_INTERVAL } else { INTERVAL };
+    let host_memory = host_memory();
+    // Who is named must be there at first; one that goes later is no more shown.
+    let mut before = look(context, args, &layout, true)?;
+    let mut screen = Screen::default();
     loop {
-        pause();
-        let after = look(context, args, &layout)?;
-        let rows: Vec<Stats> = after.iter().map(|now| Stats::new(now, &before, args.no_trunc)).collect();
-        let mut text = String::new();
-        if !args.no_stream && format.is_table() {
-            // The screen is cleared, as docker clears it.
-            text.push_str("\x1b[2J\x1b[H");
-        }
-        text += &format.text(&rows)?;
-        output::print(text.as_bytes())?;
+        // An interrupted pause is a shorter one: shares are of the time that really went by.
+        let _interrupted = rustix::thread::nanosleep(&interval);
+        let after = look(context, args, &layout, false)?;
+        let rows: Vec<Stats> =
+            after.iter().map(|now| Stats::new(now, &before, host_memory, args.no_trunc)).collect();
+        let text = format.text(&rows)?;
+        let redrawn = !args.no_stream && format.is_table();
+        output::print(if redrawn { screen.redraw(&text) } else { text }.as_bytes())?;
         if args.no_stream {
             return Ok(ExitCode::Success);
         }
@@ -64,49 +72,72 @@ pub(crate) fn stats(context: &Context, args: &StatsArgs) -> Result<ExitCode> {
     }
 }
 
-fn pause() {
-    let second = rustix::time::Timespec { tv_sec: (INTERVAL / 1_000_000_000).cast_signed(), tv_nsec: 0 };
-    // An interrupted pause is a shorter one: shares are of the time that really went by.
-    let _interrupted = rustix::thread::nanosleep(&second);
+/// What is drawn over what was there, as docker draws it: nothing is ever empty in between.
+#[derive(Default)]
+struct Screen {
+    drawn: bool,
+}
+
+impl Screen {
+    /// To the left upper corner, each line to its end, and nothing below. PURE.
+    fn redraw(&mut self, text: &str) -> String {
+        // The first time whatever was there before goes.
+        let clear = if self.drawn { "" } else { "\x1b[2J" };
+        self.drawn = true;
+        let lines = text.lines().map(|line| format!("{line}\x1b[K\n"));
+        format!("{clear}\x1b[H{}\x1b[J", lines.collect::<String>())
+    }
 }
 
 /// One look at one container.
 struct Look {
     entry: Entry,
-    /// ns since 1970.
-    at: u64,
+    /// What it was called on the command line.
+    word: Option<String>,
+    at: Moment,
     usage: Usage,
     /// Bytes received and sent.
     network: Option<(u64, u64)>,
-    /// The host's memory, bytes.
-    host_memory: u64,
 }
 
-fn look(context: &Context, args: &StatsArgs, layout: &Layout) -> Result<Vec<Look>> {
+/// `all`: whoever is named must be there.
+fn look(context: &Context, args: &StatsArgs, layout: &Layout, all: bool) -> Result<Vec<Look>> {
     let state = context.state();
-    let mut entries = if args.containers.is_empty() {
+    if args.containers.is_empty() {
         let mut all = state.list()?;
-        all.retain(|entry| args.all || matches!(entry.status, Status::Running { .. }));
+        all.retain(|entry| args.all || entry.status.is_running());
         all.sort_by_key(|entry| std::cmp::Reverse(entry.record.created));
-        all
-    } else {
-        args.containers.iter().map(|word| state.find(word)).collect::<Result<Vec<_>, _>>()?
-    };
-    let host_memory = host_memory();
-    Ok(entries
-        .drain(..)
-        .map(|entry| {
-            let running = matches!(entry.status, Status::Running { .. });
-            let pid = entry.live.as_ref().filter(|_| running).map(|live| live.init.pid);
-            Look {
-                at: clock::now(),
-                usage: if running { layout.usage(&context.group(&entry.record)) } else { Usage::default() },
-                network: pid.and_then(network),
-                host_memory,
-                entry,
-            }
-        })
-        .collect())
+        return Ok(all.into_iter().map(|entry| Look::new(context, layout, entry, None)).collect());
+    }
+    let mut looks = Vec::new();
+    for word in &args.containers {
+        match state.find(word) {
+            Err(FindError::NotFound(_)) if !all => {}
+            entry => looks.push(Look::new(context, layout, entry?, Some(word.clone()))),
+        }
+    }
+    Ok(looks)
+}
+
+impl Look {
+    fn new(context: &Context, layout: &Layout, entry: Entry, word: Option<String>) -> Look {
+        let pid = entry.live.as_ref().filter(|_| entry.status.is_running()).map(|live| live.init.pid);
+        let Some(pid) = pid else {
+            // As docker: of what does not run, nothing is used.
+            let nothing =
+                Usage { cpu: Some(0), memory: Some(0), pids: Some(0), io: Some((0, 0)), ..Usage::default() };
+            return Look { at: Moment::now(), usage: nothing, network: Some((0, 0)), entry, word };
+        };
+        // The host's own traffic is nobody's.
+        let hosts = Settings::of(&entry.record).network == Some(NetworkMode::Host);
+        Look {
+            at: Moment::now(),
+            usage: layout.usage(&context.group(&entry.record)),
+            network: if hosts { Some((0, 0)) } else { network(pid) },
+            entry,
+            word,
+        }
+    }
 }
 
 /// Of the host, bytes.
@@ -180,15 +211,16 @@ impl Row for Stats {
 }
 
 impl Stats {
-    fn new(now: &Look, before: &[Look], whole: bool) -> Stats {
-        let Look { entry, at, usage, network, host_memory } = now;
+    fn new(now: &Look, before: &[Look], host_memory: u64, whole: bool) -> Stats {
+        let Look { entry, word, at, usage, network } = now;
         let record = &entry.record;
         let earlier = before.iter().find(|look| look.entry.record.id == record.id);
         let cpu = earlier.and_then(|earlier| {
             let used = usage.cpu?.checked_sub(earlier.usage.cpu?)?;
-            Some(used as f64 * 100.0 / (at.saturating_sub(earlier.at)).max(1) as f64)
+            Some(used as f64 * 100.0 / earlier.at.before(*at).max(1) as f64)
         });
-        let limit = usage.memory_limit.unwrap_or(*host_memory).min(*host_memory);
+        let running = entry.status.is_running();
+        let limit = if running { usage.memory_limit.unwrap_or(u64::MAX).min(host_memory) } else { 0 };
         let missing = || "--".to_owned();
         let pair = |pair: Option<(u64, u64)>| {
             pair.map_or_else(missing, |(one, other)| {
@@ -199,7 +231,7 @@ impl Stats {
         Stats {
             block_io: pair(usage.io),
             cpu: cpu.map_or_else(missing, |share| format!("{share:.2}%")),
-            container: id.clone(),
+            container: word.clone().unwrap_or_else(|| id.clone()),
             id,
             memory_share: usage
                 .memory
@@ -218,6 +250,13 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_screen_is_drawn_over_not_emptied() {
+        let mut screen = Screen::default();
+        assert_eq!(screen.redraw("a\nbb\n"), "\x1b[2J\x1b[Ha\x1b[K\nbb\x1b[K\n\x1b[J");
+        assert_eq!(screen.redraw("c\n"), "\x1b[Hc\x1b[K\n\x1b[J");
+    }
 
     #[test]
     fn traffic_is_that_of_all_cards_but_the_loopback() {

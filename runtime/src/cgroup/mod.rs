@@ -200,14 +200,10 @@ impl Layout {
         first
     }
 
-    /// Processes in the container's groups, as this process's pid namespace numbers them.
+    /// Processes in the container's groups and in those that it made below them, as this process's pid namespace numbers them.
     pub fn processes(&self, path: &Path) -> Vec<i32> {
-        let mut pids: Vec<i32> = self
-            .directories(path)
-            .iter()
-            .filter_map(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok())
-            .flat_map(|text| text.lines().filter_map(|line| line.trim().parse().ok()).collect::<Vec<_>>())
-            .collect();
+        let mut pids: Vec<i32> =
+            self.directories(path).iter().flat_map(|directory| members(directory)).collect();
         pids.sort_unstable();
         pids.dedup();
         pids
@@ -355,6 +351,13 @@ fn remove_directory(directory: &Path) -> Result<(), OpError> {
         remove_directory(&child)?;
     }
     crate::sys::control::remove_group(directory)
+}
+
+/// Processes of a group and of those below it.
+fn members(group: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let own = text.lines().filter_map(|line| line.trim().parse().ok());
+    own.chain(subdirectories(group).iter().flat_map(|below| members(below))).collect()
 }
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {

@@ -29,9 +29,11 @@ impl Layout {
         let number = |controller: &str, file: &str| read(controller, file)?.trim().parse::<u64>().ok();
         match self {
             Layout::V1(_) => {
+                // First: the caller has looked at the clock just before.
+                let cpu = number("cpuacct", "cpuacct.usage");
                 let idle = read("memory", "memory.stat").and_then(|text| field(&text, "total_inactive_file"));
                 Usage {
-                    cpu: number("cpuacct", "cpuacct.usage"),
+                    cpu,
                     memory: number("memory", "memory.usage_in_bytes")
                         .map(|bytes| bytes.saturating_sub(idle.unwrap_or(0))),
                     memory_limit: self.memory_limit(path),
@@ -41,11 +43,10 @@ impl Layout {
                 }
             }
             Layout::V2(_) => {
+                let micros = read("cpu", "cpu.stat").and_then(|text| field(&text, "usage_usec"));
                 let idle = read("memory", "memory.stat").and_then(|text| field(&text, "inactive_file"));
                 Usage {
-                    cpu: read("cpu", "cpu.stat")
-                        .and_then(|text| field(&text, "usage_usec"))
-                        .map(|micros| micros * 1000),
+                    cpu: micros.map(|micros| micros * 1000),
                     memory: number("memory", "memory.current")
                         .map(|bytes| bytes.saturating_sub(idle.unwrap_or(0))),
                     memory_limit: self.memory_limit(path),

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::settings::{self, RT_RUNTIME, Setting};
-use super::{CgroupError, CgroupPlan, make, missing, subdirectories, write_setting};
+use super::{CgroupError, CgroupPlan, make, members, missing, write_setting};
 use crate::op::{OpError, step};
 use crate::sys;
 
@@ -155,13 +155,6 @@ pub(super) fn enter_late(
             return Ok(());
         }
     }
-}
-
-/// Processes of a group and of those below it.
-fn members(group: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    let own = text.lines().filter_map(|line| line.trim().parse().ok());
-    own.chain(subdirectories(group).iter().flat_map(|below| members(below))).collect()
 }
 
 /// The `tasks` file that a line of /proc/PID/cgroup of version 1 means: `8:pids:/mini/x`, `9:name=systemd:/` (cgroups(7)).
