@@ -14,6 +14,20 @@ use crate::command::{command, run, succeeds};
 pub(super) const SOCKET: &str = "/run/docker.sock";
 
 pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Result<Vec<Child>> {
+    let daemon = begin(world)?;
+    run(docker([&["run"], SLEEPER].concat()))?;
+    let here = Place::Machine;
+    let docker = |work, words: &[&str]| {
+        Candidate::new(work, "docker", here, [&["docker"], words].concat()).with_aftermath()
+    };
+    candidates.push(docker(BRIDGE, &["run", "--rm", "busybox", "true"]));
+    candidates.push(docker(NO_NETWORK, &["run", "--rm", "--network", "none", "busybox", "true"]));
+    candidates.push(docker(EXEC, &["exec", "bench", "true"]));
+    Ok(daemon)
+}
+
+/// Starts the daemon, and gives it the image.
+pub(super) fn begin(world: &mut World) -> Result<Vec<Child>> {
     let data = world.plan.directory.join("docker");
     fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
     let mut daemon = Command::new("dockerd");
@@ -42,14 +56,6 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
     wait_for_answer().with_context(|| last_lines(&log))?;
 
     run(docker(["load", "--input"]).arg(&world.plan.archive))?;
-    run(docker([&["run"], SLEEPER].concat()))?;
-    let here = Place::Machine;
-    let docker = |work, words: &[&str]| {
-        Candidate::new(work, "docker", here, [&["docker"], words].concat()).with_aftermath()
-    };
-    candidates.push(docker(BRIDGE, &["run", "--rm", "busybox", "true"]));
-    candidates.push(docker(NO_NETWORK, &["run", "--rm", "--network", "none", "busybox", "true"]));
-    candidates.push(docker(EXEC, &["exec", "bench", "true"]));
     Ok(vec![daemon])
 }
 

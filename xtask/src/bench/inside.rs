@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::figures::{Bar, Row, table, verdicts};
 use super::runner::Runner;
+use super::start::Series;
 use super::{Plan, bundle, bwrap, docker, floor, memory, mini, podman};
 use crate::busybox;
 use crate::command::{command, run};
@@ -82,20 +83,19 @@ pub(super) struct World<'a> {
     pub(super) v1_only: Runner,
 }
 
-pub(super) fn main(plan: &Plan) -> Result<ExitCode> {
+pub(super) fn main(plan: &Plan, series: &Series) -> Result<ExitCode> {
     let mut world = lay_out(plan)?;
     let mut candidates =
         vec![Candidate::new("no container", "busybox true", Place::Machine, ["/bin/busybox", "true"])];
     let mut daemons = Vec::new();
     // An engine that cannot be measured here is named, and leaves its rows and bars empty.
     type Prepare = fn(&mut World, &mut Vec<Candidate>) -> Result<Vec<std::process::Child>>;
-    let engines: [(&str, Prepare); 6] = [
+    let engines: [(&str, Prepare); 5] = [
         ("mini", mini::prepare),
         ("docker", docker::prepare),
         ("podman", podman::prepare),
         ("crun and runc", bundle::prepare),
         ("bwrap", bwrap::prepare),
-        ("floor", floor::prepare),
     ];
     for (name, prepare) in engines {
         eprintln!("preparing {name}");
@@ -104,20 +104,24 @@ pub(super) fn main(plan: &Plan) -> Result<ExitCode> {
             Err(error) => eprintln!("{name} is not measured: {error:#}"),
         }
     }
+    match floor::prepare(&world, &series.floor, &mut candidates) {
+        Ok(()) => {}
+        Err(error) => eprintln!("the floor is not measured: {error:#}"),
+    }
     candidates
         .sort_by_key(|candidate| [BRIDGE, NO_NETWORK, EXEC].iter().position(|work| *work == candidate.work));
 
     world.warm_up(&mut candidates);
-    let back_to_back = world.series(&candidates, plan.rounds, Duration::ZERO)?;
-    let idle = world.series(&candidates, plan.idle_rounds, Duration::from_millis(plan.idle_ms))?;
+    let back_to_back = world.series(&candidates, series.rounds, Duration::ZERO)?;
+    let idle = world.series(&candidates, series.idle_rounds, Duration::from_millis(series.idle_ms))?;
 
     println!(
         "Milliseconds; everything in turn, {} rounds back to back, then {} rounds with idle gaps.",
-        plan.rounds, plan.idle_rounds
+        series.rounds, series.idle_rounds
     );
     println!("\n{}", table("Back to back", &back_to_back));
-    println!("{}", table(&format!("Each after {} ms of idleness", plan.idle_ms), &idle));
-    println!("{}", floor::exec(&world)?);
+    println!("{}", table(&format!("Each after {} ms of idleness", series.idle_ms), &idle));
+    println!("{}", floor::exec(&world, series)?);
     println!("Bars, medians back to back");
     print!("{}", verdicts(&back_to_back, BARS));
     println!("Bars, medians after idleness");
@@ -127,7 +131,7 @@ pub(super) fn main(plan: &Plan) -> Result<ExitCode> {
 }
 
 /// Makes the place the engines share: run directories and configuration of its own, a loopback, the unpacked image.
-fn lay_out(plan: &Plan) -> Result<World<'_>> {
+pub(super) fn lay_out(plan: &Plan) -> Result<World<'_>> {
     // In this mount namespace only: what engines write below /run and /etc is theirs, and gone with them.
     run(command("mount", ["-t", "tmpfs", "-o", "mode=755", "run", "/run"]))?;
     let etc = plan.directory.join("etc");
@@ -151,9 +155,12 @@ fn lay_out(plan: &Plan) -> Result<World<'_>> {
 }
 
 impl World<'_> {
+    pub(super) fn runner(&mut self, place: Place) -> &mut Runner {
+        if place == Place::Machine { &mut self.machine } else { &mut self.v1_only }
+    }
+
     fn time(&mut self, candidate: &Candidate) -> Result<f64> {
-        let runner = if candidate.place == Place::Machine { &mut self.machine } else { &mut self.v1_only };
-        runner.time(&candidate.command)
+        self.runner(candidate.place).time(&candidate.command)
     }
 
     /// Runs everything twice, for caches to fill, and leaves out what does not work here.

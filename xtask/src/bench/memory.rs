@@ -81,7 +81,7 @@ fn pss(pid: u32) -> Result<u64> {
 }
 
 /// The sum over all processes of these names. Every one here is the bench's own.
-fn pss_of(names: &[&str]) -> Result<u64> {
+pub(super) fn pss_of(names: &[&str]) -> Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir("/proc").context("looking at /proc")?.flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };

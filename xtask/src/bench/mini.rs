@@ -10,6 +10,19 @@ use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, SLEEPER, World};
 use crate::command::read;
 
 pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Result<Vec<Child>> {
+    let nobody = begin(world)?;
+    let mini = world.plan.mini.to_string_lossy().into_owned();
+    world.machine.run(&[&[mini.as_str(), "run"], SLEEPER].concat())?;
+    let own =
+        |work, words: &[&str]| Candidate::new(work, "mini", Place::Machine, [&[&*mini], words].concat());
+    candidates.push(own(BRIDGE, &["run", "--rm", "busybox", "true"]));
+    candidates.push(own(NO_NETWORK, &["run", "--rm", "--network", "none", "busybox", "true"]));
+    candidates.push(own(EXEC, &["exec", "bench", "true"]));
+    Ok(nobody)
+}
+
+/// Writes its configuration, and gives it the image.
+pub(super) fn begin(world: &mut World) -> Result<Vec<Child>> {
     fs::create_dir_all("/etc/mini").context("making /etc/mini")?;
     let config = format!("[cgroup]\nparent = \"{}/mini\"\n", world.plan.cgroup);
     fs::write("/etc/mini/config.toml", config).context("writing /etc/mini/config.toml")?;
@@ -17,12 +30,6 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
     let mini = world.plan.mini.to_string_lossy().into_owned();
     let archive = world.plan.archive.to_string_lossy().into_owned();
     world.machine.run(&[&mini, "load", "--input", &archive])?;
-    world.machine.run(&[&[mini.as_str(), "run"], SLEEPER].concat())?;
-    let own =
-        |work, words: &[&str]| Candidate::new(work, "mini", Place::Machine, [&[&*mini], words].concat());
-    candidates.push(own(BRIDGE, &["run", "--rm", "busybox", "true"]));
-    candidates.push(own(NO_NETWORK, &["run", "--rm", "--network", "none", "busybox", "true"]));
-    candidates.push(own(EXEC, &["exec", "bench", "true"]));
     Ok(Vec::new())
 }
 

@@ -5,6 +5,7 @@
 //!   start.rs     installs the peers, builds, makes the image
 //!   janitor.rs   namespaces, a directory and cgroups around all that follows, and their end
 //!   inside.rs    starts the engines, measures, prints
+//!   cli/         the same for many containers: side by side, listed, counted, removed, and one after the other for a long time
 //!     docker.rs  podman.rs  bundle.rs (crun, runc)  mini.rs  floor.rs  bwrap.rs
 //!     runner.rs    starts one command and times it
 //!     memory.rs    what supports a running container
@@ -13,6 +14,7 @@
 
 mod bundle;
 mod bwrap;
+mod cli;
 mod docker;
 mod figures;
 mod floor;
@@ -41,6 +43,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum What {
     Start(start::Args),
+    Cli(cli::Args),
     /// Watch over the bench (it starts this itself)
     #[command(hide = true)]
     Janitor {
@@ -65,16 +68,17 @@ struct Plan {
     cgroup: String,
     /// The release binary.
     mini: PathBuf,
-    /// The floor's binary.
-    floor: PathBuf,
     /// The image, for every engine's `load`.
     archive: PathBuf,
-    /// How often everything is run back to back.
-    rounds: u32,
-    /// How often everything is run after an idle gap.
-    idle_rounds: u32,
-    /// How long that gap is, in milliseconds.
-    idle_ms: u64,
+    /// What is measured.
+    measure: Measure,
+}
+
+/// What is measured.
+#[derive(Serialize, Deserialize)]
+enum Measure {
+    Start(start::Series),
+    Cli(cli::Series),
 }
 
 impl Plan {
@@ -87,8 +91,15 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let read = |plan: &str| serde_json::from_str::<Plan>(plan).context("reading the bench's plan");
     match &args.what {
         What::Start(args) => start::main(args),
+        What::Cli(args) => cli::main(args),
         What::Janitor { plan } => janitor::main(&read(plan)?),
-        What::Inside { plan } => inside::main(&read(plan)?),
+        What::Inside { plan } => {
+            let plan = read(plan)?;
+            match &plan.measure {
+                Measure::Start(series) => inside::main(&plan, series),
+                Measure::Cli(series) => cli::inside(&plan, series),
+            }
+        }
         What::Runner => runner::main(),
     }
 }

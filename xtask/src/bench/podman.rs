@@ -9,17 +9,10 @@ use anyhow::{Context, Result};
 use super::inside::{BRIDGE, Candidate, EXEC, NO_NETWORK, Place, SLEEPER, World};
 
 pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Result<Vec<Child>> {
-    let data = world.plan.directory.join("podman");
-    fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
-    write(Path::new("/etc/containers/storage.conf"), &storage(&data))?;
-    write(Path::new("/etc/containers/containers.conf"), &containers(&data))?;
-
-    let parent = format!("/{}/podman", world.plan.cgroup);
+    let nobody = begin(world)?;
+    let parent = cgroup_parent(world);
     let run_in_cgroup = ["run", "--cgroup-parent", &parent];
-    // All its commands in one place: what podman mounts for a container is to be seen by the next one.
-    let runner = &mut world.v1_only;
-    runner.run(&["podman", "load", "--input", &world.plan.archive.to_string_lossy()])?;
-    runner.run(&[&["podman"], &run_in_cgroup[..], SLEEPER].concat())?;
+    world.v1_only.run(&[&["podman"], &run_in_cgroup[..], SLEEPER].concat())?;
     let podman = |work, words: &[&str]| {
         Candidate::new(work, "podman", Place::V1Only, [&["podman"], words].concat()).with_aftermath()
     };
@@ -29,6 +22,24 @@ pub(super) fn prepare(world: &mut World, candidates: &mut Vec<Candidate>) -> Res
         &[&run_in_cgroup[..], &["--rm", "--network", "none", "busybox", "true"]].concat(),
     ));
     candidates.push(podman(EXEC, &["exec", "bench", "true"]));
+    Ok(nobody)
+}
+
+/// Where its containers' control groups are to be.
+pub(super) fn cgroup_parent(world: &World) -> String {
+    format!("/{}/podman", world.plan.cgroup)
+}
+
+/// Writes its configuration, and gives it the image.
+pub(super) fn begin(world: &mut World) -> Result<Vec<Child>> {
+    let data = world.plan.directory.join("podman");
+    fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
+    write(Path::new("/etc/containers/storage.conf"), &storage(&data))?;
+    write(Path::new("/etc/containers/containers.conf"), &containers(&data))?;
+
+    // All its commands in one place: what podman mounts for a container is to be seen by the next one.
+    let runner = &mut world.v1_only;
+    runner.run(&["podman", "load", "--input", &world.plan.archive.to_string_lossy()])?;
     Ok(Vec::new())
 }
 
