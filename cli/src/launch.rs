@@ -5,10 +5,12 @@ use std::os::fd::AsFd;
 
 use anyhow::Result;
 use runtime::Failure;
+use runtime::op::step;
 use runtime::sys::{self, signal};
 
 use crate::exit_code::ExitCode;
 use crate::explain::Story;
+use crate::output;
 use crate::session::{FORWARDED, Outcome, Session, Stay};
 use crate::supervise::{self, Charge, Start};
 
@@ -22,11 +24,18 @@ pub(crate) fn launch(charge: Charge, start: Start, stay: Stay, mut story: Option
     // Blocked before the fork, so that none is lost; the monitor is not to be ended by a key either.
     let signals = signal::as_descriptor(&FORWARDED)?;
     let detached = start.plan.lifecycle.detached;
+    let unsynced = start.unsynced.then(|| (charge.words.state.clone(), charge.words.dirs.clone()));
     if birth(&start)?.is_none() {
         drop((ours, signals, story));
         supervise::run(charge, start, theirs, stay.streams);
     }
     drop((charge, start, theirs));
+    if let Some((state, dirs)) = unsynced {
+        step("Bring its record to the disk, while it starts");
+        if let Err(error) = state.sync(&dirs) {
+            output::warn(&format!("its record may not be on the disk: {error}"));
+        }
+    }
     let outcome = Session::new(ours, signals, stay).stay(&mut story);
     if let Some(story) = story {
         if detached { story.tell_what_is_there() } else { story.tell_to_the_end() }
@@ -36,7 +45,7 @@ pub(crate) fn launch(charge: Charge, start: Start, stay: Stay, mut story: Option
 
 /// The monitor; `None` in it. A detached one is born outside its caller's group of version 2, and moves out of the others.
 fn birth(start: &Start) -> Result<Option<rustix::process::Pid>> {
-    runtime::op::step("Fork the monitor: it stays with the container, we stay with the terminal");
+    step("Fork the monitor: it stays with the container, we stay with the terminal");
     let place = match start.plan.lifecycle.detached {
         // Where no group can be made it stays in its caller's: less safe from a service manager, not wrong.
         true => start.layout.birthplace(&start.monitor_group).ok().flatten(),

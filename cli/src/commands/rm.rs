@@ -80,7 +80,11 @@ pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: boo
 /// Tells it to end, where it is up; `None` where it has ended already.
 fn begin(context: &Context, entry: &Entry, force: bool) -> Result<Option<Ending>> {
     match entry.status.is_up() {
-        true if force => ending::end_now(context, entry),
+        true if force => {
+            // Where that cannot be written, its end is only written down more thoroughly than it is worth.
+            let _thorough = context.state().give_up(&entry.dirs);
+            ending::end_now(context, entry)
+        }
         true => Err(crate::error::StillRuns.into()),
         false => Ok(None),
     }
@@ -107,10 +111,13 @@ fn finish(
         };
     };
     step("Remove what the container left: control groups, ports, files, name");
-    // Asked again under the lock: a monitor that has cleaned up leaves nothing to clear but files.
+    // Asked again under the lock: somebody may have started it, and it may have ended again.
     let now = state.load(&entry.record.id)?;
     let entry = now.as_ref().unwrap_or(entry);
-    clear(context, entry)?;
+    // The last thing that a monitor removes is the run directory: where only the lock is there, nothing else is left.
+    if std::fs::read_dir(&entry.dirs.run).is_ok_and(|mut files| files.next().is_some()) {
+        clear(context, entry)?;
+    }
     state.remove(&entry.record.id, &entry.record.name)?;
     context.happened("destroy", &entry.record);
     Ok(())

@@ -100,7 +100,11 @@ pub(crate) fn prepare(
             Ok((planned, record, claim))
         });
     match written {
-        Ok((planned, record, claim)) => Ok(charge(context, taken, record, claim, planned, facts.cgroups)),
+        Ok((planned, record, claim)) => {
+            let unsynced = !record.auto_remove;
+            let (charge, start) = charge(context, taken, record, claim, planned, facts.cgroups);
+            Ok((charge, Start { unsynced, ..start }))
+        }
         Err(error) => {
             taken.give_back();
             Err(error)
@@ -266,7 +270,8 @@ fn charge(
     };
     let ports = ports.map_or_else(Vec::new, network::Reserved::into_sockets);
     let charge = Charge { words, held: Held { lock, ids, ports, lease } };
-    (charge, Start { plan, init, joins, layout, window, monitor_group: context.monitor_group() })
+    let monitor_group = context.monitor_group();
+    (charge, Start { plan, init, joins, layout, window, monitor_group, unsynced: false })
 }
 
 /// The image's layers, and below them the places that mounts go to.

@@ -31,6 +31,8 @@ pub(crate) struct Start {
     pub(crate) window: Option<(u16, u16)>,
     /// The detached monitor's own group.
     pub(crate) monitor_group: PathBuf,
+    /// Its record is not on the disk for sure yet.
+    pub(crate) unsynced: bool,
 }
 
 /// What a container needs as long as it runs, and that is given back when this is dropped or its holder dies.

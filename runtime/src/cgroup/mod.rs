@@ -20,6 +20,7 @@ mod v2;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use oci_spec::runtime::LinuxResources;
 
@@ -107,11 +108,19 @@ pub enum CgroupError {
 }
 
 impl Layout {
-    /// Looks at /sys/fs/cgroup.
+    /// How /sys/fs/cgroup is mounted, looked at once: who works on many containers asks for it again and again.
     ///
     /// # Errors
     /// [`CgroupError::NotMounted`].
     pub fn detect() -> Result<Layout, CgroupError> {
+        static FOUND: OnceLock<Layout> = OnceLock::new();
+        if let Some(found) = FOUND.get() {
+            return Ok(found.clone());
+        }
+        Layout::look().map(|layout| FOUND.get_or_init(|| layout).clone())
+    }
+
+    fn look() -> Result<Layout, CgroupError> {
         const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270; // linux/magic.h
         let root = Path::new("/sys/fs/cgroup");
         let magic = rustix::fs::statfs(root).map(|stat| stat.f_type).unwrap_or(0);
@@ -347,6 +356,10 @@ fn make(directory: &Path) -> Result<(), OpError> {
 
 /// A container may have made groups of its own below; the last task may still be being buried (EBUSY).
 fn remove_directory(directory: &Path) -> Result<(), OpError> {
+    match crate::sys::control::remove_idle_group(directory) {
+        Err(error) if error.errno() == libc::EBUSY => {}
+        done => return done,
+    }
     for child in subdirectories(directory) {
         remove_directory(&child)?;
     }

@@ -25,6 +25,8 @@ use crate::op::{OpError, step};
 use crate::record::{self, Live, Probe, Record, Status, VERSION};
 use crate::sys;
 
+use crate::sys::fs::Durability;
+
 use written::{home, read, read_live, read_record};
 
 pub use written::{Held, HoldError};
@@ -158,7 +160,8 @@ impl State {
         Ok(layer)
     }
 
-    /// Makes the container's directories, takes its name, writes its config and, last, its record.
+    /// Makes the container's directories, takes its name, writes its config and, last, its record. That of one that is started at
+    /// once is on the disk for sure only after [`State::sync`], which can be called while it starts.
     ///
     /// # Errors
     /// See [`StateError`]; nothing is left then.
@@ -183,7 +186,8 @@ impl State {
         self.claim_name(&record.name, &record.id)?;
         let home = home(dirs, record.auto_remove);
         sys::fs::create_new(&home.join("config.json"), config, 0o600)?;
-        Ok(self.save(dirs, record)?)
+        let at_once = !record.boot.is_empty();
+        Ok(if at_once { self.save_with(dirs, record, Durability::Cached) } else { self.save(dirs, record) }?)
     }
 
     /// A container has a record, or is being made right now.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Dirs, Entry, FindError, State, StateError, make_with_parents};
 use crate::op::{OpError, step};
@@ -97,6 +97,17 @@ impl State {
         sys::fs::write_whole(&home(dirs, record.auto_remove).join("config.json"), config, durability)
     }
 
+    /// Writes down that a container is about to be removed: how it ends is not worth a sync to the disk any more.
+    ///
+    /// # Errors
+    /// What open(2) answered.
+    pub fn give_up(&self, dirs: &Dirs) -> Result<(), OpError> {
+        match sys::fs::create_new(&unwanted(dirs), b"", 0o600) {
+            Err(error) if error.errno() == libc::EEXIST => Ok(()),
+            other => other,
+        }
+    }
+
     /// Writes down how a container ended, under the name and with the settings that it has by now; or forgets one that nobody
     /// wants any more.
     ///
@@ -107,7 +118,11 @@ impl State {
         if let Some(written) = read(dirs) {
             (record.name, record.settings) = (written.name, written.settings);
         }
-        if record.auto_remove { self.forget(&record.id, &record.name) } else { self.save(dirs, record) }
+        match record.auto_remove {
+            true => self.forget(&record.id, &record.name),
+            false if unwanted(dirs).exists() => self.save_with(dirs, record, Durability::Cached),
+            false => self.save(dirs, record),
+        }
     }
 
     /// Waits until nobody else writes the record of a container, running or not, and keeps others from it until the lock is
@@ -127,9 +142,28 @@ impl State {
     /// # Errors
     /// What the kernel answered; the record is then as it was.
     pub fn save(&self, dirs: &Dirs, record: &Record) -> Result<(), OpError> {
+        self.save_with(dirs, record, if record.auto_remove { Durability::Cached } else { Durability::Synced })
+    }
+
+    pub(super) fn save_with(
+        &self,
+        dirs: &Dirs,
+        record: &Record,
+        durability: Durability,
+    ) -> Result<(), OpError> {
         let text = serde_json::to_vec(record).expect("a record can be written as JSON");
-        let durability = if record.auto_remove { Durability::Cached } else { Durability::Synced };
         sys::fs::write_whole(&home(dirs, record.auto_remove).join("record.json"), &text, durability)
+    }
+
+    /// Brings a record that was only written to the disk, while other things happen; one that is gone by now is no error.
+    ///
+    /// # Errors
+    /// What open(2) or fsync(2) answered.
+    pub fn sync(&self, dirs: &Dirs) -> Result<(), OpError> {
+        match sys::fs::sync(&dirs.disk.join("record.json")) {
+            Err(error) if error.errno() == libc::ENOENT => Ok(()),
+            other => other,
+        }
     }
 
     /// Writes down what runs.
@@ -162,6 +196,11 @@ impl Entry {
         let path = home(&self.dirs, self.record.auto_remove).join("config.json");
         fs::read(&path).map_err(|source| OpError { call: format!("read({path:?})"), source })
     }
+}
+
+/// There where somebody is about to remove the container.
+fn unwanted(dirs: &Dirs) -> PathBuf {
+    dirs.run.join("unwanted")
 }
 
 /// Where record and config lie.

@@ -55,6 +55,16 @@ pub fn write_open_control(file: BorrowedFd<'_>, value: &str, path: &Path) -> Res
     .map(drop))
 }
 
+/// Removes a control group that nothing is in; one that is gone already is no error.
+///
+/// # Errors
+/// What rmdir(2) answered: `EBUSY` where tasks or groups are in it.
+pub fn remove_idle_group(path: &Path) -> Result<()> {
+    op!(("rmdir({path:?})"), ("rmdir {}", path.display()), || {
+        super::removal::gone(rustix::fs::unlinkat(rustix::fs::CWD, path, rustix::fs::AtFlags::REMOVEDIR))
+    })
+}
+
 /// Removes a control group, waiting for its last task to be buried; one that is gone already is no error.
 ///
 /// # Errors

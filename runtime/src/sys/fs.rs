@@ -186,6 +186,18 @@ pub fn write_whole(path: &Path, content: &[u8], durability: Durability) -> Resul
     )
 }
 
+/// Brings a file to the disk, with everything that the file system's journal held before (fsync(2)).
+///
+/// # Errors
+/// What open or fsync answered.
+pub fn sync(path: &Path) -> Result<()> {
+    op!(("fsync({path:?})"), ("sync {}", path.display()), || {
+        let file =
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+        rustix::fs::fsync(&file)
+    })
+}
+
 /// Makes a file that must not exist yet, with its content.
 ///
 /// # Errors
