@@ -10,6 +10,7 @@ use runtime::sys::{self, signal};
 
 use crate::exit_code::ExitCode;
 use crate::explain::Story;
+use crate::notify;
 use crate::output;
 use crate::session::{FORWARDED, Outcome, Session, Stay};
 use crate::supervise::{self, Charge, Start};
@@ -25,10 +26,10 @@ pub(crate) fn launch(charge: Charge, start: Start, stay: Stay, mut story: Option
     let signals = signal::as_descriptor(&FORWARDED)?;
     let detached = start.plan.lifecycle.detached;
     let unsynced = start.unsynced.then(|| (charge.words.state.clone(), charge.words.dirs.clone()));
-    if birth(&start)?.is_none() {
+    let Some(monitor) = birth(&start)? else {
         drop((ours, signals, story));
         supervise::run(charge, start, theirs, stay.streams);
-    }
+    };
     drop((charge, start, theirs));
     if let Some((state, dirs)) = unsynced {
         step("Bring its record to the disk, while it starts");
@@ -37,6 +38,9 @@ pub(crate) fn launch(charge: Charge, start: Start, stay: Stay, mut story: Option
         }
     }
     let outcome = Session::new(ours, signals, stay).stay(&mut story);
+    if detached && outcome.is_ok() {
+        notify::ready(Some(monitor));
+    }
     if let Some(story) = story {
         if detached { story.tell_what_is_there() } else { story.tell_to_the_end() }
     }

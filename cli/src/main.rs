@@ -17,6 +17,7 @@ mod follow;
 mod health;
 mod launch;
 mod names;
+mod notify;
 mod output;
 mod plan;
 mod prepare;

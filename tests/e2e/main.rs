@@ -15,6 +15,7 @@
 //! | restart policies and time limits | [`restart`] |
 //! | health checks | [`health`] |
 //! | what has happened, and what happens | [`events`] |
+//! | containers as services of systemd | [`units`] |
 //! | rename, pause, top, port, docker's longer names | [`manage`], [`top`] |
 //! | what containers use | [`stats`] |
 //! | what a container wrote, kept and rotated | [`logs`] |
@@ -117,6 +118,7 @@ mod supervise;
 mod system_check;
 mod terminal;
 mod top;
+mod units;
 mod update;
 mod userns;
 mod volumes;

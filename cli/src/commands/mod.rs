@@ -33,6 +33,7 @@ mod stats;
 mod stop;
 mod system;
 mod top;
+mod units;
 mod update;
 mod version;
 mod wait;

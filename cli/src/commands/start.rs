@@ -32,6 +32,9 @@ pub(crate) struct StartArgs {
     /// Stay with it, and pass standard input on where the container keeps its own open
     #[arg(short, long)]
     interactive: bool,
+    /// Do not start it again when it has ended, whatever its restart policy: a service manager does
+    #[arg(long)]
+    no_restart: bool,
     #[command(flatten)]
     stay: StayArgs,
     /// The containers
@@ -70,11 +73,9 @@ pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<ExitCode> {
     }
     let mut failures = Failures::default();
     for word in &args.containers {
-        let started = context
-            .state()
-            .find(word)
-            .map_err(anyhow::Error::from)
-            .and_then(|entry| in_background(context, &entry).context(format!("cannot start {word}")));
+        let started = context.state().find(word).map_err(anyhow::Error::from).and_then(|entry| {
+            in_background(context, &entry, args.no_restart).context(format!("cannot start {word}"))
+        });
         match started {
             Ok(()) => output::print_line(word)?,
             Err(error) => failures.add(&error),
@@ -98,7 +99,7 @@ pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode>
             if entry.status.is_up() {
                 Ending::stop(context, &entry, signal, args.time)?.wait()?;
             }
-            in_background(context, &entry)?;
+            in_background(context, &entry, false)?;
             context.happened("restart", &entry.record);
             Ok(())
         });
@@ -111,8 +112,9 @@ pub(crate) fn restart(context: &Context, args: &RestartArgs) -> Result<ExitCode>
 }
 
 /// Starts a container that nobody stays with; one that runs is left alone.
-fn in_background(context: &Context, entry: &Entry) -> Result<()> {
-    let Some((charge, start)) = ready(context, entry, true)? else { return Ok(()) };
+fn in_background(context: &Context, entry: &Entry, no_restart: bool) -> Result<()> {
+    let Some((mut charge, start)) = ready(context, entry, true)? else { return Ok(()) };
+    charge.words.restarted_elsewhere = no_restart;
     let stay = Stay::no_longer(entry.record.terminal);
     launch::launch(charge, start, stay, None).map(|_detached| ())
 }
@@ -127,7 +129,10 @@ fn attached(context: &Context, entry: &Entry, args: &StartArgs) -> Result<ExitCo
     let stay = args.stay.stay(context, streams, record.terminal)?;
     context.happened("attach", record);
     let outcome = match ready(context, entry, false)? {
-        Some((charge, start)) => launch::launch(charge, start, stay, None),
+        Some((mut charge, start)) => {
+            charge.words.restarted_elsewhere = args.no_restart;
+            launch::launch(charge, start, stay, None)
+        }
         None => Session::attach(&entry.dirs.run, stay)?.stay(&mut None),
     };
     Ok(match outcome {

@@ -9,7 +9,7 @@ use runtime::record::{LastRun, Status};
 use runtime::state::{Entry, State};
 use runtime::sys;
 
-use super::{events, info, rm};
+use super::{events, info, rm, units};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -27,6 +27,7 @@ enum SystemCommand {
     Check(CheckArgs),
     Events(events::EventsArgs),
     Info(info::InfoArgs),
+    GenerateUnits(units::UnitsArgs),
 }
 
 /// Find what no container and no image needs, and what is damaged
@@ -53,6 +54,7 @@ pub(crate) fn system(context: &Context, args: &SystemArgs) -> Result<ExitCode> {
         SystemCommand::Check(args) => check(context, args),
         SystemCommand::Events(args) => events::events(context, args),
         SystemCommand::Info(args) => info::info(context, args),
+        SystemCommand::GenerateUnits(args) => units::units(context, args),
     }
 }
 

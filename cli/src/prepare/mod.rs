@@ -262,6 +262,7 @@ fn charge(
             .map(|seconds| seconds.saturating_mul(1_000_000_000)),
         input_once: plan.stdio.input_once,
         life: plan.lifecycle.life.clone(),
+        restarted_elsewhere: false,
         health: plan.lifecycle.health.clone(),
         log: plan.lifecycle.log.clone(),
         between: None,

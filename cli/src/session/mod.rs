@@ -202,6 +202,9 @@ impl Session {
                 if self.stay.streams == Attach::NONE {
                     return Ok(Some(Outcome::Detached));
                 }
+                if !self.started {
+                    crate::notify::ready(None);
+                }
                 self.started = true;
                 self.take_terminal()?;
             }

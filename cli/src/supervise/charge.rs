@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::plan::health::HealthPlan;
 use crate::plan::ids::IdLease;
-use crate::plan::life::{Backoff, Life};
+use crate::plan::life::{Backoff, Life, RestartPolicy};
 use crate::plan::logging::LogPlan;
 use crate::plan::{NetworkMode, RunPlan};
 use crate::settings::Settings;
@@ -58,6 +58,8 @@ pub(crate) struct Words {
     /// The first client that ends its input ends the container's.
     pub(crate) input_once: bool,
     pub(crate) life: Life,
+    /// Whoever started it starts it again, too (`--no-restart`).
+    pub(crate) restarted_elsewhere: bool,
     /// How it is found out how it does.
     pub(crate) health: Option<HealthPlan>,
     /// What becomes of its output.
@@ -111,6 +113,9 @@ impl Words {
         let settings = self.state.settings(&self.dirs).filter(|_| !self.record.auto_remove);
         if let Some(request) = settings.and_then(|settings| Settings::read(&settings).request) {
             self.life = request.options.life;
+        }
+        if self.restarted_elsewhere {
+            self.life.restart = RestartPolicy::No;
         }
     }
 }

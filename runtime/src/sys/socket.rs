@@ -1,7 +1,9 @@
 //! Channels between mini's own processes: pipes, and socket pairs that also carry descriptors (unix(7), SCM_RIGHTS).
 
+use std::ffi::OsStr;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -57,6 +59,23 @@ pub fn connect_in(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
         let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
         rustix::net::connect(&socket, &address(directory, name)?)?;
         Ok::<_, io::Error>(socket)
+    })
+}
+
+/// Sends one datagram to who is bound to `name`: a path, or an abstract name after an `@`.
+///
+/// # Errors
+/// What socket(2) or sendto(2) answered; a name that is no address (unix(7)).
+pub fn send_to(name: &OsStr, data: &[u8]) -> Result<()> {
+    op!(("sendto({name:?}, {} bytes)", data.len()), ("# sent to {}", name.display()), || {
+        let address = match name.as_bytes().split_first() {
+            Some((b'@', rest)) => rustix::net::SocketAddrUnix::new_abstract_name(rest)?,
+            _ => rustix::net::SocketAddrUnix::new(name)?,
+        };
+        let (family, kind) = (AddressFamily::UNIX, SocketType::DGRAM);
+        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        rustix::net::sendto(&socket, data, rustix::net::SendFlags::NOSIGNAL, &address)?;
+        Ok::<_, io::Error>(())
     })
 }
 
