@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::later::Later;
 use super::{
     attach, create, diff, exec, images, inspect, kill, load, logs, pause, port, prune, ps, pull, rename, rm,
     rmi, run, start, stats, stop, top, update, wait,
@@ -12,24 +13,24 @@ use crate::exit_code::ExitCode;
 /// Commands on containers that have the same name with and without their group's.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum OnContainers {
-    Run(Box<run::RunArgs>),
-    Create(Box<create::CreateArgs>),
-    Start(start::StartArgs),
-    Restart(start::RestartArgs),
-    Attach(attach::AttachArgs),
-    Exec(exec::ExecArgs),
-    Logs(logs::LogsArgs),
-    Top(top::TopArgs),
-    Stats(stats::StatsArgs),
-    Port(port::PortArgs),
-    Diff(diff::DiffArgs),
-    Wait(wait::WaitArgs),
-    Stop(stop::StopArgs),
-    Kill(kill::KillArgs),
-    Pause(pause::PauseArgs),
-    Unpause(pause::UnpauseArgs),
-    Rename(rename::RenameArgs),
-    Update(Box<update::UpdateArgs>),
+    Run(Box<Later<run::RunArgs>>),
+    Create(Box<Later<create::CreateArgs>>),
+    Start(Later<start::StartArgs>),
+    Restart(Later<start::RestartArgs>),
+    Attach(Later<attach::AttachArgs>),
+    Exec(Later<exec::ExecArgs>),
+    Logs(Later<logs::LogsArgs>),
+    Top(Later<top::TopArgs>),
+    Stats(Later<stats::StatsArgs>),
+    Port(Later<port::PortArgs>),
+    Diff(Later<diff::DiffArgs>),
+    Wait(Later<wait::WaitArgs>),
+    Stop(Later<stop::StopArgs>),
+    Kill(Later<kill::KillArgs>),
+    Pause(Later<pause::PauseArgs>),
+    Unpause(Later<pause::UnpauseArgs>),
+    Rename(Later<rename::RenameArgs>),
+    Update(Box<Later<update::UpdateArgs>>),
 }
 
 /// Commands on containers, under docker's longer names
@@ -44,11 +45,11 @@ enum ContainerCommand {
     #[command(flatten)]
     Same(OnContainers),
     #[command(visible_aliases = ["list", "ps"])]
-    Ls(ps::PsArgs),
+    Ls(Later<ps::PsArgs>),
     #[command(visible_alias = "remove")]
-    Rm(rm::RmArgs),
-    Inspect(inspect::ContainerArgs),
-    Prune(prune::PruneArgs),
+    Rm(Later<rm::RmArgs>),
+    Inspect(Later<inspect::ContainerArgs>),
+    Prune(Later<prune::PruneArgs>),
 }
 
 /// Commands on images, under docker's longer names
@@ -61,12 +62,12 @@ pub(crate) struct ImageGroup {
 #[derive(Debug, clap::Subcommand)]
 enum ImageCommand {
     #[command(visible_alias = "list")]
-    Ls(images::ImagesArgs),
-    Pull(pull::PullArgs),
+    Ls(Later<images::ImagesArgs>),
+    Pull(Later<pull::PullArgs>),
     #[command(visible_alias = "remove")]
-    Rm(rmi::RmiArgs),
-    Load(load::LoadArgs),
-    Inspect(inspect::ThingArgs),
+    Rm(Later<rmi::RmiArgs>),
+    Load(Later<load::LoadArgs>),
+    Inspect(Later<inspect::ThingArgs>),
 }
 
 impl OnContainers {

@@ -15,6 +15,7 @@ mod images;
 mod info;
 mod inspect;
 mod kill;
+mod later;
 mod leave;
 mod load;
 mod logs;
@@ -41,8 +42,9 @@ mod wait;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
+use self::later::Later;
 use crate::context::Context;
 use crate::dirs::Dirs;
 use crate::exit_code::ExitCode;
@@ -80,20 +82,20 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     OnContainers(groups::OnContainers),
-    Ps(ps::PsArgs),
-    Rm(rm::RmArgs),
-    Inspect(inspect::InspectArgs),
-    Container(groups::ContainerGroup),
-    Image(groups::ImageGroup),
-    Images(images::ImagesArgs),
-    Pull(pull::PullArgs),
-    Rmi(rmi::RmiArgs),
-    Load(load::LoadArgs),
-    Ns(ns::NsArgs),
-    Events(events::EventsArgs),
-    Info(info::InfoArgs),
-    System(system::SystemArgs),
-    Version(version::VersionArgs),
+    Ps(Later<ps::PsArgs>),
+    Rm(Later<rm::RmArgs>),
+    Inspect(Later<inspect::InspectArgs>),
+    Container(Later<groups::ContainerGroup>),
+    Image(Later<groups::ImageGroup>),
+    Images(Later<images::ImagesArgs>),
+    Pull(Later<pull::PullArgs>),
+    Rmi(Later<rmi::RmiArgs>),
+    Load(Later<load::LoadArgs>),
+    Ns(Later<ns::NsArgs>),
+    Events(Later<events::EventsArgs>),
+    Info(Later<info::InfoArgs>),
+    System(Later<system::SystemArgs>),
+    Version(Later<version::VersionArgs>),
 }
 
 /// Reads the command line, carries it out, and says how it ended.
@@ -101,7 +103,7 @@ pub(crate) fn main() -> ExitCode {
     tell_panics();
     // What mini makes has the mode it says, whatever the caller's shell thinks of others.
     runtime::sys::process::set_umask(0o022);
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse().or_else(|_| understand_all()) {
         Ok(cli) => cli,
         Err(error) => {
             return usage(&error);
@@ -114,6 +116,14 @@ pub(crate) fn main() -> ExitCode {
             code
         }
     }
+}
+
+/// Who asks for help, or types what makes no sense, is answered by what knows every command and flag.
+fn understand_all() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    command.build();
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches)
 }
 
 /// A defect is told as one, and leaves the user's terminal as it was.
