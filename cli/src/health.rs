@@ -8,7 +8,6 @@ use runtime::sys::fs::{Durability, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::health::HealthPlan;
-use crate::settings::Settings;
 
 /// How many results are kept.
 const RESULTS: usize = 5;
@@ -114,8 +113,8 @@ impl Health {
     }
 
     /// What was written down of a container; `None` where it has no health checks. Nothing yet is starting.
-    pub(crate) fn of(entry: &Entry, settings: &Settings) -> Option<Health> {
-        settings.health.as_ref()?;
+    pub(crate) fn of(entry: &Entry, plan: Option<&HealthPlan>) -> Option<Health> {
+        plan?;
         let Dirs { disk, run } = &entry.dirs;
         let read = |directory: &Path| serde_json::from_slice(&std::fs::read(directory.join(FILE)).ok()?).ok();
         Some(read(run).or_else(|| read(disk)).unwrap_or_default())

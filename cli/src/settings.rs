@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use network::{AttachPlan, PortMapping};
-use runtime::record::Record;
-use serde::de::value::MapDeserializer;
+use runtime::record::{Opaque, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::health::HealthPlan;
@@ -54,27 +53,36 @@ pub(crate) struct LiveSettings {
     pub(crate) network: Option<AttachPlan>,
 }
 
+/// The part that events tell: whoever tells them reads no more.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Brief {
+    /// `None` for an older record.
+    pub(crate) network: Option<NetworkMode>,
+    /// The image's labels, and the user's over them.
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl Brief {
+    /// What is kept with a record; what cannot be read is as if it were not there.
+    pub(crate) fn of(record: &Record) -> Brief {
+        record.settings.read().unwrap_or_default()
+    }
+}
+
 impl Settings {
     /// What is kept with a record; what cannot be read is as if it were not there.
     pub(crate) fn of(record: &Record) -> Settings {
         Settings::read(&record.settings)
     }
 
-    /// The same without the request, for lists: it is most of what is kept, and no list shows it.
-    pub(crate) fn but_request(record: &Record) -> Settings {
-        let fields = record.settings.as_object().into_iter().flatten();
-        let fields =
-            fields.filter(|(name, _)| *name != "request").map(|(name, value)| (name.as_str(), value));
-        Settings::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).unwrap_or_default()
-    }
-
     /// What is kept in this form; what cannot be read is as if it were not there.
-    pub(crate) fn read(value: &serde_json::Value) -> Settings {
-        Settings::deserialize(value).unwrap_or_default()
+    pub(crate) fn read(kept: &Opaque) -> Settings {
+        kept.read().unwrap_or_default()
     }
 
     /// The form that is kept.
-    pub(crate) fn value(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("settings can be written as JSON")
+    pub(crate) fn value(&self) -> Opaque {
+        Opaque::of(self)
     }
 }

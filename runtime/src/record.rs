@@ -7,13 +7,48 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The version of both files; a newer one is refused, so that nothing is lost by an older mini.
 pub const VERSION: u32 = 1;
 
-/// A container, as long as it exists.
+/// JSON that others read: kept as it is written, and read only where somebody asks for a part of it. It is most of a record, and who
+/// lists a thousand containers reads a thousand records.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Opaque(Box<RawValue>);
+
+impl Opaque {
+    /// Writes it.
+    ///
+    /// # Panics
+    /// For what cannot be written as JSON, such as a map whose keys are no text.
+    pub fn of(value: &impl Serialize) -> Opaque {
+        Opaque(serde_json::value::to_raw_value(value).expect("what is kept can be written as JSON"))
+    }
+
+    /// Reads it; `None` where it is something else.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_str(self.0.get()).ok()
+    }
+}
+
+/// By its text: whoever compares has read the same file.
+impl PartialEq for Opaque {
+    fn eq(&self, other: &Opaque) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Default for Opaque {
+    fn default() -> Opaque {
+        Opaque::of(&())
+    }
+}
+
+/// A container, as long as it exists. `S` is what is read of what the command line keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct Record<S = Opaque> {
     /// Form of this file.
     pub version: u32,
     /// 64 hexadecimal digits.
@@ -41,7 +76,7 @@ pub struct Record {
     /// Its standard input is kept open.
     pub interactive: bool,
     /// What the command line keeps with it: labels, ports, limits as typed.
-    pub settings: serde_json::Value,
+    pub settings: S,
     /// How its last run ended, or why there was none.
     pub last: Option<LastRun>,
     /// How often its monitor has started it again since a user did.
@@ -50,6 +85,31 @@ pub struct Record {
     /// A user has stopped it since a user started it.
     #[serde(default)]
     pub stopped_by_user: bool,
+}
+
+impl<S> Record<S> {
+    /// The record with something else for what the command line keeps, and that by itself.
+    pub fn exchange<T>(self, settings: T) -> (Record<T>, S) {
+        let record = Record {
+            version: self.version,
+            id: self.id,
+            name: self.name,
+            image: self.image,
+            image_id: self.image_id,
+            command: self.command,
+            created: self.created,
+            boot: self.boot,
+            cgroup: self.cgroup,
+            auto_remove: self.auto_remove,
+            terminal: self.terminal,
+            interactive: self.interactive,
+            settings,
+            last: self.last,
+            restarts: self.restarts,
+            stopped_by_user: self.stopped_by_user,
+        };
+        (record, self.settings)
+    }
 }
 
 /// A run that is over.
@@ -79,7 +139,7 @@ pub struct Live {
     /// When its program started, ns since 1970; `None` as long as it has not.
     pub started: Option<u64>,
     /// What the command line keeps with it: addresses.
-    pub settings: serde_json::Value,
+    pub settings: Opaque,
     /// It has ended and its monitor will start it again: how it ended.
     #[serde(default)]
     pub between: Option<LastRun>,
@@ -148,7 +208,7 @@ impl Status {
 }
 
 /// The status of a container. PURE.
-pub fn status(record: &Record, live: Option<&Live>, probe: Probe) -> Status {
+pub fn status<S>(record: &Record<S>, live: Option<&Live>, probe: Probe) -> Status {
     if let Some(live) = live {
         if let (Some(last), true) = (&live.between, probe.monitor) {
             return Status::Restarting { code: last.code, finished: last.finished };
@@ -211,7 +271,7 @@ mod tests {
             auto_remove: false,
             terminal: false,
             interactive: false,
-            settings: serde_json::Value::Null,
+            settings: Opaque::default(),
             last,
             restarts: 0,
             stopped_by_user: false,
@@ -219,7 +279,7 @@ mod tests {
     }
     fn live(started: Option<u64>) -> Live {
         let process = ProcessId { pid: 1, start_time: 2 };
-        let settings = serde_json::Value::Null;
+        let settings = Opaque::default();
         Live { version: VERSION, init: process, monitor: process, started, settings, between: None }
     }
     fn between(started: u64) -> Live {

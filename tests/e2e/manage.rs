@@ -71,6 +71,21 @@ fn a_paused_container_stands_still_until_it_is_let_go() {
 }
 
 #[test]
+fn one_that_has_been_stopped_is_paused_all_the_same() {
+    let host = Host::with_busybox();
+    let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
+    let init = processes::open(container.pid()).expect("it runs");
+    processes::signal(&init, rustix::process::Signal::STOP);
+    let stands = || processes::status(container.pid(), "State").is_some_and(|state| state.starts_with('T'));
+    tests::wait::until("it stands", || stands().then_some(()));
+    host.mini(["ps"]).run().ok().stdout_lacks("(Paused)");
+    host.mini(["pause", "box"]).run().ok();
+    host.mini(["ps"]).run().ok().stdout_has("(Paused)");
+    host.mini(["unpause", "box"]).run().ok();
+    host.mini(["ps"]).run().ok().stdout_lacks("(Paused)");
+}
+
+#[test]
 fn a_paused_container_hears_stop_and_can_be_removed() {
     let host = Host::with_busybox();
     let script = "trap 'exit 6' TERM; echo ready; while :; do sleep 0.05; done";

@@ -1,12 +1,13 @@
 //! `--filter KEY=VALUE` of `ps`: all keys must agree, and one value of each is enough; but all labels must, as in docker.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use regex_lite::Regex;
 use runtime::record::Status;
 
 use super::ps::Listed;
 use crate::health::HealthStatus;
-use crate::settings::Settings;
 
 /// What a container must be like to be listed.
 #[derive(Debug, Clone)]
@@ -58,8 +59,8 @@ impl Label {
     }
 
     /// Whether a container has it.
-    pub(crate) fn is_of(&self, settings: &Settings) -> bool {
-        self.is_among(|key| settings.labels.get(key).map(String::as_str))
+    pub(crate) fn is_of(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.is_among(|key| labels.get(key).map(String::as_str))
     }
 }
 
@@ -165,7 +166,7 @@ impl Filter {
             Filter::Id(id) => record.id.starts_with(id.as_str()),
             // docker's names begin with a slash, and some scripts know.
             Filter::Name(name) => name.is_match(&record.name) || name.is_match(&format!("/{}", record.name)),
-            Filter::Label(label) => label.is_of(listed.settings()),
+            Filter::Label(label) => label.is_of(&listed.shown.labels),
             Filter::Exited(wanted) => {
                 matches!(listed.entry.status, Status::Exited { code, .. } if code == *wanted)
             }
@@ -182,10 +183,8 @@ impl Filter {
                 listed.volumes().iter().any(|(source, target)| source == path || target == path)
             }
             Filter::Network(name) => listed.network().name() == name,
-            Filter::Publish(ports) => {
-                listed.settings().ports.iter().any(|port| ports.have(port.host_port, "tcp"))
-            }
-            Filter::Expose(ports) => listed.settings().exposed.iter().any(|port| {
+            Filter::Publish(ports) => listed.shown.ports.iter().any(|port| ports.have(port.host_port, "tcp")),
+            Filter::Expose(ports) => listed.shown.exposed.iter().any(|port| {
                 let (port, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
                 port.parse().is_ok_and(|port| ports.have(port, protocol))
             }),

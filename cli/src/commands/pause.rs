@@ -79,5 +79,7 @@ fn each(
 
 /// Whether a container's processes are held.
 pub(crate) fn is_paused(context: &Context, layout: &Layout, entry: &Entry) -> bool {
-    matches!(entry.status, Status::Running { .. }) && layout.is_frozen(&context.group(&entry.record))
+    entry.status.is_running()
+        && entry.init_state.is_some_and(|state| layout.may_be_frozen(state))
+        && layout.is_frozen(&context.group(&entry.record))
 }

@@ -93,7 +93,7 @@ impl Filter {
     fn pass(&self, entry: &Entry) -> bool {
         match self {
             Filter::Until(time) => entry.record.created < *time,
-            Filter::Label(label, wanted) => label.is_of(&Settings::of(&entry.record)) == *wanted,
+            Filter::Label(label, wanted) => label.is_of(&Settings::of(&entry.record).labels) == *wanted,
         }
     }
 }

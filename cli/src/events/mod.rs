@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::output::template::Object;
-use crate::settings::Settings;
+use crate::settings::Brief;
 
 pub(crate) use filter::Filters;
 pub(crate) use journal::Journal;
@@ -68,7 +68,7 @@ impl Event {
     /// Something happens now to a container: its image and its labels are said with it.
     pub(crate) fn container(action: &str, record: &Record) -> Event {
         let mut event = Event::new(Kind::Container, action, &record.id);
-        event.attributes = Settings::but_request(record).labels;
+        event.attributes = Brief::of(record).labels;
         event.with("image", &record.image).with("name", &record.name)
     }
 

@@ -18,7 +18,7 @@ use crate::plan::ids::IdLease;
 use crate::plan::life::{Backoff, Life, RestartPolicy};
 use crate::plan::logging::LogPlan;
 use crate::plan::{NetworkMode, RunPlan};
-use crate::settings::Settings;
+use crate::settings::{Brief, Settings};
 
 /// What a container's start needs, and nobody afterwards.
 pub(crate) struct Start {
@@ -104,7 +104,7 @@ impl Words {
     /// The one that it is in; another container's is not its own.
     fn network(&self) -> Option<&'static str> {
         let own = [NetworkMode::Bridge, NetworkMode::None, NetworkMode::Host];
-        Settings::but_request(&self.record).network.filter(|mode| own.contains(mode)).map(NetworkMode::name)
+        Brief::of(&self.record).network.filter(|mode| own.contains(mode)).map(NetworkMode::name)
     }
 
     /// Takes over what `mini update` may have changed of a container's life.

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use runtime::cgroup::Layout;
 use runtime::create::{Created, Running};
-use runtime::record::{LastRun, Live, VERSION};
+use runtime::record::{LastRun, Live, Opaque, VERSION};
 use runtime::state::identify;
 use runtime::sys::pidfd::Ending;
 use runtime::{Failure, FailureKind};
@@ -29,6 +29,7 @@ use runtime::{Failure, FailureKind};
 use crate::clock::{self, Moment};
 use crate::plan::NetworkMode;
 use crate::plan::stdio::Attach;
+use crate::settings::LiveSettings;
 pub(crate) use charge::{Charge, Held, Start, Words};
 use clients::Clients;
 use handover::Began;
@@ -93,7 +94,7 @@ fn save_live(charge: &Charge, pid: rustix::process::Pid, started: Option<u64>) -
         init: identify(pid)?,
         monitor: identify(rustix::process::getpid())?,
         started,
-        settings: serde_json::json!({ "network": charge.words.attach }),
+        settings: Opaque::of(&LiveSettings { network: charge.words.attach.clone() }),
         between: charge.words.between.clone().filter(|_| started.is_none()),
     };
     Ok(charge.words.state.save_live(&charge.words.dirs, &live)?)

@@ -47,6 +47,15 @@ impl Layout {
         }
     }
 
+    /// Whether a group may be frozen whose first process stands so (proc_pid_stat(5)): on version 1 what is held by the freezer is
+    /// seen as waiting for a disk, or has been stopped before.
+    pub fn may_be_frozen(&self, state: char) -> bool {
+        match self {
+            Layout::V1(_) => matches!(state, 'D' | 'T' | 't'),
+            Layout::V2(_) => true,
+        }
+    }
+
     /// Whether the group is frozen, or about to be.
     pub fn is_frozen(&self, path: &Path) -> bool {
         let Some((file, _, thawed)) = self.switch(path) else { return false };

@@ -19,15 +19,16 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::op::{OpError, step};
-use crate::record::{self, Live, Probe, Record, Status, VERSION};
+use crate::record::{self, Live, Opaque, Probe, Record, Status, VERSION};
 use crate::sys;
 
 use crate::sys::fs::Durability;
 
-use written::{home, read, read_live, read_record};
+use written::{home, read, read_as, read_live, read_record};
 
 pub use written::{Held, HoldError};
 
@@ -58,6 +59,8 @@ pub struct Entry {
     pub live: Option<Live>,
     /// What it does, asked of the kernel.
     pub status: Status,
+    /// How its first process stands, as proc_pid_stat(5) says it; `None` where there is none.
+    pub init_state: Option<char>,
     /// Where it is.
     pub dirs: Dirs,
 }
@@ -252,14 +255,34 @@ impl State {
     /// # Errors
     /// [`FindError::TooNew`].
     pub fn load(&self, id: &str) -> Result<Option<Entry>, FindError> {
+        let whole = |(mut entry, settings): (Entry, Opaque)| {
+            entry.record.settings = settings;
+            entry
+        };
+        Ok(self.load_as(id)?.map(whole))
+    }
+
+    /// Every container, in no order, each with what is read of what the command line keeps: that is left out of the entry. What
+    /// cannot be read is as if it were not there.
+    ///
+    /// # Errors
+    /// [`FindError::TooNew`].
+    pub fn list_as<S: DeserializeOwned + Default>(&self) -> Result<Vec<(Entry, S)>, FindError> {
+        self.ids().iter().filter_map(|id| self.load_as(id).transpose()).collect()
+    }
+
+    fn load_as<S: DeserializeOwned + Default>(&self, id: &str) -> Result<Option<(Entry, S)>, FindError> {
         let dirs = self.dirs(id);
         let mut live = read_live(&dirs);
         let (init, monitor, record) = loop {
             // What runs first, the record last: a monitor writes its record before it ends, so one that is seen dead has written it.
-            let init = live.as_ref().is_some_and(|live| is_alive(live.init));
-            let monitor = live.as_ref().is_some_and(|live| is_alive(live.monitor));
-            let record = read(&dirs);
-            if init || !monitor {
+            let init = live.as_ref().and_then(|live| probe::look(live.init));
+            let monitor = live.as_ref().is_some_and(|live| {
+                // A child of a process that has ended would have another parent by now.
+                init.is_some_and(|init| init.parent == live.monitor.pid) || is_alive(live.monitor)
+            });
+            let record: Option<Record<S>> = read_as(&dirs);
+            if init.is_some() || !monitor {
                 break (init, monitor, record);
             }
             // Between two runs, or at the end: only what was not changed meanwhile belongs together.
@@ -275,9 +298,11 @@ impl State {
         if record.version > VERSION {
             return Err(FindError::TooNew { id: id.to_owned(), version: record.version });
         }
-        let probe = Probe { init, monitor, same_boot: record.boot == boot_id() };
+        let probe = Probe { init: init.is_some(), monitor, same_boot: record.boot == boot_id() };
         let status = record::status(&record, live.as_ref(), probe);
-        Ok(Some(Entry { record, live, status, dirs }))
+        let (record, settings) = record.exchange(Opaque::default());
+        let init_state = init.map(|init| init.state);
+        Ok(Some((Entry { record, live, status, init_state, dirs }, settings)))
     }
 
     /// Takes the lock of a container: nobody makes, runs or removes it meanwhile.

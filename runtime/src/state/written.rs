@@ -4,9 +4,13 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
+use rustix::fs::{Mode, OFlags};
+use serde::de::{DeserializeOwned, IgnoredAny};
+
 use super::{Dirs, Entry, FindError, State, StateError, make_with_parents};
 use crate::op::{OpError, step};
-use crate::record::{LastRun, Live, Record};
+use crate::record::{LastRun, Live, Opaque, Record};
 use crate::sys;
 use crate::sys::fs::Durability;
 
@@ -66,7 +70,7 @@ impl State {
         &self,
         dirs: &Dirs,
         record: &mut Record,
-        planned: &serde_json::Value,
+        planned: &Opaque,
         config: &[u8],
     ) -> Result<(), StateError> {
         step("Write down what it is this time");
@@ -82,7 +86,7 @@ impl State {
     }
 
     /// What is kept with a container by now.
-    pub fn settings(&self, dirs: &Dirs) -> Option<serde_json::Value> {
+    pub fn settings(&self, dirs: &Dirs) -> Option<Opaque> {
         read(dirs).map(|record| record.settings)
     }
 
@@ -209,7 +213,7 @@ pub(super) fn home(dirs: &Dirs, auto_remove: bool) -> &Path {
 }
 
 pub(super) fn read_live(dirs: &Dirs) -> Option<Live> {
-    serde_json::from_slice(&fs::read(dirs.run.join("live.json")).ok()?).ok()
+    serde_json::from_slice(&whole(&dirs.run.join("live.json"))?).ok()
 }
 
 /// Wherever it lies.
@@ -218,5 +222,31 @@ pub(super) fn read(dirs: &Dirs) -> Option<Record> {
 }
 
 pub(super) fn read_record(directory: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(directory.join("record.json")).ok()?).ok()
+    serde_json::from_slice(&whole(&directory.join("record.json"))?).ok()
+}
+
+/// Wherever it lies, with what is read of its settings in the same go; those that cannot be read are as if they were not there.
+pub(super) fn read_as<S: DeserializeOwned + Default>(dirs: &Dirs) -> Option<Record<S>> {
+    [&dirs.run, &dirs.disk].into_iter().find_map(|directory| {
+        let text = whole(&directory.join("record.json"))?;
+        let unread = || serde_json::from_slice::<Record<IgnoredAny>>(&text).ok();
+        serde_json::from_slice(&text).ok().or_else(|| Some(unread()?.exchange(S::default()).0))
+    })
+}
+
+/// The content of one of our own files, which is mostly one read: who lists containers reads two of each.
+fn whole(path: &Path) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    let mut content = Vec::with_capacity(8 << 10);
+    loop {
+        let room = content.capacity() - content.len();
+        // Of a file that nobody changes, less than there is room for is all that there is left.
+        match rustix::io::read(&file, spare_capacity(&mut content)) {
+            Ok(length) if length < room => return Some(content),
+            Ok(_) => content.reserve(content.len()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
 }

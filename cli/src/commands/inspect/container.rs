@@ -154,7 +154,7 @@ fn state(entry: &Entry, settings: &Settings, paused: bool) -> Value {
         "StartedAt": time(started),
         "FinishedAt": time(finished),
     });
-    if let Some(health) = Health::of(entry, settings) {
+    if let Some(health) = Health::of(entry, settings.health.as_ref()) {
         state["Health"] = json!(health);
     }
     state

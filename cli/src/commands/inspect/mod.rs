@@ -13,7 +13,7 @@ use runtime::state::{Entry, FindError};
 use serde_json::{Value, json};
 
 use super::Failures;
-use super::ps::{Listed, Look};
+use super::ps::{Listed, Look, Shown};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -208,7 +208,7 @@ impl Inspection<'_> {
         let mut value = zeros::container(container::container(self.context, entry)?);
         if self.size {
             let look = Look::new(self.context, clock::now());
-            let (own, all) = Listed::new(entry.clone(), &look).sizes();
+            let (own, all) = Listed::new(entry.clone(), Shown::default(), &look).sizes();
             value["SizeRw"] = json!(own);
             value["SizeRootFs"] = json!(all);
         }

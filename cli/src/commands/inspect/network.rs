@@ -22,11 +22,7 @@ pub(super) fn ports(settings: &Settings) -> Map<String, Value> {
 
 /// `NetworkSettings`.
 pub(super) fn network_settings(entry: &Entry, settings: &Settings) -> Value {
-    let live: LiveSettings = entry
-        .live
-        .as_ref()
-        .and_then(|live| serde_json::from_value(live.settings.clone()).ok())
-        .unwrap_or_default();
+    let live: LiveSettings = entry.live.as_ref().and_then(|live| live.settings.read()).unwrap_or_default();
     let endpoint =
         live.network.filter(|_| matches!(entry.status, Status::Running { .. })).map(|attach| attach.endpoint);
     let running = endpoint.is_some();

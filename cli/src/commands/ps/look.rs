@@ -1,22 +1,24 @@
 //! What is looked at to list containers: no more of each than its columns and filters ask for.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Result;
+use network::PortMapping;
 use runtime::cgroup::Layout;
 use runtime::record::Status;
 use runtime::state::Entry;
-use serde::Deserialize as _;
+use serde::Deserialize;
 
 use crate::commands::{filter, pause};
 use crate::context::Context;
 use crate::health::{Health, HealthStatus};
 use crate::plan::NetworkMode;
+use crate::plan::health::HealthPlan;
 use crate::plan::values::Volume;
-use crate::settings::{LiveSettings, Settings};
+use crate::settings::LiveSettings;
 
 /// One look at the host: what all containers share is found out once, when the first one asks.
 pub(crate) struct Look<'a> {
@@ -65,22 +67,40 @@ impl<'a> Look<'a> {
     }
 }
 
+/// What lists read of what is kept with a container; every field has a default, so that an older record can be read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Shown {
+    network: Option<NetworkMode>,
+    /// Published ports.
+    pub(crate) ports: Vec<PortMapping>,
+    /// Ports that image and user say it listens on: `80/tcp`.
+    pub(crate) exposed: Vec<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Volumes as they were asked for.
+    binds: Vec<String>,
+    health: Option<HealthPlan>,
+    request: Option<Asked>,
+}
+
+/// The same of what it is made from.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    volumes: Option<Vec<Volume>>,
+}
+
 /// A container that may be listed.
 pub(crate) struct Listed<'a> {
     pub(crate) entry: Entry,
+    pub(crate) shown: Shown,
     pub(crate) look: &'a Look<'a>,
-    settings: OnceCell<Settings>,
     paused: OnceCell<bool>,
 }
 
 impl<'a> Listed<'a> {
-    pub(crate) fn new(entry: Entry, look: &'a Look<'a>) -> Listed<'a> {
-        Listed { entry, look, settings: OnceCell::new(), paused: OnceCell::new() }
-    }
-
-    /// But what it was asked for.
-    pub(crate) fn settings(&self) -> &Settings {
-        self.settings.get_or_init(|| Settings::but_request(&self.entry.record))
+    pub(crate) fn new(entry: Entry, shown: Shown, look: &'a Look<'a>) -> Listed<'a> {
+        Listed { entry, shown, look, paused: OnceCell::new() }
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -100,34 +120,35 @@ impl<'a> Listed<'a> {
 
     /// What its health checks say of it, where there are any.
     pub(crate) fn health(&self) -> Option<HealthStatus> {
-        let health = self.is_running().then(|| Health::of(&self.entry, self.settings()));
+        let health = self.is_running().then(|| Health::of(&self.entry, self.shown.health.as_ref()));
         health.flatten().map(|health| health.status)
     }
 
     pub(crate) fn network(&self) -> NetworkMode {
-        self.settings().network.unwrap_or(NetworkMode::Bridge)
+        self.shown.network.unwrap_or(NetworkMode::Bridge)
     }
 
     /// Its addresses, each with the network that it is in.
     pub(crate) fn addresses(&self) -> Vec<(&'static str, String)> {
         let live = self.entry.live.as_ref().filter(|_| self.is_running());
-        let live = live.and_then(|live| serde_json::from_value::<LiveSettings>(live.settings.clone()).ok());
+        let live = live.and_then(|live| live.settings.read::<LiveSettings>());
         let endpoint = live.and_then(|live| live.network).map(|attach| attach.endpoint);
         endpoint.map(|endpoint| (self.network().name(), endpoint.address.to_string())).into_iter().collect()
     }
 
     /// What of the host is shown in it: source and target.
     pub(crate) fn volumes(&self) -> Vec<(PathBuf, PathBuf)> {
-        let asked = self.entry.record.settings.pointer("/request/volumes");
-        match asked.and_then(|volumes| Vec::<Volume>::deserialize(volumes).ok()) {
-            Some(volumes) => volumes.into_iter().map(|volume| (volume.source, volume.target)).collect(),
+        match self.shown.request.as_ref().and_then(|asked| asked.volumes.as_ref()) {
+            Some(volumes) => {
+                volumes.iter().map(|volume| (volume.source.clone(), volume.target.clone())).collect()
+            }
             // An older record has them only as they were typed.
             None => {
                 let pair = |bind: &String| {
                     let mut parts = bind.split(':').map(PathBuf::from);
                     Some((parts.next()?, parts.next()?))
                 };
-                self.settings().binds.iter().filter_map(pair).collect()
+                self.shown.binds.iter().filter_map(pair).collect()
             }
         }
     }

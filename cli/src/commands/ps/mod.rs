@@ -13,7 +13,7 @@ use crate::exit_code::ExitCode;
 use crate::output;
 use crate::output::format::{Format, FormatArg};
 
-pub(crate) use self::look::{Listed, Look};
+pub(crate) use self::look::{Listed, Look, Shown};
 
 /// List containers
 #[derive(Debug, clap::Args)]
@@ -63,13 +63,13 @@ pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
     let latest = args.latest.then_some(1);
     let most = args.last.or(latest).and_then(|last| usize::try_from(last).ok()).filter(|last| *last > 0);
     let all = args.all || most.is_some() || filters.ask_for_states();
-    let mut entries = context.state().list()?;
-    entries.retain(|entry| all || entry.status.is_up());
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.record.created));
+    let mut entries = context.state().list_as::<Shown>()?;
+    entries.retain(|(entry, _)| all || entry.status.is_up());
+    entries.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.record.created));
     let sized = args.size || format.asks_for("Size");
     let mut rows = Vec::new();
-    for entry in entries {
-        let listed = Listed::new(entry, &look);
+    for (entry, shown) in entries {
+        let listed = Listed::new(entry, shown, &look);
         if filters.pass(&listed) {
             rows.push(ContainerRow { listed, whole: args.no_trunc, sized });
         }

@@ -3,12 +3,11 @@
 use runtime::record::Status;
 use serde_json::{Value as Json, json};
 
-use super::look::Listed;
+use super::look::{Listed, Shown};
 use crate::clock;
 use crate::health::HealthStatus;
 use crate::output::format::Row;
 use crate::output::{size, table, template};
-use crate::settings::Settings;
 
 /// A container that is listed.
 pub(super) struct ContainerRow<'a> {
@@ -58,8 +57,7 @@ impl Row for ContainerRow<'_> {
             }
             "Image" => self.image(),
             "Labels" => {
-                let labels =
-                    self.listed.settings().labels.iter().map(|(key, value)| format!("{key}={value}"));
+                let labels = self.listed.shown.labels.iter().map(|(key, value)| format!("{key}={value}"));
                 labels.collect::<Vec<_>>().join(",")
             }
             // Directories of the host are no volumes.
@@ -74,8 +72,8 @@ impl Row for ContainerRow<'_> {
             "Networks" => self.listed.network().name().to_owned(),
             "Platform" => self.listed.platform().map(|platform| platform.to_string()).unwrap_or_default(),
             "Ports" if self.listed.is_running() => {
-                let settings = self.listed.settings();
-                network::display_ports(&settings.ports, &exposed(settings))
+                let shown = &self.listed.shown;
+                network::display_ports(&shown.ports, &exposed(shown))
             }
             "Ports" => String::new(),
             "RunningFor" => format!("{} ago", clock::human(now.saturating_sub(record.created))),
@@ -109,7 +107,7 @@ impl Row for ContainerRow<'_> {
     }
 
     fn label(&self, key: &str) -> Option<String> {
-        Some(self.listed.settings().labels.get(key).cloned().unwrap_or_default())
+        Some(self.listed.shown.labels.get(key).cloned().unwrap_or_default())
     }
 }
 
@@ -195,8 +193,8 @@ fn status(status: &Status, health: Option<HealthStatus>, paused: bool, now: u64)
 }
 
 /// `80/tcp` → (80, "tcp").
-fn exposed(settings: &Settings) -> Vec<(u16, &str)> {
-    settings
+fn exposed(shown: &Shown) -> Vec<(u16, &str)> {
+    shown
         .exposed
         .iter()
         .filter_map(|text| {
