@@ -216,9 +216,9 @@ pub(super) fn read_live(dirs: &Dirs) -> Option<Live> {
     serde_json::from_slice(&whole(&dirs.run.join("live.json"))?).ok()
 }
 
-/// Wherever it lies.
+/// Wherever it lies: on the disk mostly, which is looked at first.
 pub(super) fn read(dirs: &Dirs) -> Option<Record> {
-    read_record(&dirs.run).or_else(|| read_record(&dirs.disk))
+    read_record(&dirs.disk).or_else(|| read_record(&dirs.run))
 }
 
 pub(super) fn read_record(directory: &Path) -> Option<Record> {
@@ -227,7 +227,7 @@ pub(super) fn read_record(directory: &Path) -> Option<Record> {
 
 /// Wherever it lies, with what is read of its settings in the same go; those that cannot be read are as if they were not there.
 pub(super) fn read_as<S: DeserializeOwned + Default>(dirs: &Dirs) -> Option<Record<S>> {
-    [&dirs.run, &dirs.disk].into_iter().find_map(|directory| {
+    [&dirs.disk, &dirs.run].into_iter().find_map(|directory| {
         let text = whole(&directory.join("record.json"))?;
         let unread = || serde_json::from_slice::<Record<IgnoredAny>>(&text).ok();
         serde_json::from_slice(&text).ok().or_else(|| Some(unread()?.exchange(S::default()).0))
