@@ -36,7 +36,7 @@ mod progress;
 pub use archive::{
     Call, EntryError, ExtraError, ExtractError, ExtractOptions, Extracted, HighId, IdKind, IdMap, Into,
     NumberError, Owners, Pack, PackError, PackOptions, Packed, PaxError, SparseError, TarError, TarErrorKind,
-    Time, UnpackError, extract, same_id,
+    Time, UnpackError, extract, inflated, same_id,
 };
 pub use digest::{Digest, DigestError};
 pub use layer::LayerError;

@@ -14,7 +14,7 @@ use crate::gate::{self, Failure, Gates, Handover, MonitorEnds};
 use crate::op::{OpError, step};
 use crate::plan::{InitPlan, MountSource};
 use crate::sys::{self, idmapped, ns};
-use crate::{devices, foreign, idmap, init, layers, process};
+use crate::{devices, foreign, idmap, init, layers, process, secrets};
 
 /// A container that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,8 @@ impl Born {
             false => pipes(plan.root_ids(), input).map(|(streams, stdio)| (streams, Some(stdio)))?,
         };
         let binds = binds(plan, joins, userns)?;
-        let handover = Handover { root, dev, streams, binds };
+        let secrets = if plan.secrets.is_empty() { None } else { Some(secrets::build(plan)?) };
+        let handover = Handover { root, dev, secrets, streams, binds };
         step("Open the first gate: hand init its root, its /dev, its streams");
         handover.send(self.ends.gate.as_fd()).map_err(|error| self.reason(error))?;
         drop(handover);
@@ -261,8 +262,12 @@ fn binds(
     let mut trees = Vec::new();
     for mount in &plan.mounts {
         match (&mount.source, &joins.mounts) {
-            (MountSource::Bind { source, recursive, idmap }, _) => {
-                trees.push(layers::bind(source, *recursive, userns.filter(|_| *idmap))?);
+            (MountSource::Bind { source, beneath, recursive, idmap }, _) => {
+                let userns = userns.filter(|_| *idmap);
+                trees.push(match beneath {
+                    Some(beneath) => layers::bind_beneath(source, beneath, userns)?,
+                    None => layers::bind(source, *recursive, userns)?,
+                });
             }
             (MountSource::Foreign { place }, Some(mounts)) => {
                 trees.push(vec![(PathBuf::new(), foreign::clone_tmpfs(mounts.as_fd(), place)?)]);

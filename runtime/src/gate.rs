@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! monitor                                                        init
-//!    │ ── gate: contents + [overlay, /dev, streams, binds] ───────► │  builds its root with them
+//!    │ ── gate: contents + [overlay, /dev, secrets, streams, binds]►│  builds its root with them
 //!    │ ◄─ gate: [pty master] ────────────────────────────────────── │  only with a terminal
 //!    │ ── start: one byte ────────────────────────────────────────► │  becomes the program
 //!    │ ◄─ report: end of file = execve succeeded; else a Failure ── │
@@ -63,6 +63,8 @@ pub(crate) struct Handover {
     pub(crate) root: OwnedFd,
     /// The tmpfs for /dev, filled and detached.
     pub(crate) dev: Option<OwnedFd>,
+    /// The tmpfs with secrets, detached.
+    pub(crate) secrets: Option<OwnedFd>,
     /// Standard output, error and, where the container reads something, input; empty where they are a terminal.
     pub(crate) streams: Vec<OwnedFd>,
     /// For each bind mount of the plan, in order: what is placed where below its target (first: the target itself).
@@ -73,6 +75,7 @@ pub(crate) struct Handover {
 #[derive(Serialize, Deserialize)]
 struct Contents {
     dev: bool,
+    secrets: bool,
     streams: usize,
     binds: Vec<Vec<PathBuf>>,
 }
@@ -82,6 +85,7 @@ impl Handover {
     pub(crate) fn send(&self, gate: BorrowedFd<'_>) -> Result<(), OpError> {
         let contents = Contents {
             dev: self.dev.is_some(),
+            secrets: self.secrets.is_some(),
             streams: self.streams.len(),
             binds: self
                 .binds
@@ -91,6 +95,7 @@ impl Handover {
         };
         let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(&self.root)
             .chain(&self.dev)
+            .chain(&self.secrets)
             .chain(&self.streams)
             .chain(self.binds.iter().flatten().map(|(_, mount)| mount))
             .map(AsFd::as_fd)
@@ -112,7 +117,8 @@ impl Handover {
         let contents: Contents = serde_json::from_slice(&text[..length])
             .map_err(|error| OpError { call: "read(gate)".to_owned(), source: error.into() })?;
         let bound: usize = contents.binds.iter().map(Vec::len).sum();
-        let expected = 1 + usize::from(contents.dev) + contents.streams + bound;
+        let made = usize::from(contents.dev) + usize::from(contents.secrets);
+        let expected = 1 + made + contents.streams + bound;
         while taken.len() < expected {
             let (length, more) = sys::socket::receive(gate, &mut text)?;
             if length == 0 {
@@ -125,6 +131,7 @@ impl Handover {
         Ok(Some(Handover {
             root: next(),
             dev: contents.dev.then(&mut next),
+            secrets: contents.secrets.then(&mut next),
             streams: (0..contents.streams).map(|_| next()).collect(),
             binds: contents
                 .binds
@@ -242,11 +249,12 @@ mod tests {
             binds.iter().map(|bind| bind.iter().map(|(below, _)| below.clone()).collect()).collect()
         };
         let expected = names(&binds);
-        let sent = Handover { root: null(), dev: None, streams: vec![null(), null()], binds };
+        let streams = vec![null(), null()];
+        let sent = Handover { root: null(), dev: None, secrets: Some(null()), streams, binds };
         sent.send(one.as_fd()).unwrap();
         let arrived = Handover::receive(other.as_fd()).unwrap().unwrap();
         assert_eq!(names(&arrived.binds), expected);
-        assert!(arrived.dev.is_none() && arrived.streams.len() == 2);
+        assert!(arrived.dev.is_none() && arrived.secrets.is_some() && arrived.streams.len() == 2);
         drop(one);
         assert!(Handover::receive(other.as_fd()).unwrap().is_none());
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::op::{OpError, step};
 use crate::plan::RootPlan;
-use crate::sys::mount::{Layer, LayerForm};
+use crate::sys::confined::{self, Links};
+use crate::sys::mount::{Layer, LayerForm, Writable};
 use crate::sys::{self, idmapped};
 
 /// Stacks the image's layers under one writable layer; returns the overlay, mounted nowhere yet.
@@ -45,9 +46,10 @@ pub(crate) fn stack(
     let (upper_path, work_path) = (root.scratch.join("upper"), root.scratch.join("work"));
     step("Stack the image's layers, read-only, under one writable layer");
     let (upper, work) = (layer(upper.as_fd(), &upper_path), layer(work.as_fd(), &work_path));
+    let writable = Some(Writable { upper, work, volatile: root.volatile });
     let overlay = idmapped::as_container_root(root_ids.0, root_ids.1, || match form {
-        LayerForm::Classic => sys::mount::overlay_classic(&lowers, upper, work, root.volatile, &root.scratch),
-        _ => sys::mount::overlay(&lowers, upper, work, root.volatile, form),
+        LayerForm::Classic => sys::mount::overlay_classic(&lowers, writable, &root.scratch),
+        _ => sys::mount::overlay(&lowers, writable, form),
     })?;
     if userns.is_some() && form != LayerForm::Descriptor {
         step("Take our own mounts away again: a directory that is a mount point here could not be removed");
@@ -56,6 +58,27 @@ pub(crate) fn stack(
         }
     }
     Ok(overlay)
+}
+
+/// Stacks layers without anything that could be written; mounted nowhere, ids as on disk.
+///
+/// # Errors
+/// What the kernel answered.
+pub(crate) fn stack_read_only(layers: &[PathBuf]) -> Result<OwnedFd, OpError> {
+    let form = layer_form();
+    let opened = layers.iter().map(|layer| sys::fs::open_dir(layer)).collect::<Result<Vec<_>, _>>()?;
+    let lowers: Vec<Layer<'_>> =
+        opened.iter().zip(layers).map(|(fd, path)| Layer { fd: fd.as_fd(), path }).collect();
+    match (opened.len(), form) {
+        // Overlay would not take one alone.
+        (1, _) => Ok(opened.into_iter().next().expect("there is one")),
+        (_, LayerForm::Classic) => {
+            sys::ns::unshare_mount()?;
+            sys::mount::make_slave()?;
+            sys::mount::overlay_classic(&lowers, None, Path::new(&layers[0]))
+        }
+        _ => sys::mount::overlay(&lowers, None, form),
+    }
 }
 
 /// `upper` takes what the container writes, `work` is overlay's own; both on one file system.
@@ -122,7 +145,7 @@ pub(crate) fn bind(source: &Path, recursive: bool, userns: Option<BorrowedFd<'_>
     };
     match idmapped::idmap(tree.as_fd(), userns, recursive, source) {
         Ok(()) => return Ok(vec![(PathBuf::new(), tree)]),
-        Err(error) if recursive && matches!(error.errno(), libc::EINVAL | libc::EPERM) => {}
+        Err(error) if recursive && is_not_idmappable(&error) => {}
         Err(error) => return Err(error),
     }
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")
@@ -132,11 +155,33 @@ pub(crate) fn bind(source: &Path, recursive: bool, userns: Option<BorrowedFd<'_>
         let path = if below.as_os_str().is_empty() { source.to_owned() } else { source.join(&below) };
         let mount = sys::mount::clone_tree(rustix::fs::CWD, &path, false)?;
         match idmapped::idmap(mount.as_fd(), userns, false, &path) {
-            Err(error) if !matches!(error.errno(), libc::EINVAL | libc::EPERM) => return Err(error),
+            Err(error) if !is_not_idmappable(&error) => return Err(error),
             _ => mounts.push((below, mount)),
         }
     }
     Ok(mounts)
+}
+
+/// Clones what `beneath` leads to inside `source`, and nothing outside, whatever links lie there; what is mounted below stays.
+///
+/// # Errors
+/// What openat2(2), open_tree(2) or mount_setattr(2) answered.
+pub(crate) fn bind_beneath(
+    source: &Path,
+    beneath: &Path,
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<Tree, OpError> {
+    let top = sys::fs::open_dir(source)?;
+    let found = confined::open_path(top.as_fd(), beneath, Links::Inside)?;
+    let tree = sys::mount::clone_tree(found.as_fd(), Path::new(""), false)?;
+    if let Some(userns) = userns {
+        idmapped::idmap(tree.as_fd(), userns, false, &source.join(beneath))?;
+    }
+    Ok(vec![(PathBuf::new(), tree)])
+}
+
+fn is_not_idmappable(error: &OpError) -> bool {
+    matches!(error.errno(), libc::EINVAL | libc::EPERM)
 }
 
 /// Mount points below `root`, each before those below it; only the topmost of several on one place counts. PURE.

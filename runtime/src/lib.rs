@@ -19,6 +19,7 @@ pub mod plan;
 mod process;
 mod reaper;
 mod rootfs;
+mod secrets;
 
 pub mod caps;
 pub mod cgroup;
@@ -27,6 +28,7 @@ pub mod seccomp;
 pub mod user;
 
 pub mod changes;
+pub mod files;
 pub mod io;
 pub mod record;
 pub mod self_exe;

@@ -2,11 +2,16 @@
 
 use crate::sys::mount::Attr;
 
+/// No attribute.
+pub(crate) const NONE: Attr = Attr::empty();
+
 /// Options, sorted by what they act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountOptions {
     /// Attributes of the mount (mount_setattr(2)).
     pub attr: Attr,
+    /// Attributes of the mount and of all that come along below it: `rro` and its kin (config.md, "mounts").
+    pub attr_tree: Attr,
     /// `bind` or `rbind` was given.
     pub bind: bool,
     /// `rbind` was given: what is mounted below comes along.
@@ -23,6 +28,7 @@ pub struct MountOptions {
 pub fn parse(options: &[String]) -> MountOptions {
     let mut parsed = MountOptions {
         attr: Attr::empty(),
+        attr_tree: Attr::empty(),
         bind: false,
         recursive: false,
         idmap: false,
@@ -34,29 +40,42 @@ pub fn parse(options: &[String]) -> MountOptions {
             "bind" => parsed.bind = true,
             "rbind" => (parsed.bind, parsed.recursive) = (true, true),
             "idmap" => parsed.idmap = true,
-            "ro" => parsed.attr |= Attr::MOUNT_ATTR_RDONLY,
-            "rw" => parsed.attr -= Attr::MOUNT_ATTR_RDONLY,
-            "nosuid" => parsed.attr |= Attr::MOUNT_ATTR_NOSUID,
-            "suid" => parsed.attr -= Attr::MOUNT_ATTR_NOSUID,
-            "nodev" => parsed.attr |= Attr::MOUNT_ATTR_NODEV,
-            "dev" => parsed.attr -= Attr::MOUNT_ATTR_NODEV,
-            "noexec" => parsed.attr |= Attr::MOUNT_ATTR_NOEXEC,
-            "exec" => parsed.attr -= Attr::MOUNT_ATTR_NOEXEC,
-            "noatime" => parsed.attr |= Attr::MOUNT_ATTR_NOATIME,
-            "nodiratime" => parsed.attr |= Attr::MOUNT_ATTR_NODIRATIME,
-            "strictatime" => parsed.attr |= Attr::MOUNT_ATTR_STRICTATIME,
             // The kernel's defaults.
             "defaults" | "relatime" | "atime" | "diratime" | "norelatime" | "nostrictatime" | "async" => {}
-            word => match propagation(word) {
-                Some(propagation) => parsed.propagation = Some(propagation),
-                None => {
+            word => {
+                let of_tree = word.strip_prefix('r').and_then(attribute);
+                if let Some((attr, set)) = attribute(word) {
+                    parsed.attr.set(attr, set);
+                } else if let Some((attr, set)) = of_tree {
+                    parsed.attr_tree.set(attr, set);
+                } else if let Some(propagation) = propagation(word) {
+                    parsed.propagation = Some(propagation);
+                } else {
                     let (key, value) = word.split_once('=').unwrap_or((word, ""));
                     parsed.data.push((key.to_owned(), value.to_owned()));
                 }
-            },
+            }
         }
     }
     parsed
+}
+
+/// An attribute, and whether the word sets it or takes it back.
+fn attribute(word: &str) -> Option<(Attr, bool)> {
+    Some(match word {
+        "ro" => (Attr::MOUNT_ATTR_RDONLY, true),
+        "rw" => (Attr::MOUNT_ATTR_RDONLY, false),
+        "nosuid" => (Attr::MOUNT_ATTR_NOSUID, true),
+        "suid" => (Attr::MOUNT_ATTR_NOSUID, false),
+        "nodev" => (Attr::MOUNT_ATTR_NODEV, true),
+        "dev" => (Attr::MOUNT_ATTR_NODEV, false),
+        "noexec" => (Attr::MOUNT_ATTR_NOEXEC, true),
+        "exec" => (Attr::MOUNT_ATTR_NOEXEC, false),
+        "noatime" => (Attr::MOUNT_ATTR_NOATIME, true),
+        "nodiratime" => (Attr::MOUNT_ATTR_NODIRATIME, true),
+        "strictatime" => (Attr::MOUNT_ATTR_STRICTATIME, true),
+        _ => return None,
+    })
 }
 
 fn propagation(word: &str) -> Option<(u64, bool)> {
@@ -110,6 +129,15 @@ mod tests {
                     recursive: true,
                     idmap: true,
                     propagation: Some((libc::MS_PRIVATE, true)),
+                    ..nothing.clone()
+                },
+            ),
+            (
+                "rbind,rro,rnosuid,rw",
+                MountOptions {
+                    attr_tree: Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID,
+                    bind: true,
+                    recursive: true,
                     ..nothing.clone()
                 },
             ),

@@ -14,6 +14,7 @@ use crate::cgroup::{Layout, Limits};
 use crate::gate::Handover;
 use crate::op::{OpError, step};
 use crate::plan::{InitPlan, MountPlan, MountSource};
+use crate::secrets;
 use crate::sys::confined::{self, Links, Target};
 use crate::sys::{self, mount};
 
@@ -84,6 +85,9 @@ pub(crate) fn enter(plan: &InitPlan, layout: &Layout, handover: Handover) -> Res
             }
         }
     }
+    if let Some(made) = &handover.secrets {
+        secrets::place(root.as_fd(), made, plan)?;
+    }
     let terminal = if plan.process.terminal { Some(console(root.as_fd())?) } else { None };
     if let Some(proc) = proc.or(hosts_proc) {
         sysctls(plan, proc.as_fd())?;
@@ -116,15 +120,22 @@ fn place(root: BorrowedFd<'_>, made: &OwnedFd, mount: &MountPlan, target: Target
 }
 
 /// A bind mount: the target itself, then what the host had mounted below it.
-fn bind(root: BorrowedFd<'_>, tree: Vec<(PathBuf, OwnedFd)>, plan: &MountPlan) -> Result<(), OpError> {
+pub(crate) fn bind(
+    root: BorrowedFd<'_>,
+    tree: Vec<(PathBuf, OwnedFd)>,
+    plan: &MountPlan,
+) -> Result<(), OpError> {
     for (below, made) in tree {
-        let target =
-            if below.as_os_str().is_empty() { plan.target.clone() } else { plan.target.join(&below) };
+        let is_top = below.as_os_str().is_empty();
+        let target = if is_top { plan.target.clone() } else { plan.target.join(&below) };
         let kind = if sys::fs::is_directory(made.as_fd())? { Target::Directory } else { Target::File };
-        if !plan.attr.is_empty() {
-            mount::set_attributes(made.as_fd(), plan.attr, true, &target)?;
+        if !plan.attr_tree.is_empty() {
+            mount::set_attributes(made.as_fd(), plan.attr_tree, true, &target)?;
         }
-        let links = if below.as_os_str().is_empty() { plan.links() } else { Links::Refused };
+        if is_top && !plan.attr.is_empty() {
+            mount::set_attributes(made.as_fd(), plan.attr, false, &target)?;
+        }
+        let links = if is_top { plan.links() } else { Links::Refused };
         let point = confined::mount_point(root, &target, kind, links)?;
         mount::place(made.as_fd(), point.as_fd(), &target)?;
         if let Some((propagation, recursive)) = plan.propagation {

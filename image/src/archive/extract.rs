@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::BufRead;
+use std::io::{BufRead, BufReader};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::FileType;
@@ -24,6 +24,8 @@ use super::record::{IdKind, escape};
 use super::sparse::SparseMap;
 use super::tar::Archive;
 use super::tree_error::ExtractError;
+use crate::layer::inflate::Inflate;
+use crate::limits::Limits;
 use crate::op::Op;
 
 /// The directory into which is extracted.
@@ -109,6 +111,19 @@ pub fn extract(
     });
     // The narrator was told the kernel's answer; the caller gets everything.
     failure.map_or_else(|| Ok(extracted?), Err)
+}
+
+/// An archive that may be packed with gzip or zstd, as it is without.
+///
+/// # Errors
+/// Another compression; where nothing can be read.
+pub fn inflated<R: BufRead>(input: R) -> Result<impl BufRead + use<R>, ExtractError> {
+    let window_log = Limits::default().zstd_window_log;
+    match Inflate::new(input, window_log) {
+        Ok(inflate) => Ok(BufReader::with_capacity(1 << 16, inflate)),
+        Err(Ok(compression)) => Err(ExtractError::Compression(compression)),
+        Err(Err(error)) => Err(TarError::reading(0, error).into()),
+    }
 }
 
 fn extract_quietly(

@@ -21,7 +21,11 @@ impl Object {
     /// What `name` stands for in `directory`; a symbolic link itself.
     pub(super) fn find(directory: &Dir, name: &[u8]) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let held = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+        Self::held(rustix::fs::openat(directory, name, flags, Mode::empty())?)
+    }
+
+    /// What a descriptor refers to.
+    pub(super) fn held(held: OwnedFd) -> Result<Self, Errno> {
         let stat = rustix::fs::fstat(&held)?;
         Ok(Self { held, stat })
     }

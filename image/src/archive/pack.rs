@@ -59,7 +59,7 @@ pub struct Packed {
 pub struct Pack<'a> {
     options: PackOptions<'a>,
     /// The top, until it has been looked at.
-    top: Option<(Dir, Vec<u8>)>,
+    top: Option<OwnedFd>,
     /// From the top to the directory that is read now.
     levels: Vec<Level>,
     /// Of the directory that is read now, in the archive.
@@ -98,10 +98,10 @@ const NAMES_MAX: usize = 256 << 20;
 const PORTION: usize = 64 << 10;
 
 impl<'a> Pack<'a> {
-    /// Packs `name` of `directory`, with everything in it; `.` is the directory itself.
-    pub fn new(directory: OwnedFd, name: &[u8], options: PackOptions<'a>) -> Self {
+    /// Packs what `top` refers to, with everything in it: a directory, a file or a symbolic link, opened with `O_PATH`.
+    pub fn new(top: OwnedFd, options: PackOptions<'a>) -> Self {
         Self {
-            top: Some((Dir::new(directory), name.to_vec())),
+            top: Some(top),
             options,
             levels: Vec::new(),
             path: Vec::new(),
@@ -133,9 +133,9 @@ impl<'a> Pack<'a> {
                 }
                 self.packed.changed += u64::from(stored.is_short);
                 self.stored = None;
-            } else if let Some((directory, name)) = self.top.take() {
-                let object = Object::find(&directory, &name).map_err(PackError::kernel(Call::Open, &name))?;
+            } else if let Some(top) = self.top.take() {
                 let called = self.options.called.clone();
+                let object = Object::held(top).map_err(PackError::kernel(Call::Stat, &called))?;
                 self.pack(&object, called, None)?;
             } else if let Some(level) = self.levels.last_mut() {
                 match level.names.pop() {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::entry::{EntryError, NAME_MAX};
 use super::error::{Call, TarError, TarErrorKind};
 use super::record::escape;
+use crate::layer::inflate::Compression;
 use crate::op::OpError;
 
 /// Why a tree cannot be packed.
@@ -58,6 +59,9 @@ pub enum ExtractError {
     /// The archive is malformed or could not be read.
     #[error("reading the archive")]
     Tar(#[source] TarError),
+    /// A compression that cannot be undone here.
+    #[error("the archive has {0} compression; give it plain, with gzip or with zstd")]
+    Compression(Compression),
     /// The archive asks for something that cannot be.
     #[error("entry {path:?}")]
     Entry {

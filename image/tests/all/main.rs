@@ -20,4 +20,5 @@ mod registry;
 mod server;
 mod snapshot;
 mod trees;
+mod trees_hostile;
 mod upkeep;

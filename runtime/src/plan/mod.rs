@@ -66,6 +66,8 @@ pub enum MountSource {
     Bind {
         /// Where it is on the host.
         source: PathBuf,
+        /// What of it is shown: a path inside, resolved as if the source were `/`. Who filled it may be hostile.
+        beneath: Option<PathBuf>,
         /// With what is mounted below.
         recursive: bool,
         /// Ids shifted by the container's map.
@@ -87,6 +89,8 @@ pub struct MountPlan {
     pub source: MountSource,
     /// Attributes.
     pub attr: Attr,
+    /// Attributes of the whole tree of mounts that a bind brings along.
+    pub attr_tree: Attr,
     /// Propagation type, and whether for the whole tree.
     pub propagation: Option<(u64, bool)>,
 }
@@ -102,6 +106,36 @@ impl MountPlan {
         }
     }
 }
+
+/// A secret, as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Its name below [`SECRETS`].
+    pub name: PathBuf,
+    /// Where it is shown besides, absolute.
+    pub target: Option<PathBuf>,
+    /// What it says.
+    pub content: SecretContent,
+    /// Its owner, a container id.
+    pub uid: u32,
+    /// Its group, a container id.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// What a secret says: bytes that no message shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretContent(pub Vec<u8>);
+
+impl std::fmt::Debug for SecretContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
+/// Where secrets are shown in a container.
+pub const SECRETS: &str = "/run/secrets";
 
 /// A device node in `/dev`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +221,8 @@ pub struct InitPlan {
     pub sysctls: Vec<(PathBuf, String)>,
     /// Device nodes in `/dev`.
     pub devices: Vec<DeviceNode>,
+    /// Secrets: in no spec, and never on a disk.
+    pub secrets: Vec<SecretFile>,
     /// Control groups.
     pub cgroup: CgroupPlan,
     /// The process.
@@ -198,6 +234,16 @@ impl InitPlan {
     pub fn root_ids(&self) -> (u32, u32) {
         let first = |map: &[IdMap]| map.iter().find(|line| line.container == 0).map_or(0, |line| line.host);
         (first(&self.uid_map), first(&self.gid_map))
+    }
+
+    /// The host's id for a container's user id.
+    pub fn host_uid(&self, id: u32) -> Option<u32> {
+        if self.has_user_namespace() { host_id(&self.uid_map, id) } else { Some(id) }
+    }
+
+    /// The host's id for a container's group id.
+    pub fn host_gid(&self, id: u32) -> Option<u32> {
+        if self.has_user_namespace() { host_id(&self.gid_map, id) } else { Some(id) }
     }
 
     /// Whether there is a user namespace, of its own or joined.
@@ -218,5 +264,45 @@ impl InitPlan {
     /// Whether its processes all end with its first one: they do where they have a pid namespace to themselves.
     pub fn has_own_processes(&self) -> bool {
         self.namespaces.contains(Kinds::PROCESS_ID)
+    }
+}
+
+/// What a map says a container's id is on the host. PURE.
+pub fn host_id(map: &[IdMap], id: u32) -> Option<u32> {
+    let line =
+        map.iter().find(|line| id.checked_sub(line.container).is_some_and(|offset| offset < line.size))?;
+    Some(line.host + (id - line.container))
+}
+
+/// What a map says a host's id is in the container. PURE.
+pub fn container_id(map: &[IdMap], id: u32) -> Option<u32> {
+    let line = map.iter().find(|line| id.checked_sub(line.host).is_some_and(|offset| offset < line.size))?;
+    Some(line.container + (id - line.host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_looked_up_in_both_directions() {
+        let line = |container, host, size| IdMap { container, host, size };
+        let map = [line(0, 2_147_483_648, 65_536), line(70_000, 4_294_900_000, 1)];
+        for (container, host) in [(0, 2_147_483_648), (65_535, 2_147_549_183), (70_000, 4_294_900_000)] {
+            assert_eq!(host_id(&map, container), Some(host));
+            assert_eq!(container_id(&map, host), Some(container));
+        }
+        for id in [65_536, 70_001, u32::MAX] {
+            assert_eq!(host_id(&map, id), None);
+        }
+        for id in [0, 2_147_483_647, 2_147_549_184] {
+            assert_eq!(container_id(&map, id), None);
+        }
+    }
+
+    #[test]
+    fn what_a_secret_says_is_in_no_message() {
+        let secret = SecretContent(b"hunter2".to_vec());
+        assert_eq!(format!("{secret:?}"), "[7 bytes]");
     }
 }

@@ -79,6 +79,7 @@ pub fn plan(spec: &Spec, root: RootPlan) -> Result<InitPlan, PlanError> {
             read_only: paths(linux.readonly_paths()),
             sysctls,
             devices,
+            secrets: Vec::new(),
             cgroup,
             process,
         }),
@@ -234,7 +235,7 @@ fn mount_plan(mount: &Mount, joined: &[JoinPlan], problems: &mut Vec<String>) ->
     if !target.is_absolute() || target.components().any(|part| part.as_os_str() == "..") {
         problems.push(format!("the mount target {target:?} is not an absolute path without \"..\""));
     }
-    let MountOptions { attr, bind, recursive, idmap, propagation, data } =
+    let MountOptions { attr, attr_tree, bind, recursive, idmap, propagation, data } =
         mounts::parse(mount.options().as_deref().unwrap_or_default());
     let kind = mount.typ().as_deref().unwrap_or(if bind { "bind" } else { "none" });
     let source = match kind {
@@ -248,7 +249,7 @@ fn mount_plan(mount: &Mount, joined: &[JoinPlan], problems: &mut Vec<String>) ->
             }
             match foreign(&source, joined) {
                 Some(place) => MountSource::Foreign { place },
-                None => MountSource::Bind { source, recursive, idmap },
+                None => MountSource::Bind { source, beneath: None, recursive, idmap },
             }
         }
         "cgroup" | "cgroup2" => MountSource::Cgroup,
@@ -260,7 +261,12 @@ fn mount_plan(mount: &Mount, joined: &[JoinPlan], problems: &mut Vec<String>) ->
         },
         _ => MountSource::New { kind: kind.to_owned(), options: data },
     };
-    MountPlan { target, source, attr, propagation }
+    let (attr, attr_tree) = match source {
+        MountSource::Bind { .. } => (attr, attr_tree),
+        // One mount is a tree of its own.
+        _ => (attr | attr_tree, mounts::NONE),
+    };
+    MountPlan { target, source, attr, attr_tree, propagation }
 }
 
 /// Below /proc/PID/root lies what another container has mounted, where it is the one whose IPC namespace is joined.

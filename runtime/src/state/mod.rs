@@ -129,6 +129,11 @@ impl State {
         State { root: root.to_owned(), run: run.to_owned() }
     }
 
+    /// Where containers, images and volumes are kept.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The directories of a container.
     pub fn dirs(&self, id: &str) -> Dirs {
         Dirs { disk: self.root.join("containers").join(id), run: self.run.join("containers").join(id) }

@@ -26,6 +26,7 @@ pub mod removal;
 pub mod signal;
 pub mod socket;
 pub mod terminal;
+pub mod whole;
 
 pub(crate) use crate::op::{Op, OpError};
 

@@ -64,49 +64,45 @@ pub enum LayerForm {
     Classic,
 }
 
-/// Mounts overlay, detached: `lowers` (topmost first) under `upper`, with `work` beside it.
-///
-/// `volatile` leaves out every sync: for containers whose files nobody wants after a crash.
+/// The two directories of overlay that can be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Writable<'a> {
+    /// What is written ends up there.
+    pub upper: Layer<'a>,
+    /// Overlay's own, on the same file system.
+    pub work: Layer<'a>,
+    /// No sync ever: for containers whose files nobody wants after a crash.
+    pub volatile: bool,
+}
+
+/// Mounts overlay, detached: `lowers` (topmost first) under what can be written; without that there must be two of them.
 ///
 /// # Errors
 /// What fsopen, fsconfig or fsmount answered, with overlay's own explanation where it gave one.
-pub fn overlay(
-    lowers: &[Layer<'_>],
-    upper: Layer<'_>,
-    work: Layer<'_>,
-    volatile: bool,
-    form: LayerForm,
-) -> Result<OwnedFd> {
-    let flag = if volatile { ",volatile" } else { "" };
-    let (upper_path, work_path) = (upper.path.display(), work.path.display());
+pub fn overlay(lowers: &[Layer<'_>], writable: Option<Writable<'_>>, form: LayerForm) -> Result<OwnedFd> {
+    let shown = Shown(lowers, writable);
     op!(
-        (
-            "fsopen(\"overlay\"), fsconfig(lowerdir+={}, upperdir={upper_path}, workdir={work_path}{flag}), fsmount(NODEV)",
-            Paths(lowers)
-        ),
-        (
-            "mount -t overlay -o nodev,lowerdir={},upperdir={upper_path},workdir={work_path}{flag} overlay MERGED",
-            Paths(lowers)
-        ),
+        ("fsopen(\"overlay\"), fsconfig({shown:+}), fsmount(NODEV)"),
+        ("mount -t overlay -o nodev,{shown} overlay MERGED"),
         || {
             let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
             rustix::mount::fsconfig_set_string(&context, "source", "overlay")?;
             let set = |key: &str, layer: &Layer<'_>| match form {
                 LayerForm::Descriptor => rustix::mount::fsconfig_set_fd(&context, key, layer.fd),
                 LayerForm::String | LayerForm::Classic => {
-                    use std::os::fd::AsRawFd;
-                    let path = format!("/proc/self/fd/{}", layer.fd.as_raw_fd());
-                    rustix::mount::fsconfig_set_string(&context, key, path)
+                    rustix::mount::fsconfig_set_string(&context, key, own_name(layer))
                 }
             };
             for lower in lowers {
                 set("lowerdir+", lower).map_err(|errno| explained(&context, errno))?;
             }
-            set("upperdir", &upper).map_err(|errno| explained(&context, errno))?;
-            set("workdir", &work).map_err(|errno| explained(&context, errno))?;
-            if volatile {
-                rustix::mount::fsconfig_set_flag(&context, "volatile")
-                    .map_err(|errno| explained(&context, errno))?;
+            if let Some(Writable { upper, work, volatile }) = &writable {
+                set("upperdir", upper).map_err(|errno| explained(&context, errno))?;
+                set("workdir", work).map_err(|errno| explained(&context, errno))?;
+                if *volatile {
+                    rustix::mount::fsconfig_set_flag(&context, "volatile")
+                        .map_err(|errno| explained(&context, errno))?;
+                }
             }
             rustix::mount::fsconfig_create(&context).map_err(|errno| explained(&context, errno))?;
             Ok::<_, io::Error>(rustix::mount::fsmount(
@@ -126,22 +122,19 @@ pub fn overlay(
 /// What mount(2) or open_tree(2) answered: `EINVAL` for more layers than a page of text names (about 230).
 pub fn overlay_classic(
     lowers: &[Layer<'_>],
-    upper: Layer<'_>,
-    work: Layer<'_>,
-    volatile: bool,
+    writable: Option<Writable<'_>>,
     place: &Path,
 ) -> Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
-    let name = |layer: &Layer<'_>| format!("/proc/self/fd/{}", layer.fd.as_raw_fd());
-    let stack = lowers.iter().map(name).collect::<Vec<_>>().join(":");
-    let flag = if volatile { ",volatile" } else { "" };
-    let options = format!("lowerdir={stack},upperdir={},workdir={}{flag}", name(&upper), name(&work));
+    let shown = Shown(lowers, writable);
+    let stack = lowers.iter().map(own_name).collect::<Vec<_>>().join(":");
+    let mut options = format!("lowerdir={stack}");
+    if let Some(Writable { upper, work, volatile }) = &writable {
+        let flag = if *volatile { ",volatile" } else { "" };
+        options += &format!(",upperdir={},workdir={}{flag}", own_name(upper), own_name(work));
+    }
     op!(
-        (
-            "mount(\"overlay\", {place:?}, MS_NODEV, lowerdir={}{flag}), open_tree(CLONE), umount2(MNT_DETACH)",
-            Paths(lowers)
-        ),
-        ("mount -t overlay -o nodev,{options} overlay {}", place.display()),
+        ("mount(\"overlay\", {place:?}, MS_NODEV, {shown}), open_tree(CLONE), umount2(MNT_DETACH)"),
+        ("mount -t overlay -o nodev,{shown} overlay {}", place.display()),
         || {
             let options = std::ffi::CString::new(options.as_str())?;
             let flags = rustix::mount::MountFlags::NODEV;
@@ -152,6 +145,12 @@ pub fn overlay_classic(
             Ok::<_, io::Error>(mount)
         }
     )
+}
+
+/// A layer's name in this process.
+fn own_name(layer: &Layer<'_>) -> String {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", layer.fd.as_raw_fd())
 }
 
 /// Clones the mount below `path` (relative to `dir`), detached; with everything mounted below it when `recursive`.
@@ -296,13 +295,18 @@ impl std::fmt::Display for Name<'_> {
     }
 }
 
-struct Paths<'a>(&'a [Layer<'a>]);
-impl std::fmt::Display for Paths<'_> {
+/// Overlay's options; in the form of fsconfig(2), a layer at a time, with `+`.
+struct Shown<'a>(&'a [Layer<'a>], Option<Writable<'a>>);
+impl std::fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if f.sign_plus() { "lowerdir+=" } else { "lowerdir=" })?;
         for (index, layer) in self.0.iter().enumerate() {
             write!(f, "{}{}", if index == 0 { "" } else { ":" }, layer.path.display())?;
         }
-        Ok(())
+        let Some(Writable { upper, work, volatile }) = &self.1 else { return Ok(()) };
+        let (upper, work) = (upper.path.display(), work.path.display());
+        let (space, flag) = (if f.sign_plus() { " " } else { "" }, if *volatile { ",volatile" } else { "" });
+        write!(f, ",{space}upperdir={upper},{space}workdir={work}{flag}")
     }
 }
 

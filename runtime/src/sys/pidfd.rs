@@ -99,3 +99,10 @@ pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Ending> {
         }
     })
 }
+
+/// Whether the process has ended, reaped or not.
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut polled = [rustix::event::PollFd::from_borrowed_fd(pidfd, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut polled, Some(&now)) != Ok(0)
+}
