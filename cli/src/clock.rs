@@ -70,6 +70,12 @@ pub(crate) fn local_nano(nanoseconds: u64) -> String {
     format!("{}{zone}", time.strftime("%Y-%m-%dT%H:%M:%S.%9f"))
 }
 
+/// RFC 3339 to the second, UTC.
+pub(crate) fn rfc3339(nanoseconds: u64) -> String {
+    let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{time:.0}")
+}
+
 /// When a process started, as ps(1) says it in STIME: `14:03` today, `Nov23` before. Seconds since 1970.
 pub(crate) fn start_time(started: u64, now: u64) -> String {
     let form = if here(started).date() == here(now).date() { "%H:%M" } else { "%b%d" };

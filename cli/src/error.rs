@@ -103,6 +103,12 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         "make that container with --ipc shareable"
     } else if error.is::<StillRuns>() {
         "mini stop ends it; mini rm -f ends and removes it"
+    } else if error.is::<crate::volume::InUse>() {
+        "mini rm takes that container away"
+    } else if error.is::<crate::volume::NotFound>() {
+        "mini volume ls lists what is there; mini volume create makes one"
+    } else if error.is::<crate::secret::NotFound>() {
+        "mini secret ls lists what is there; mini secret create makes one"
     } else if let Some(CreateError::NotIdmappable { .. }) = error.downcast_ref() {
         "the file system below --root cannot shift ids (idmapped mounts): put --root on ext4, xfs, btrfs or tmpfs, or run \
          with --userns=host"

@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod config;
 mod context;
+mod copy;
 mod detach;
 mod dirs;
 mod donors;
@@ -21,11 +22,14 @@ mod notify;
 mod output;
 mod plan;
 mod prepare;
+mod random;
 mod relay;
 mod rootfs;
+mod secret;
 mod session;
 mod settings;
 mod supervise;
+mod volume;
 
 fn main() {
     supervise::take_over();

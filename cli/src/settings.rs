@@ -7,6 +7,7 @@ use runtime::record::{Opaque, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::health::HealthPlan;
+use crate::plan::storage::{Bind, VolumeMount};
 use crate::plan::{NetworkMode, Request};
 
 /// Kept in [`Record::settings`]; every field has a default, so that an older record can be read.
@@ -61,6 +62,44 @@ pub(crate) struct Brief {
     pub(crate) network: Option<NetworkMode>,
     /// The image's labels, and the user's over them.
     pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// The part that tells what it is shown and stores outside of its own files.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Stores {
+    /// `None` for an older record.
+    pub(crate) request: Option<AskedFiles>,
+}
+
+/// The same of what it is made from.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct AskedFiles {
+    /// `None` for an older record.
+    pub(crate) volumes: Option<Vec<Bind>>,
+    pub(crate) options: AskedOptions,
+}
+
+/// The same of its options.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct AskedOptions {
+    pub(crate) storage: AskedStorage,
+}
+
+/// The same of what it stores.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct AskedStorage {
+    pub(crate) volumes: Vec<VolumeMount>,
+}
+
+impl AskedStorage {
+    /// Those that have a name by now, which all have whose container was made.
+    pub(crate) fn referred(&self) -> impl Iterator<Item = &VolumeMount> {
+        self.volumes.iter().filter(|volume| !volume.name.is_empty())
+    }
 }
 
 impl Brief {

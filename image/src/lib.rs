@@ -34,9 +34,9 @@ pub mod op;
 mod progress;
 
 pub use archive::{
-    Call, EntryError, ExtraError, ExtractError, ExtractOptions, Extracted, HighId, IdKind, IdMap, Into,
-    NumberError, Owners, Pack, PackError, PackOptions, Packed, PaxError, SparseError, TarError, TarErrorKind,
-    Time, UnpackError, extract, inflated, same_id,
+    Call, EntryError, ExtraError, ExtractError, ExtractOptions, Extracted, HighId, IdKind, IdMap, Inside,
+    Into, NumberError, Owners, Pack, PackError, PackOptions, Packed, PaxError, SparseError, TarError,
+    TarErrorKind, Time, UnpackError, extract, inflated, same_id,
 };
 pub use digest::{Digest, DigestError};
 pub use layer::LayerError;

@@ -42,7 +42,7 @@ pub enum FilesError {
 /// See [`FilesError`].
 pub fn of_running(init: BorrowedFd<'_>, pid: i32) -> Result<OwnedFd, FilesError> {
     step("Take hold of the container's root, as its first process sees it");
-    let root = sys::fs::open_root_of(pid);
+    let root = pidfd::open_root_of(pid);
     // Asked after it is held: from here on the number was this process's.
     if pidfd::has_ended(init) {
         return Err(FilesError::Ended);

@@ -66,7 +66,7 @@ fn aftermath(host: &Host, scene: &Scene<'_>, place: &str) {
         });
     }
     if !ids.is_empty() {
-        say("rm -f", &host.mini(["rm", "-f"]).args(&ids).run());
+        say("rm -f -v", &host.mini(["rm", "-f", "-v"]).args(&ids).run());
     }
     say("system check --repair", &host.mini(["system", "check", "--repair"]).run());
     let left = leftovers::find(host);

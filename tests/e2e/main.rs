@@ -7,7 +7,10 @@
 //! | a command's output, exit code, environment, user, directory, name | [`run`] |
 //! | labels, limits, names, kernel parameters | [`flags`] |
 //! | what containers leave in their files | [`files`] |
-//! | volumes, tmpfs, read-only roots | [`volumes`] |
+//! | binds, tmpfs, read-only roots | [`volumes`] |
+//! | volumes, what is in them first, where they are mounted | [`volume_store`], [`volume_content`], [`volume_mounts`] |
+//! | what containers are told and nobody is shown | [`secrets`] |
+//! | files into containers and out of them; all of one's own | [`copy`], [`copy_keeps`], [`export`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | a second command in a running container | [`exec`] |
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
@@ -43,7 +46,7 @@
 //! | layers that tell the truth: whiteouts, links, owners, attributes | [`layers`] |
 //! | layers that attack | [`security_layers`], [`security_archives`], [`slow_layers`] |
 //! | registries that lie | [`registry_hostile`] |
-//! | published attacks on runtimes | [`security_runtime`], [`security_image`] |
+//! | published attacks on runtimes, on copies and volumes | [`security_runtime`], [`security_image`], [`security_copy`] |
 //! | what a checker finds by default, from inside and outside | [`security_posture`] |
 //! | the narration | [`explain`] |
 //! | the plan that touches nothing | [`dry_run`] |
@@ -52,7 +55,7 @@
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -64,12 +67,15 @@ mod as_run;
 mod attach;
 mod attack;
 mod cgroup;
+mod copy;
+mod copy_keeps;
 mod devices;
 mod dry_run;
 mod errors;
 mod events;
 mod exec;
 mod explain;
+mod export;
 mod files;
 mod flags;
 mod formats;
@@ -79,6 +85,7 @@ mod init;
 mod inspect;
 mod kill_again;
 mod kill_exec;
+mod kill_files;
 mod kill_images;
 mod kill_removal;
 mod kill_run;
@@ -104,7 +111,9 @@ mod resting;
 mod rootfs;
 mod run;
 mod secret;
+mod secrets;
 mod security_archives;
+mod security_copy;
 mod security_image;
 mod security_layers;
 mod security_options;
@@ -121,4 +130,7 @@ mod top;
 mod units;
 mod update;
 mod userns;
+mod volume_content;
+mod volume_mounts;
+mod volume_store;
 mod volumes;

@@ -246,7 +246,6 @@ fn flags_that_mean_nothing_here_are_refused_by_name() {
         ("--link-local-ip=169.254.1.1", "default network"),
         ("--storage-opt=size=1g", "project quotas"),
         ("--isolation=hyperv", "Windows"),
-        ("--volume-driver=x", "plugins"),
         ("--disable-content-trust", "signatures"),
         ("--gpus=all", "vendor"),
         ("--runtime=runc", "its own runtime"),

@@ -92,10 +92,17 @@ impl Mini {
         output
     }
 
-    /// Starts it, with standard input an open pipe.
+    /// Starts it, with standard input an open pipe that holds what was given, which must fit into one.
     #[track_caller]
-    pub fn start(self) -> Running {
-        self.launch(Stdio::piped())
+    pub fn start(mut self) -> Running {
+        let stdin = self.stdin.take().unwrap_or_default();
+        assert!(stdin.len() <= 1 << 16, "{} bytes fit into no pipe (pipe(7))", stdin.len());
+        let mut running = self.launch(Stdio::piped());
+        if let Some(pipe) = &mut running.stdin {
+            // A command that has ended already is its own affair.
+            let _ = pipe.write_all(&stdin);
+        }
+        running
     }
 
     /// Starts it on a terminal of its own.

@@ -7,7 +7,7 @@
 //! | mounts | those the host began with |
 //! | cgroups | the test's parent, and `monitor` in it, which all monitors share: both empty |
 //! | processes | none |
-//! | files | locks that are empty, empty directories, what the network was before and its last address; the image store as `mini system check` approves of it |
+//! | files | locks that are empty, empty directories, what the network was before and its last address; volumes with names and secrets; the image store as `mini system check` approves of it |
 
 use std::ffi::OsStr;
 use std::fs;
@@ -32,8 +32,8 @@ pub fn remove_containers(host: &Host) -> Vec<String> {
     if ids.is_empty() {
         return Vec::new();
     }
-    let removal = host.mini(["rm", "-f"]).args(ids).run();
-    if removal.status.success() { Vec::new() } else { vec![format!("`mini rm -f` failed: {removal}")] }
+    let removal = host.mini(["rm", "-f", "-v"]).args(ids).run();
+    if removal.status.success() { Vec::new() } else { vec![format!("`mini rm -f -v` failed: {removal}")] }
 }
 
 /// Everything that is left, a line each. Waits until the monitors have tidied up.
@@ -135,11 +135,20 @@ fn files(host: &Host) -> Vec<String> {
     for untouched in ["/run/mini-test/tmp", "/var/lib/mini"] {
         collect(Path::new(untouched), &mut |path| left.push(format!("file: {}", path.display())));
     }
+    left.extend(volumes(host));
     let check = host.mini(["system", "check"]).run();
     if !check.status.success() {
         left.push(format!("`mini system check` is not content: {check}"));
     }
     left
+}
+
+/// Volumes that nobody named, and that outlived their container.
+fn volumes(host: &Host) -> Vec<String> {
+    let entries = fs::read_dir(host.root().join("volume")).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let unnamed = names.filter(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    unnamed.map(|name| format!("volume without a name: {name}")).collect()
 }
 
 /// Visits every file below `directory` that is no directory.

@@ -26,9 +26,10 @@ pub(crate) struct CreateArgs {
 pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let flags = &args.container;
-    let request = run::request(context, flags, false)?;
+    let mut request = run::request(context, flags, false)?;
     run::announce(&request, &crate::donors::Found::default());
     let (image, _pin) = run::image(context, flags, &request, false)?;
+    crate::prepare::storage::complete(context, &mut request, &image.config)?;
     let facts = run::facts(&request)?;
     run::replace(context, flags)?;
     let id = crate::prepare::create(context, flags, &request, &image, facts)?;

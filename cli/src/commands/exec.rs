@@ -130,7 +130,7 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
             return Ok(if code == ExitCode::Mini { ExitCode::Failure } else { code });
         }
     };
-    let told = Told { journal: context.journal(), record: &entry.record, id: crate::prepare::new_id()? };
+    let told = Told { journal: context.journal(), record: &entry.record, id: crate::random::new_id()? };
     let command = args.words[1..].join(" ");
     told.tell(&[("exec_create", &command), ("exec_start", &command)]);
     if args.detach {

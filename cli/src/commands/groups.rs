@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::later::Later;
 use super::{
-    attach, create, diff, exec, images, inspect, kill, load, logs, pause, port, prune, ps, pull, rename, rm,
-    rmi, run, start, stats, stop, top, update, wait,
+    attach, cp, create, diff, exec, export, images, inspect, kill, load, logs, pause, port, prune, ps, pull,
+    rename, rm, rmi, run, start, stats, stop, top, update, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -24,6 +24,8 @@ pub(crate) enum OnContainers {
     Stats(Later<stats::StatsArgs>),
     Port(Later<port::PortArgs>),
     Diff(Later<diff::DiffArgs>),
+    Cp(Later<cp::CpArgs>),
+    Export(Later<export::ExportArgs>),
     Wait(Later<wait::WaitArgs>),
     Stop(Later<stop::StopArgs>),
     Kill(Later<kill::KillArgs>),
@@ -93,6 +95,8 @@ impl OnContainers {
             OnContainers::Stats(args) => stats::stats(context, args),
             OnContainers::Port(args) => port::port(context, args),
             OnContainers::Diff(args) => diff::diff(context, args),
+            OnContainers::Cp(args) => cp::cp(context, args),
+            OnContainers::Export(args) => export::export(context, args),
             OnContainers::Wait(args) => wait::wait(context, args),
             OnContainers::Stop(args) => stop::stop(context, args),
             OnContainers::Kill(args) => kill::kill(context, args),

@@ -3,11 +3,13 @@
 pub(crate) mod run;
 
 mod attach;
+mod cp;
 mod create;
 mod diff;
 mod ending;
 mod events;
 mod exec;
+mod export;
 pub(crate) mod filter;
 pub(crate) mod flags;
 mod groups;
@@ -20,6 +22,7 @@ mod leave;
 mod load;
 mod logs;
 mod ns;
+mod objects;
 mod pattern;
 mod pause;
 mod port;
@@ -29,6 +32,7 @@ pub(crate) mod pull;
 mod rename;
 mod rm;
 mod rmi;
+mod secret;
 mod start;
 mod stats;
 mod stop;
@@ -37,6 +41,7 @@ mod top;
 mod units;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use std::path::PathBuf;
@@ -91,6 +96,8 @@ enum Command {
     Pull(Later<pull::PullArgs>),
     Rmi(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
+    Volume(Later<volume::VolumeArgs>),
+    Secret(Later<secret::SecretArgs>),
     Ns(Later<ns::NsArgs>),
     Events(Later<events::EventsArgs>),
     Info(Later<info::InfoArgs>),
@@ -173,6 +180,8 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Pull(args) => pull::pull(&context, args),
         Command::Rmi(args) => rmi::rmi(&context, args),
         Command::Load(args) => load::load(&context, args),
+        Command::Volume(args) => volume::volume(&context, args),
+        Command::Secret(args) => secret::secret(&context, args),
         Command::Ns(args) => ns::ns(&context, args),
         Command::Events(args) => events::events(&context, args),
         Command::Info(args) => info::info(&context, args),

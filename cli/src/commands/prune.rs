@@ -5,8 +5,9 @@ use std::io::BufRead as _;
 use anyhow::{Context as _, Result, bail};
 use runtime::state::Entry;
 
+use super::Failures;
 use super::filter::Label;
-use super::{Failures, rm};
+use super::rm::{self, How};
 use crate::clock;
 use crate::context::Context;
 use crate::events::{Event, Kind};
@@ -39,7 +40,7 @@ enum Filter {
 /// Asks, removes, says what became free.
 pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
     let filters = args.filter.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
-    if !args.force && !agreed()? {
+    if !args.force && !agreed("This will remove all stopped containers.")? {
         return Ok(ExitCode::Success);
     }
     let state = context.state();
@@ -51,7 +52,7 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
             continue;
         }
         let freed = runtime::changes::usage(&entry.dirs.disk);
-        match rm::remove(context, &state, &entry, false) {
+        match rm::remove(context, &state, &entry, How { force: false, volumes: false }) {
             Ok(()) => {
                 bytes += freed;
                 removed.push(entry.record.id);
@@ -70,10 +71,12 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
     Ok(failures.code())
 }
 
-fn agreed() -> Result<bool> {
-    output::print(
-        b"WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ",
-    )?;
+/// Warns, and asks.
+///
+/// # Errors
+/// Where the answer cannot be read.
+pub(crate) fn agreed(warning: &str) -> Result<bool> {
+    output::print(format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ").as_bytes())?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))

@@ -3,28 +3,33 @@
 use anyhow::{Context as _, Result};
 use runtime::cgroup::Layout;
 use runtime::op::step;
-use runtime::record::Status;
+use runtime::record::{Record, Status};
 use runtime::state::{Entry, State};
 
 use super::ending::Ending;
 use super::{Failures, ending};
 use crate::context::Context;
+use crate::events::Event;
 use crate::exit_code::ExitCode;
 use crate::explain::Form;
 use crate::output;
 use crate::plan::NetworkMode;
 use crate::plan::spaces::Space;
 use crate::settings::Settings;
+use crate::volume;
 
 /// Remove containers
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini rm web\n  mini rm -f $(mini ps -aq)\n\nSee also: mini stop, mini ps"
+    after_help = "Examples:\n  mini rm web\n  mini rm -f $(mini ps -aq)\n  mini rm -v job\n\nSee also: mini stop, mini ps, mini volume"
 )]
 pub(crate) struct RmArgs {
     /// End running ones first
     #[arg(short, long)]
     force: bool,
+    /// Remove volumes without a name with them
+    #[arg(short, long)]
+    volumes: bool,
     /// Tell every kernel operation, in order
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<Form>,
@@ -37,15 +42,25 @@ pub(crate) struct RmArgs {
 /// descriptors meanwhile.
 const TOGETHER: usize = 64;
 
+/// How containers are removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Running ones, too.
+    pub(crate) force: bool,
+    /// With the volumes without a name that no other one refers to. One with `--rm` takes them along anyway.
+    pub(crate) volumes: bool,
+}
+
 /// Removes each; the others go on where one fails.
 pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
     let story = context.listen(args.explain)?;
     let state = context.state();
     let mut failures = Failures::default();
+    let how = How { force: args.force, volumes: args.volumes };
     for words in args.containers.chunks(TOGETHER) {
         let found = words.iter().map(|word| (word, state.find(word)));
         let begun: Vec<_> = found
-            .map(|(word, found)| (word, found.map(|entry| (begin(context, &entry, args.force), entry))))
+            .map(|(word, found)| (word, found.map(|entry| (begin(context, &entry, how), entry))))
             .collect();
         for (word, found) in begun {
             let removed = match found {
@@ -55,9 +70,7 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
                     continue;
                 }
                 Err(error) => Err(error.into()),
-                Ok((begun, entry)) => {
-                    begun.and_then(|ending| finish(context, &state, &entry, args.force, ending))
-                }
+                Ok((begun, entry)) => begun.and_then(|ending| finish(context, &state, &entry, how, ending)),
             };
             match removed {
                 Ok(()) => output::print_line(word)?,
@@ -72,15 +85,15 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
 /// Removes one container.
 ///
 /// # Errors
-/// Where it runs and `force` is not given, or the kernel refuses.
-pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, force: bool) -> Result<()> {
-    finish(context, state, entry, force, begin(context, entry, force)?)
+/// Where it runs and is not to be ended, or the kernel refuses.
+pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, how: How) -> Result<()> {
+    finish(context, state, entry, how, begin(context, entry, how)?)
 }
 
 /// Tells it to end, where it is up; `None` where it has ended already.
-fn begin(context: &Context, entry: &Entry, force: bool) -> Result<Option<Ending>> {
+fn begin(context: &Context, entry: &Entry, how: How) -> Result<Option<Ending>> {
     match entry.status.is_up() {
-        true if force => {
+        true if how.force => {
             // Where that cannot be written, its end is only written down more thoroughly than it is worth.
             let _thorough = context.state().give_up(&entry.dirs);
             ending::end_now(context, entry)
@@ -91,13 +104,7 @@ fn begin(context: &Context, entry: &Entry, force: bool) -> Result<Option<Ending>
 }
 
 /// Waits until it has ended, and removes what its monitor leaves.
-fn finish(
-    context: &Context,
-    state: &State,
-    entry: &Entry,
-    force: bool,
-    ending: Option<Ending>,
-) -> Result<()> {
+fn finish(context: &Context, state: &State, entry: &Entry, how: How, ending: Option<Ending>) -> Result<()> {
     match (ending, &entry.status) {
         (Some(ending), _) => ending.wait()?,
         (None, Status::Exited { .. }) => drop(super::wait_for_monitor(entry)?),
@@ -106,7 +113,7 @@ fn finish(
     let Some(_lock) = super::lock_at_rest(state, &entry.record.id)? else {
         return match state.load(&entry.record.id)? {
             // Somebody has started it meanwhile.
-            Some(now) => remove(context, state, &now, force),
+            Some(now) => remove(context, state, &now, how),
             None => Ok(()),
         };
     };
@@ -118,9 +125,23 @@ fn finish(
     if std::fs::read_dir(&entry.dirs.run).is_ok_and(|mut files| files.next().is_some()) {
         clear(context, entry)?;
     }
-    state.remove(&entry.record.id, &entry.record.name)?;
-    context.happened("destroy", &entry.record);
-    Ok(())
+    forget(context, &entry.record, how.volumes)
+}
+
+/// Removes what is written down of a container, and the volumes that were made for it where that is asked for (`--rm` asks for it).
+/// The caller holds the container's lock.
+pub(crate) fn forget(context: &Context, record: &Record, volumes: bool) -> Result<()> {
+    let volumes = volumes || record.auto_remove;
+    if volumes {
+        volume::users::take_away_with(context, record)?;
+    }
+    context.state().remove(&record.id, &record.name)?;
+    let mut events = vec![Event::container("destroy", record)];
+    if volumes {
+        events.extend(volume::users::gone_with(context, record));
+    }
+    context.journal().record(&events);
+    if volumes { volume::users::remove_gone(context, record) } else { Ok(()) }
 }
 
 /// What a monitor clears when it ends, for those that could not. The caller holds the container's lock.

@@ -10,6 +10,7 @@ use runtime::sys;
 
 use super::flags::{ContainerArgs, StayArgs};
 use super::pull::Wanted;
+use super::rm::How;
 use crate::context::Context;
 use crate::donors::{self, Found};
 use crate::events::Event;
@@ -20,7 +21,7 @@ use crate::output;
 use crate::plan::Request;
 use crate::plan::facts::{self, HostFacts};
 use crate::plan::request::Caller;
-use crate::prepare::{foresee, prepare};
+use crate::prepare::{foresee, prepare, storage};
 use crate::session::Outcome;
 
 /// Make a container of an image and run a program in it
@@ -73,6 +74,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let found = donors::find(context, &mut request)?;
     announce(&request, &found);
     let (image, pin) = image(context, flags, &request, args.dry_run)?;
+    storage::complete(context, &mut request, &image.config)?;
     let facts = facts(&request)?;
     if args.dry_run {
         output::print_json(&foresee(context, &request, &image, &facts, found)?)?;
@@ -130,7 +132,7 @@ pub(crate) fn request(context: &Context, flags: &ContainerArgs, detached: bool) 
     let read = |path: &str| read(path).with_context(|| format!("cannot read {path}"));
     let state = context.state();
     let [ids] = context.id_block();
-    Request::new(
+    let mut request = Request::new(
         flags,
         detached,
         &Caller {
@@ -145,7 +147,9 @@ pub(crate) fn request(context: &Context, flags: &ContainerArgs, detached: bool) 
             read: &read,
             find: &|name| Ok(state.find(name)?.record.id),
         },
-    )
+    )?;
+    storage::inherit(context, &mut request)?;
+    Ok(request)
 }
 
 /// The largest file of variables, labels or rules that is read, bytes.
@@ -218,7 +222,8 @@ pub(crate) fn replace(context: &Context, flags: &ContainerArgs) -> Result<()> {
         // An id that begins so is not meant.
         Ok(entry) if entry.record.name == *name => {
             step("Remove the container that has the name");
-            super::rm::remove(context, &state, &entry, true).with_context(|| format!("cannot replace {name}"))
+            super::rm::remove(context, &state, &entry, How { force: true, volumes: false })
+                .with_context(|| format!("cannot replace {name}"))
         }
         Ok(_) | Err(FindError::NotFound(_) | FindError::Ambiguous { .. }) => Ok(()),
         Err(error) => Err(error.into()),
@@ -248,6 +253,11 @@ pub(crate) fn announce(request: &Request, found: &Found) {
         output::notice(&format!(
             "{flag} implies --userns=host: root in this container is root on the host (--userns=private keeps them apart)"
         ));
+    }
+    if request.user_namespace && request.binds.iter().any(|bind| bind.propagation.ends_with("slave")) {
+        output::notice(
+            "what is mounted on the host later belongs to nobody in the container: it has ids of its own",
+        );
     }
     for limit in donors::limits(request, found) {
         step(&format!("with a user namespace of its own, {limit}"));

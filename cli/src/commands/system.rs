@@ -14,6 +14,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
+use crate::{secret, volume};
 
 /// Look after what mini keeps
 #[derive(Debug, clap::Args)]
@@ -62,6 +63,7 @@ fn check(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let mut found = Vec::new();
     containers(context, args.repair, &mut found)?;
+    kept(context, args.repair, &mut found)?;
     groups(context, args.repair, &mut found)?;
     leases(context, args.repair, &mut found)?;
     networks(context, args.repair, &mut found)?;
@@ -125,7 +127,7 @@ fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &m
     if repair {
         rm::clear(context, entry)?;
         if entry.record.auto_remove {
-            state.remove(id, &entry.record.name)?;
+            rm::forget(context, &entry.record, true)?;
         } else {
             write_off(state, entry)?;
         }
@@ -161,6 +163,14 @@ fn write_off(state: &State, entry: &Entry) -> Result<()> {
         state.finish(&entry.dirs, &mut record)?;
     }
     Ok(sys::fs::remove_file(&entry.dirs.run.join("live.json"))?)
+}
+
+/// What is left of volumes and secrets.
+fn kept(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    let state = context.state();
+    let left = [volume::check::check(&state, repair)?, secret::check::check(&state, repair)?].concat();
+    found.extend(left.into_iter().map(|what| Found { what, repaired: repair }));
+    Ok(())
 }
 
 /// Control groups of containers that do not run.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::output::template::Object;
 use crate::settings::Brief;
+use crate::volume::users::volumes_of;
 
 pub(crate) use filter::Filters;
 pub(crate) use journal::Journal;
@@ -76,6 +77,25 @@ impl Event {
     pub(crate) fn network(action: &str, record: &Record, network: &str) -> Event {
         let event = Event::new(Kind::Network, action, network);
         event.with("container", &record.id).with("name", network).with("type", network)
+    }
+
+    /// Something happens now to a volume.
+    pub(crate) fn volume(action: &str, name: &str) -> Event {
+        Event::new(Kind::Volume, action, name).with("driver", "local")
+    }
+
+    /// A container begins or ends to use its volumes.
+    pub(crate) fn of_volumes(action: &'static str, record: &Record) -> impl Iterator<Item = Event> {
+        volumes_of(record).into_iter().map(move |volume| {
+            let event = Event::volume(action, &volume.name).with("container", &record.id);
+            match action {
+                "mount" => event
+                    .with("destination", volume.target.display())
+                    .with("propagation", "")
+                    .with("read/write", !volume.read_only),
+                _ => event,
+            }
+        })
     }
 
     /// The same, with one attribute more.

@@ -9,7 +9,7 @@ pub(crate) mod ids;
 pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod logging;
-pub(crate) mod mount_flag;
+mod mounts;
 pub(crate) mod options;
 pub(crate) mod origin;
 mod places;
@@ -19,6 +19,7 @@ pub(crate) mod security;
 pub(crate) mod spaces;
 pub(crate) mod spec;
 pub(crate) mod stdio;
+pub(crate) mod storage;
 pub(crate) mod values;
 pub(crate) mod whose;
 

@@ -16,6 +16,7 @@ use super::logging::LogRequest;
 use super::origin::Origin;
 use super::security::Security;
 use super::spaces::Spaces;
+use super::storage::Storage;
 use super::values;
 use crate::commands::flags::MoreArgs;
 
@@ -63,6 +64,8 @@ pub(crate) struct Options {
     /// What it may use, beyond the everyday.
     pub(crate) resources: Resources,
     pub(crate) devices: Devices,
+    /// Volumes and secrets.
+    pub(crate) storage: Storage,
 }
 
 /// One `--ulimit`.

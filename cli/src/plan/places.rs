@@ -126,8 +126,8 @@ pub(super) fn adapt(
     Ok(())
 }
 
-/// A tree of the host's, for looking at.
-const READ_ONLY: [&str; 2] = ["rbind", "ro"];
+/// A tree of the host's, for looking at; the words that begin with r are for what comes along below it, too (config.md, "mounts").
+const READ_ONLY: [&str; 5] = ["rbind", "rro", "rnosuid", "rnoexec", "rnodev"];
 
 fn bind(target: &str, source: &Path, options: &[&str]) -> Result<Mount> {
     let options = [options, &["nosuid", "noexec", "nodev"]].concat();

@@ -15,13 +15,13 @@ use super::ids;
 use super::life::Life;
 use super::limits::{Asked, Resources};
 use super::logging::LogRequest;
-use super::mount_flag::{self, Wanted};
 use super::options::{self, Options};
 use super::origin::Origin;
 use super::security::Security;
 use super::spaces::{self, Spaces, Users};
 use super::stdio::Attach;
-use super::values::{self, Volume};
+use super::storage::{Bind, Understood};
+use super::values;
 use super::whose::{Whose, whose};
 use crate::commands::flags::ContainerArgs;
 
@@ -91,7 +91,9 @@ pub(crate) struct Request {
     pub(crate) workdir: Option<PathBuf>,
     pub(crate) user: Option<String>,
     pub(crate) hostname: Option<String>,
-    pub(crate) volumes: Vec<Volume>,
+    /// Directories and files of the host.
+    #[serde(rename = "volumes")]
+    pub(crate) binds: Vec<Bind>,
     pub(crate) tmpfs: Vec<(PathBuf, Vec<String>)>,
     pub(crate) ports: Vec<PortRequest>,
     pub(crate) network: NetworkMode,
@@ -194,14 +196,14 @@ impl Request {
         for text in &args.env {
             variables.push(env(text, environment)?);
         }
-        let mut volumes: Vec<Volume> =
-            args.volume.iter().map(|text| values::volume(text, cwd)).collect::<Result<_>>()?;
-        let mut tmpfs: Vec<_> = args.tmpfs.iter().map(|text| values::tmpfs(text)).collect::<Result<_>>()?;
-        for text in &args.mount {
-            match mount_flag::mount(text, cwd)? {
-                Wanted::Bind(volume) => volumes.push(volume),
-                Wanted::Tmpfs(target, options) => tmpfs.push((target, options)),
-            }
+        let Understood { binds, tmpfs, storage } = Understood::new(&args.storage, cwd)?;
+        if let Some(bind) = binds.iter().find(|bind| user_namespace && bind.propagation.ends_with("shared")) {
+            bail!(
+                "{} on {}: what the container mounts there would be mounted on the host; a container with a user namespace of \
+                 its own may not do that (rslave is the other way round, --userns=host shares the host's)",
+                bind.propagation,
+                bind.target.display()
+            );
         }
         let mut options = Options::new(&args.more, network, read)?;
         options.spaces = spaces;
@@ -217,6 +219,7 @@ impl Request {
         options.life = Life::new(&args.life, args.rm)?;
         options.health = HealthRequest::new(&args.health)?;
         options.log = LogRequest::new(&args.log)?;
+        options.storage = storage;
         ensure!(
             !detached || args.attach.is_empty(),
             "conflicting options: cannot specify both --attach and --detach"
@@ -242,7 +245,7 @@ impl Request {
                 (user, _) => user.clone(),
             },
             hostname: args.hostname.clone(),
-            volumes,
+            binds,
             tmpfs,
             ports,
             network,

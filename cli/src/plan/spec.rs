@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
     Linux, LinuxBuilder, LinuxCapabilities, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec,
@@ -11,6 +11,7 @@ use oci_spec::runtime::{
 use runtime::plan::IdMap;
 
 use super::facts::HostFacts;
+use super::mounts;
 use super::options::Ulimit;
 use super::places;
 use super::request::{EnvRequest, NetworkMode, Request};
@@ -225,7 +226,6 @@ fn mounts(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resu
     ];
     places::adapt(&mut all, request, facts, identity.neighbours, identity.gid_map)?;
     let mut own = Vec::new();
-    let idmap: &[&str] = if request.user_namespace { &["idmap"] } else { &[] };
     let donor = identity.neighbours.network.as_ref();
     let has = |name: &str| donor.is_none_or(|donor| donor.files.iter().any(|(its, _)| its == name));
     let names = ["resolv.conf", "hostname", "hosts"].into_iter().filter(|name| has(name));
@@ -238,18 +238,7 @@ fn mounts(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resu
         own.push(mount(Path::new("/etc/localtime"), "bind", zone, &["bind", "rprivate", "ro"])?);
     }
     let ours = own.len();
-    for volume in &request.volumes {
-        let writable = if volume.read_only { "ro" } else { "rw" };
-        let options = [&["rbind", volume.propagation.as_str(), writable][..], idmap].concat();
-        own.push(mount(&volume.target, "bind", &volume.source, &options)?);
-    }
-    for (target, options) in &request.tmpfs {
-        let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        own.push(mount(target, "tmpfs", Path::new("tmpfs"), &options)?);
-    }
-    if let Some(twice) = twice(&own[ours..]) {
-        bail!("duplicate mount point: {}", twice.display());
-    }
+    own.extend(mounts::asked_for(request)?);
     // The user's mount takes the place of ours; those closer to the root come first.
     let asked = |mount: &Mount| own[ours..].iter().any(|own| own.destination() == mount.destination());
     all.retain(|default| !asked(default));
@@ -262,14 +251,6 @@ fn mounts(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resu
     own.sort_by_key(|mount| mount.destination().components().count());
     all.extend(own);
     Ok(all)
-}
-
-/// A target that two of the user's mounts have.
-fn twice(user: &[Mount]) -> Option<PathBuf> {
-    user.iter().enumerate().find_map(|(index, mount)| {
-        let earlier = user[..index].iter().any(|other| other.destination() == mount.destination());
-        earlier.then(|| mount.destination().clone())
-    })
 }
 
 fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Result<Linux> {

@@ -1,9 +1,8 @@
-//! The values of flags, as docker writes them: sizes, processors, volumes, tmpfs mounts. PURE.
+//! The values of flags, as docker writes them: sizes, processors, places in a container, tmpfs mounts. PURE.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
 
 /// `64m`, `1.5g`, `512`: bytes, by powers of 1024 (docker's units.RAMInBytes).
 pub(crate) fn bytes(text: &str) -> Result<u64> {
@@ -39,64 +38,6 @@ pub(crate) fn cpus(text: &str) -> Result<u64> {
     Ok(whole + number(&format!("{fraction:0<9}"))?)
 }
 
-/// A directory or file of the host, shown in the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Volume {
-    /// On the host, absolute.
-    pub(crate) source: PathBuf,
-    /// In the container, absolute.
-    pub(crate) target: PathBuf,
-    /// `ro` was given.
-    pub(crate) read_only: bool,
-    /// `rprivate` and its kin.
-    pub(crate) propagation: String,
-    /// Where it is missing, that is an error: `--mount`, not `-v`.
-    #[serde(default)]
-    pub(crate) must_exist: bool,
-}
-
-/// `SOURCE:TARGET[:OPTIONS]`; a relative source begins with a dot.
-pub(crate) fn volume(text: &str, cwd: &Path) -> Result<Volume> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (source, target, options) = match parts.as_slice() {
-        [source, target] => (*source, *target, ""),
-        [source, target, options] => (*source, *target, *options),
-        [target] if target.starts_with('/') => {
-            bail!(
-                "anonymous volumes are not supported yet: give a directory of the host, as in -v /data:{target}"
-            )
-        }
-        _ => bail!("invalid volume {text:?}: SOURCE:TARGET[:OPTIONS] is wanted"),
-    };
-    ensure!(!source.is_empty() && !target.is_empty(), "invalid volume {text:?}: an empty path");
-    let source = if source.starts_with('/') {
-        PathBuf::from(source)
-    } else if source.starts_with('.') {
-        normal(&cwd.join(source))
-    } else {
-        bail!("named volumes are not supported yet: {source:?} is no path (./{source} would be one)");
-    };
-    let mut volume = Volume {
-        source,
-        target: target_path(target)?,
-        read_only: false,
-        propagation: "rprivate".to_owned(),
-        must_exist: false,
-    };
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ro" => volume.read_only = true,
-            // SELinux labels and docker desktop's consistency hints: nothing to do here.
-            "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
-            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
-                option.clone_into(&mut volume.propagation);
-            }
-            _ => bail!("invalid option {option:?} in volume {text:?}"),
-        }
-    }
-    Ok(volume)
-}
-
 /// A tmpfs in the container: its target, and its mount options with docker's defaults before them.
 pub(crate) fn tmpfs(text: &str) -> Result<(PathBuf, Vec<String>)> {
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
@@ -124,7 +65,7 @@ pub(crate) fn tmpfs(text: &str) -> Result<(PathBuf, Vec<String>)> {
 }
 
 /// A place in the container.
-fn target_path(text: &str) -> Result<PathBuf> {
+pub(crate) fn target_path(text: &str) -> Result<PathBuf> {
     ensure!(text.starts_with('/'), "invalid mount target {text:?}: it must be absolute");
     let path = normal(Path::new(text));
     ensure!(path != Path::new("/"), "invalid mount target {text:?}: it cannot be the root");
@@ -239,37 +180,6 @@ mod tests {
             ("99999999999999999999", None),
         ] {
             assert_eq!(cpus(text).ok(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn volumes_are_paths_of_the_host() {
-        let cwd = Path::new("/home/u");
-        let parsed = volume("/a/b:/c/../d:ro,Z,rslave", cwd).unwrap();
-        let expected = Volume {
-            source: "/a/b".into(),
-            target: "/d".into(),
-            read_only: true,
-            propagation: "rslave".into(),
-            must_exist: false,
-        };
-        assert_eq!(parsed, expected);
-        assert_eq!(volume("./x:/y", cwd).unwrap().source, Path::new("/home/u/x"));
-        assert_eq!(volume("../x:/y", cwd).unwrap().source, Path::new("/home/x"));
-        for (text, complaint) in [
-            ("data:/d", "named volumes"),
-            ("/d", "anonymous volumes"),
-            ("/a:b", "must be absolute"),
-            ("/a:/", "cannot be the root"),
-            ("/a:/proc", "over /proc"),
-            ("/a:/proc/self", "over /proc"),
-            ("/a:/x/../proc", "over /proc"),
-            ("/a:/b:nope", "invalid option"),
-            ("/a:/b:ro:x", "invalid volume"),
-            (":/b", "empty path"),
-        ] {
-            let error = volume(text, cwd).unwrap_err().to_string();
-            assert!(error.contains(complaint), "{text}: {error}");
         }
     }
 

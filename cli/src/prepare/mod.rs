@@ -1,16 +1,16 @@
 //! From a request to a container that is written down and can be launched: leases taken, plan made, record written.
 
 mod record;
+pub(crate) mod storage;
 
 use std::mem::take;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use image::Image;
 use runtime::birth::Joins;
 use runtime::cgroup::Layout;
-use runtime::op::step;
 use runtime::plan::{InitPlan, RootPlan};
 use runtime::record::Record;
 use runtime::state::{Claim, Dirs, State, StateError};
@@ -24,9 +24,13 @@ use crate::plan::facts::HostFacts;
 use crate::plan::ids::{self, IdLease};
 use crate::plan::life::Backoff;
 use crate::plan::{Leases, NetworkMode, Place, Request, RunPlan};
+use crate::random::new_id;
 use crate::session;
 use crate::settings::Settings;
 use crate::supervise::{Charge, Held, Start, Words};
+use crate::volume;
+use crate::volume::first_content::When;
+use storage::Secrets;
 
 /// What overlay stacks below the writable layer (OVL_MAX_STACK, fs/overlayfs/params.h).
 const MOST_LAYERS: usize = 500;
@@ -91,12 +95,14 @@ pub(crate) fn prepare(
     found: Found,
 ) -> Result<(Charge, Start)> {
     let id = new_id()?;
+    let secrets = Secrets::read(context, request)?;
     let mut taken = Taken::default();
     let written = taken
         .take(context, request, image, &id, found)
         .and_then(|()| write_down(context, args, request, image, &facts, &id, &taken.leases))
-        .and_then(|(planned, record, claim)| {
+        .and_then(|(mut planned, record, claim)| {
             planned.write_files(&claim.dirs)?;
+            secrets.tell(&mut planned.init);
             Ok((planned, record, claim))
         });
     match written {
@@ -149,14 +155,19 @@ pub(crate) fn prepare_again(
     let state = context.state();
     let claim = Claim { dirs: state.dirs(&record.id), lock };
     let mut taken = Taken::default();
+    let located = storage::located(context, request)?;
+    let request = located.as_ref();
     let mut rewrite = |taken: &mut Taken, found| -> Result<Planned> {
         taken.take(context, request, image, &record.id, found)?;
-        make_sources(request)?;
+        storage::check(context, request)?;
         let layers = layers(&state, image)?;
+        let when = if record.last.is_some() { When::Again } else { When::New };
+        storage::provide(context, &record.id, request, &layers, when)?;
         let parent = cgroup_parent(context, request)?;
         let place =
             Place { id: &record.id, name: &record.name, run: &claim.dirs.run, cgroup_parent: &parent };
-        let planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
+        let mut planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
+        Secrets::read(context, request)?.tell(&mut planned.init);
         let mut settings = Settings::of(&record);
         settings.ports = planned.ports();
         settings.user_namespace = request.user_namespace;
@@ -206,6 +217,7 @@ impl Planned {
         let security = &request.options.security;
         init.process.reaper = security.init;
         init.process.groups.clone_from(&security.groups);
+        storage::look_inside(&mut init, request);
         Ok(Planned { plan, init })
     }
 
@@ -276,7 +288,7 @@ fn charge(
 }
 
 /// The image's layers, and below them the places that mounts go to.
-fn layers(state: &State, image: &Image) -> Result<Vec<PathBuf>> {
+pub(crate) fn layers(state: &State, image: &Image) -> Result<Vec<PathBuf>> {
     let mut layers = image.layers.clone();
     if layers.len() < MOST_LAYERS {
         layers.push(state.mount_points()?);
@@ -296,7 +308,7 @@ fn write_down(
 ) -> Result<(Planned, Record, Claim)> {
     let state = context.state();
     let dirs = state.dirs(id);
-    make_sources(request)?;
+    storage::check(context, request)?;
     let layers = layers(&state, image)?;
     let parent = cgroup_parent(context, request)?;
     for attempt in 0..16 {
@@ -308,6 +320,12 @@ fn write_down(
             Err(StateError::NameTaken { .. }) if request.name.is_none() => continue,
             other => other?,
         };
+        // After the record: what is made for a container is never without one that says so.
+        if let Err(error) = storage::provide(context, id, request, &layers, When::New) {
+            // The cause of all this is told; what cannot be removed is found by `mini system check`.
+            let _first_cause_counts = undo(context, &record);
+            return Err(error);
+        }
         return Ok((planned, record, claim));
     }
     bail!("no free name was found in 16 attempts: give one with --name")
@@ -374,35 +392,9 @@ fn high_ids(image: &Image) -> Vec<(u32, &str)> {
     image.high_ids.iter().map(|high| (high.id, high.path.as_str())).collect()
 }
 
-/// docker makes the source of `-v` where it is missing: an empty directory.
-fn make_sources(request: &Request) -> Result<()> {
-    if let Some(zone) = &request.options.origin.zone {
-        ensure!(zone.is_file(), "--tz: this host has no such time zone: {} is no file", zone.display());
-    }
-    for volume in &request.volumes {
-        ensure!(
-            !volume.must_exist || volume.source.exists(),
-            "the source of --mount, {}, does not exist (-v would make it)",
-            volume.source.display()
-        );
-        if !volume.source.exists() {
-            step("Make the directory that is to be shown in the container, as docker does");
-            sys::fs::make_dirs_public(&volume.source).with_context(|| {
-                format!("the source of the volume {} cannot be made", volume.source.display())
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// 256 random bits, as docker names things.
-///
-/// # Errors
-/// What getrandom(2) answered.
-pub(crate) fn new_id() -> Result<String> {
-    let mut bytes = [0u8; 32];
-    let length = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .context("getrandom(32)")?;
-    ensure!(length == bytes.len(), "getrandom(32) gave {length} bytes");
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+/// Removes a container that was written down and of which nothing came.
+fn undo(context: &Context, record: &Record) -> Result<()> {
+    volume::users::take_away_with(context, record)?;
+    context.state().remove(&record.id, &record.name)?;
+    volume::users::remove_gone(context, record)
 }

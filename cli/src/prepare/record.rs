@@ -36,8 +36,9 @@ pub(super) fn record(
         privileged: request.privileged,
         cap_add: capability_names(&args.cap_add),
         cap_drop: capability_names(&args.cap_drop),
-        binds: args.volume.clone(),
-        tmpfs: args.tmpfs.clone(),
+        // As docker: a volume without a name is no bind.
+        binds: args.storage.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
+        tmpfs: args.storage.tmpfs.clone(),
         stop_signal: plan.lifecycle.stop_signal,
         health: plan.lifecycle.health.clone(),
         request: Some(request.clone()),

@@ -19,6 +19,7 @@ use crate::plan::life::{Backoff, Life, RestartPolicy};
 use crate::plan::logging::LogPlan;
 use crate::plan::{NetworkMode, RunPlan};
 use crate::settings::{Brief, Settings};
+use crate::volume;
 
 /// What a container's start needs, and nobody afterwards.
 pub(crate) struct Start {
@@ -80,7 +81,8 @@ impl Words {
     pub(super) fn began(&self) {
         let record = &self.record;
         let network = self.network().map(|network| Event::network("connect", record, network));
-        let events: Vec<_> = network.into_iter().chain([Event::container("start", record)]).collect();
+        let volumes = Event::of_volumes("mount", record);
+        let events: Vec<_> = volumes.chain(network).chain([Event::container("start", record)]).collect();
         self.context.journal().record(&events);
     }
 
@@ -89,14 +91,18 @@ impl Words {
         let record = &self.record;
         let seconds = last.finished.saturating_sub(last.started.unwrap_or(last.finished)) / 1_000_000_000;
         let die = Event::container("die", record).with("exitCode", last.code).with("execDuration", seconds);
+        let volumes = record.auto_remove.then(|| volume::users::gone_with(&self.context, record));
+        let volumes = volumes.into_iter().flatten();
         let events: Vec<_> = [
             last.oom_killed.then(|| Event::container("oom", record)),
             Some(die),
             self.network().map(|network| Event::network("disconnect", record, network)),
-            record.auto_remove.then(|| Event::container("destroy", record)),
         ]
         .into_iter()
         .flatten()
+        .chain(Event::of_volumes("unmount", record))
+        .chain(record.auto_remove.then(|| Event::container("destroy", record)))
+        .chain(volumes)
         .collect();
         self.context.journal().record(&events);
     }

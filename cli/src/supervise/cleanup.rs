@@ -9,6 +9,7 @@ use runtime::sys;
 
 use super::{Charge, Words};
 use crate::donors::NETWORK_IS_SHARED;
+use crate::volume;
 
 /// Before clients are told: ports and address are free, the record says what happened, or the name is free.
 ///
@@ -32,7 +33,12 @@ pub(super) fn before_the_word(charge: &mut Charge, last: LastRun, again: bool) -
     }
     charge.held.ports.clear();
     left.extend(remove_pidfile(&charge.words).err().map(|error| sentence(&error)));
-    let Words { state, record, dirs, .. } = &mut charge.words;
+    let Words { state, record, dirs, context, .. } = &mut charge.words;
+    if record.auto_remove
+        && let Err(error) = volume::users::take_away_with(context, record)
+    {
+        left.push(sentence(error.as_ref()));
+    }
     // First, so that nobody takes the end of a run for the container's.
     let mut written = if again { state.save_between(dirs, last.clone()) } else { Ok(()) };
     record.last = Some(last);
@@ -68,6 +74,8 @@ pub(super) fn after_the_word(charge: &mut Charge) {
     let Words { record, dirs, .. } = &charge.words;
     if record.auto_remove {
         results.push(sys::removal::remove_tree(&dirs.disk));
+        // As the others.
+        let _left = volume::users::remove_gone(&charge.words.context, record);
     }
     results.push(sys::removal::remove_tree(&dirs.run));
     // Nobody is left to be told. What could not be removed is found by `mini system check`.

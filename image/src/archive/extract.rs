@@ -29,14 +29,25 @@ use crate::limits::Limits;
 use crate::op::Op;
 
 /// The directory into which is extracted.
-#[derive(Debug)]
 pub struct Into<'a> {
     /// Open.
     pub directory: OwnedFd,
     /// Its name in messages.
     pub name: &'a str,
-    /// The root in which links below the directory may lead, and the directory's path there. Without it no link is followed.
-    pub links: Option<(BorrowedFd<'a>, &'a [u8])>,
+    /// The container in which it lies. Without it no link is followed.
+    pub container: Option<Inside<'a>>,
+}
+
+/// A directory in a container, which may swap it while we work.
+#[derive(Clone, Copy)]
+pub struct Inside<'a> {
+    /// The container's root, in which links may lead.
+    pub root: BorrowedFd<'a>,
+    /// The directory's path there, without a slash at its beginning.
+    pub path: &'a [u8],
+    /// Whether a directory of this user and group is the container's: into others it could not write itself, and nobody
+    /// writes for it.
+    pub owns: &'a dyn Fn(u32, u32) -> bool,
 }
 
 /// Who owns what is extracted.
@@ -137,7 +148,8 @@ fn extract_quietly(
         Owners::One(uid, gid) => (uid, gid),
         Owners::Kept(ids) => (ids(IdKind::Uid, 0).unwrap_or(0), ids(IdKind::Gid, 0).unwrap_or(0)),
     };
-    let places = Places::new(Dir::new(into.directory), into.links, owner);
+    let places = Places::new(Dir::new(into.directory), into.container, owner);
+    places.check_top(into.name)?;
     let mut extractor = Extractor { places, options, owner, made: Extracted::default() };
     while let Some(member) = archive.next_member()? {
         extractor.made.entries += 1;

@@ -34,7 +34,7 @@ mod write;
 pub use entry::{EntryError, Time};
 pub use error::{Call, TarError, TarErrorKind, UnpackError};
 pub use extra::ExtraError;
-pub use extract::{ExtractOptions, Extracted, Into, Owners, extract, inflated};
+pub use extract::{ExtractOptions, Extracted, Inside, Into, Owners, extract, inflated};
 pub use ids::{IdMap, same_id};
 pub use number::NumberError;
 pub use pack::{Pack, PackOptions, Packed};

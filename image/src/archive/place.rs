@@ -10,23 +10,24 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::confined::{self, Dir};
 use super::dirs::join;
 use super::entry::{Time, split};
 use super::error::Call;
+use super::extract::Inside;
+use super::record::escape;
 use super::tree_error::ExtractError;
 
 /// Where files are extracted to.
-#[derive(Debug)]
 pub(super) struct Places<'a> {
     top: Rc<Dir>,
     /// What the top is to have in the end; by default what comes of it.
     top_time: Option<Time>,
-    /// What links below the top may lead to: a root, and the top's path in it. `None`: no link is followed.
-    links: Option<(BorrowedFd<'a>, &'a [u8])>,
+    /// `None`: no link is followed.
+    container: Option<Inside<'a>>,
     /// Most recently used last; never the top.
     open: Vec<OpenDir>,
     /// Who owns directories that no entry speaks of.
@@ -49,8 +50,24 @@ const PATH_MAX: usize = 4000;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl<'a> Places<'a> {
-    pub(super) fn new(top: Dir, links: Option<(BorrowedFd<'a>, &'a [u8])>, owner: (u32, u32)) -> Self {
-        Self { top: Rc::new(top), top_time: None, links, open: Vec::new(), owner }
+    pub(super) fn new(top: Dir, container: Option<Inside<'a>>, owner: (u32, u32)) -> Self {
+        Self { top: Rc::new(top), top_time: None, container, open: Vec::new(), owner }
+    }
+
+    /// Whether anything may be put into the top, which has this name.
+    pub(super) fn check_top(&self, name: &str) -> Result<(), ExtractError> {
+        let stat = self.top.stat().map_err(ExtractError::kernel(Call::Stat, b""))?;
+        self.check_owner(name.as_bytes(), &stat)
+    }
+
+    /// What is bound into a container may belong to somebody whom it does not know: to the host's root, say.
+    fn check_owner(&self, path: &[u8], stat: &Stat) -> Result<(), ExtractError> {
+        match self.container {
+            Some(Inside { owns, .. }) if !owns(stat.st_uid, stat.st_gid) => {
+                Err(ExtractError::Foreign { path: escape(path), uid: stat.st_uid, gid: stat.st_gid })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directory that holds `path`'s last component, made where missing.
@@ -90,7 +107,7 @@ impl<'a> Places<'a> {
             return Ok(Some(dir));
         }
         let opened = match open_below(&self.top, path) {
-            Err(Errno::LOOP | Errno::NOTDIR) if self.links.is_some() => self.follow(path),
+            Err(Errno::LOOP | Errno::NOTDIR) if self.container.is_some() => self.follow(path),
             opened => opened,
         };
         match opened {
@@ -122,6 +139,7 @@ impl<'a> Places<'a> {
 
     fn remember(&mut self, path: &[u8], dir: Rc<Dir>) -> Result<Rc<Dir>, ExtractError> {
         let stat = dir.stat().map_err(ExtractError::kernel(Call::Stat, path))?;
+        self.check_owner(path, &stat)?;
         if self.open.len() == OPEN_MAX {
             self.open.remove(0).close()?;
         }
@@ -132,8 +150,8 @@ impl<'a> Places<'a> {
 
     /// Opens a path that has a link in it, as the container itself would.
     fn follow(&self, path: &[u8]) -> Result<Dir, Errno> {
-        let Some((root, base)) = self.links else { return Err(Errno::LOOP) };
-        let path = join(base, path);
+        let Some(Inside { root, path: top, .. }) = self.container else { return Err(Errno::LOOP) };
+        let path = join(top, path);
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         open2(root, &path, resolve)
     }
@@ -173,7 +191,7 @@ fn open2(directory: BorrowedFd<'_>, path: &[u8], resolve: ResolveFlags) -> Resul
 
 fn not_a_directory(path: &[u8]) -> impl FnOnce(Errno) -> ExtractError {
     move |errno| match errno {
-        Errno::LOOP | Errno::NOTDIR => ExtractError::NotDirectory(super::record::escape(path)),
+        Errno::LOOP | Errno::NOTDIR => ExtractError::NotDirectory(escape(path)),
         errno => ExtractError::kernel(Call::Open, path)(errno),
     }
 }

@@ -83,6 +83,16 @@ pub enum ExtractError {
     /// What would be replaced is a mount.
     #[error("cannot replace {0:?}: something is mounted there")]
     Mounted(String),
+    /// A directory in a container that belongs to somebody outside.
+    #[error("the directory {path:?} belongs to {uid}:{gid}, whom the container does not know")]
+    Foreign {
+        /// Below the directory.
+        path: String,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
     /// A hard link to nothing.
     #[error("{path:?} is a hard link to {target:?}, which is not there")]
     LinkTarget {

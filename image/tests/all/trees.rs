@@ -59,7 +59,7 @@ pub(crate) fn unpack(
     tree: &Path,
     options: ExtractOptions<'_>,
 ) -> Result<Extracted, ExtractError> {
-    extract(archive, Into { directory: open(tree), name: "tree", links: None }, options)
+    extract(archive, Into { directory: open(tree), name: "tree", container: None }, options)
 }
 
 fn set_time(path: &Path, seconds: i64, nanos: i64) {

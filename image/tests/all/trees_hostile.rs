@@ -2,10 +2,11 @@
 
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use image::{ExtractError, ExtractOptions, Extracted, Into, PackError, PackOptions, extract};
+use image::{ExtractError, ExtractOptions, Extracted, Inside, Into, PackError, PackOptions, extract};
 use rustix::fs::{Mode, OFlags};
 use tempfile::tempdir;
 
@@ -176,8 +177,39 @@ fn files_that_change_while_they_are_packed_stay_as_long_as_they_said() {
 /// The same, where links lead to where they would in a root at `root`.
 fn unpack_in(archive: &[u8], root: &Path, below: &str) -> Result<Extracted, ExtractError> {
     let opened = open(root);
-    let links = Some((opened.as_fd(), below.as_bytes()));
-    extract(archive, Into { directory: open(&root.join(below)), name: "tree", links }, KEEP)
+    let owns = |uid, gid| uid != 7 && gid != 8;
+    let container = Some(Inside { root: opened.as_fd(), path: below.as_bytes(), owns: &owns });
+    extract(archive, Into { directory: open(&root.join(below)), name: "tree", container }, KEEP)
+}
+
+#[test]
+fn what_belongs_to_somebody_outside_is_not_written() {
+    let root = tempdir().unwrap();
+    for (directory, uid, gid) in [("own", 1, 1), ("own/user", 7, 0), ("group", 0, 8)] {
+        let path = root.path().join(directory);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("file"), "kept").unwrap();
+        std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+    }
+    std::os::unix::fs::symlink("/group", root.path().join("own/link")).unwrap();
+    let mode = |path: &str| std::fs::metadata(root.path().join(path)).unwrap().permissions().mode();
+    let before = [mode("own/user"), mode("group")];
+    for (tar, below) in [
+        (Tar::new().file("user/file", b"new"), "own"),
+        (Tar::new().file("link/file", b"new"), "own"),
+        (Tar::new().file("file", b"new"), "group"),
+        (Tar::new().dir("user"), "own"),
+        (Tar::new().dir("group/new/deep"), ""),
+        (Tar::new().hard_link("new", "user/file"), "own"),
+    ] {
+        let error = unpack_in(&tar.finish(), root.path(), below).unwrap_err();
+        assert!(matches!(error, ExtractError::Foreign { .. }), "{error:?}");
+    }
+    unpack_in(&Tar::new().file("file", b"new").finish(), root.path(), "own").unwrap();
+    let read = |path: &str| std::fs::read_to_string(root.path().join(path)).unwrap();
+    assert_eq!([read("own/file"), read("own/user/file"), read("group/file")], ["new", "kept", "kept"]);
+    assert_eq!([mode("own/user"), mode("group")], before);
+    assert!(!root.path().join("own/new").exists() && !root.path().join("group/new").exists());
 }
 
 #[test]
@@ -195,7 +227,7 @@ fn limits_hold() {
     assert!(matches!(little, ExtractError::TooLarge(500)), "{little:?}");
     // What cannot be packed is told by who extracts.
     let packing = pack(from.path(), PackOptions { entries_max: 5, ..everything() });
-    let into = Into { directory: open(to.path()), name: "tree", links: None };
+    let into = Into { directory: open(to.path()), name: "tree", container: None };
     let error = extract(packing, into, KEEP).unwrap_err();
     assert!(matches!(error, ExtractError::Pack(PackError::TooManyEntries(5))), "{error:?}");
 }

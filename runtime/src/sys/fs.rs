@@ -112,19 +112,6 @@ pub fn open_path_following(path: &Path) -> Result<OwnedFd> {
     ))
 }
 
-/// Refers to a process's root directory (proc_pid_root(5)), with that process's mounts.
-///
-/// # Errors
-/// What open(2) answered: `ENOENT` where the process has ended.
-pub fn open_root_of(pid: i32) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    op!(("open(\"/proc/{pid}/root\", O_PATH)"), ("exec 3</proc/{pid}/root"), || rustix::fs::open(
-        format!("/proc/{pid}/root"),
-        flags,
-        Mode::empty()
-    ))
-}
-
 /// Opens a directory below an idmapped one, as a layer for overlay: nothing but a directory, following no link.
 ///
 /// # Errors
@@ -361,30 +348,6 @@ pub fn lock_file(path: &Path, exclusive: bool) -> Result<OwnedFd> {
         let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?;
         rustix::fs::flock(&file, operation)?;
         Ok::<_, io::Error>(file)
-    })
-}
-
-/// Waits for an flock(2) on a directory; held until the descriptor is dropped.
-///
-/// # Errors
-/// What open(2) or flock(2) answered.
-pub fn lock_dir(path: &Path) -> Result<OwnedFd> {
-    op!(("flock({path:?}, LOCK_EX)"), ("flock {} …", path.display()), || {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let directory = rustix::fs::open(path, flags, Mode::empty())?;
-        rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
-        Ok::<_, io::Error>(directory)
-    })
-}
-
-/// Writes everything to the disk that the file system of `path` holds back (syncfs(2)).
-///
-/// # Errors
-/// What open(2) or syncfs(2) answered.
-pub fn sync_all(path: &Path) -> Result<()> {
-    op!(("syncfs({path:?})"), ("sync --file-system {}", path.display()), || {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::syncfs(rustix::fs::open(path, flags, Mode::empty())?)
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::{Result, op};
@@ -105,4 +106,17 @@ pub fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut polled = [rustix::event::PollFd::from_borrowed_fd(pidfd, rustix::event::PollFlags::IN)];
     rustix::event::poll(&mut polled, Some(&now)) != Ok(0)
+}
+
+/// Refers to a process's root directory (proc_pid_root(5)), with that process's mounts.
+///
+/// # Errors
+/// What open(2) answered: `ENOENT` where the process has ended.
+pub fn open_root_of(pid: i32) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    op!(("open(\"/proc/{pid}/root\", O_PATH)"), ("exec 3</proc/{pid}/root"), || rustix::fs::open(
+        format!("/proc/{pid}/root"),
+        flags,
+        Mode::empty()
+    ))
 }

@@ -86,3 +86,14 @@ impl io::Write for NewFile {
         Ok(())
     }
 }
+
+/// Writes everything to the disk that the file system of `path` holds back (syncfs(2)).
+///
+/// # Errors
+/// What open(2) or syncfs(2) answered.
+pub fn sync_all(path: &Path) -> Result<()> {
+    op!(("syncfs({path:?})"), ("sync --file-system {}", path.display()), || {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::syncfs(rustix::fs::open(path, flags, Mode::empty())?)
+    })
+}

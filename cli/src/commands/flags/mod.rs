@@ -13,6 +13,7 @@ mod refused;
 mod security;
 mod spaces;
 mod stay;
+mod storage;
 
 use super::run::PullPolicy;
 pub(crate) use devices::DeviceArgs;
@@ -26,6 +27,7 @@ pub(crate) use refused::RefusedArgs;
 pub(crate) use security::SecurityArgs;
 pub(crate) use spaces::SpacesArgs;
 pub(crate) use stay::{KeysArgs, StayArgs};
+pub(crate) use storage::StorageArgs;
 
 /// A container that is to be.
 #[derive(Debug, clap::Args)]
@@ -54,12 +56,6 @@ pub(crate) struct ContainerArgs {
     /// Run as this user of the container
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
-    /// Show a file or directory of the host in the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
-    pub(crate) volume: Vec<String>,
-    /// Mount a file or directory of the host that is there, or a tmpfs
-    #[arg(long, value_name = "type=bind|tmpfs,KEY=VALUE…")]
-    pub(crate) mount: Vec<String>,
     /// Publish a port of the container on the host
     #[arg(short, long, value_name = "[[IP:]PORT:]PORT[/tcp]")]
     pub(crate) publish: Vec<String>,
@@ -93,9 +89,6 @@ pub(crate) struct ContainerArgs {
     /// Let nothing in the root be written
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Mount a file system in memory
-    #[arg(long, value_name = "TARGET[:OPTIONS]")]
-    pub(crate) tmpfs: Vec<String>,
     /// Read variables from a file, a line each; -e comes after them
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<String>,
@@ -108,6 +101,8 @@ pub(crate) struct ContainerArgs {
     pub(crate) health: HealthArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
     #[command(flatten)]
     pub(crate) more: MoreArgs,
     #[command(flatten)]

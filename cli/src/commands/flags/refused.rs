@@ -21,8 +21,6 @@ pub(crate) struct RefusedArgs {
     storage_opt: Vec<String>,
     #[arg(long, hide = true, value_name = "TECHNOLOGY")]
     isolation: Option<String>,
-    #[arg(long, hide = true, value_name = "DRIVER")]
-    volume_driver: Option<String>,
     #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     disable_content_trust: Option<String>,
 }
@@ -52,11 +50,6 @@ impl RefusedArgs {
                 "a size needs project quotas of the file system below --root (prjquota), and mini sets none",
             ),
             ("--isolation", self.isolation.is_some(), "it chooses among Windows' ways, and this is Linux"),
-            (
-                "--volume-driver",
-                self.volume_driver.is_some(),
-                "drivers are plugins of a daemon, and there is none",
-            ),
             (
                 "--disable-content-trust",
                 self.disable_content_trust.is_some(),

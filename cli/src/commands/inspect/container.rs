@@ -8,6 +8,7 @@ use runtime::state::Entry;
 use serde_json::{Map, Value, json};
 
 use super::host_config::host_config;
+use super::mounts;
 use super::network::network_settings;
 use crate::clock;
 use crate::commands::{filter, pause};
@@ -50,7 +51,7 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
         "Platform": "linux",
         "HostConfig": host_config(entry, &settings, &spec, &options),
         "GraphDriver": { "Name": "overlay", "Data": { "UpperDir": entry.dirs.disk.join("upper"), "WorkDir": entry.dirs.disk.join("work") } },
-        "Mounts": mounts(&spec, entry),
+        "Mounts": mounts::mounts(context, &settings, &spec, entry),
         "Config": config(entry, &settings, &spec, &options),
         "NetworkSettings": network_settings(entry, &settings),
     }))
@@ -80,6 +81,8 @@ fn config(entry: &Entry, settings: &Settings, spec: &Spec, options: &Options) ->
         "WorkingDir": process.map(|process| process.cwd().clone()),
         "Entrypoint": some(&settings.entrypoint),
         "ExposedPorts": settings.exposed.iter().map(|port| (port.clone(), json!({}))).collect::<Map<_, _>>(),
+        "Volumes": mounts::volumes(settings),
+        "Secrets": mounts::secrets(settings),
         "Labels": settings.labels,
         "StopSignal": values::signal_name(settings.stop_signal),
         "StopTimeout": options.stop_timeout,
@@ -158,26 +161,4 @@ fn state(entry: &Entry, settings: &Settings, paused: bool) -> Value {
         state["Health"] = json!(health);
     }
     state
-}
-
-/// What the user asked for, not what every container has.
-fn mounts(spec: &Spec, entry: &Entry) -> Vec<Value> {
-    let binds = spec.mounts().iter().flatten().filter(|mount| mount.typ().as_deref() == Some("bind"));
-    binds
-        .filter(|mount| !mount.source().as_ref().is_some_and(|source| source.starts_with(&entry.dirs.run)))
-        .map(|mount| {
-            let options = mount.options().clone().unwrap_or_default();
-            let read_only = options.iter().any(|option| option == "ro");
-            let propagation =
-                options.iter().find(|option| option.trim_start_matches('r').starts_with(['p', 's']));
-            json!({
-                "Type": "bind",
-                "Source": mount.source(),
-                "Destination": mount.destination(),
-                "Mode": if read_only { "ro" } else { "" },
-                "RW": !read_only,
-                "Propagation": propagation,
-            })
-        })
-        .collect()
 }

@@ -5,6 +5,7 @@ use runtime::state::Entry;
 use serde_json::{Map, Value, json};
 
 use super::limits::limits;
+use super::mounts::asked_for;
 use super::network::ports;
 use super::spaces;
 use crate::plan::options::Options;
@@ -17,8 +18,11 @@ pub(super) fn host_config(entry: &Entry, settings: &Settings, spec: &Spec, optio
     let cpu = resources.cpu().as_ref();
     let nano = |quota: i64, period: u64| i128::from(quota) * 1_000_000_000 / i128::from(period.max(1));
     let bindings: Map<String, Value> = ports(settings);
+    let (mounts, volumes_from) = asked_for(settings);
     let mut all = json!({
         "Binds": Some(&settings.binds).filter(|binds| !binds.is_empty()),
+        "Mounts": mounts,
+        "VolumesFrom": volumes_from,
         "PortBindings": bindings,
         "RestartPolicy": {
             "Name": options.life.restart.name(),

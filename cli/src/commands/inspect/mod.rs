@@ -4,6 +4,7 @@ mod container;
 mod host_config;
 mod image;
 mod limits;
+mod mounts;
 mod network;
 mod spaces;
 mod zeros;

@@ -17,8 +17,7 @@ use crate::context::Context;
 use crate::health::{Health, HealthStatus};
 use crate::plan::NetworkMode;
 use crate::plan::health::HealthPlan;
-use crate::plan::values::Volume;
-use crate::settings::LiveSettings;
+use crate::settings::{AskedFiles, LiveSettings};
 
 /// One look at the host: what all containers share is found out once, when the first one asks.
 pub(crate) struct Look<'a> {
@@ -80,14 +79,7 @@ pub(crate) struct Shown {
     /// Volumes as they were asked for.
     binds: Vec<String>,
     health: Option<HealthPlan>,
-    request: Option<Asked>,
-}
-
-/// The same of what it is made from.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Asked {
-    volumes: Option<Vec<Volume>>,
+    request: Option<AskedFiles>,
 }
 
 /// A container that may be listed.
@@ -136,11 +128,14 @@ impl<'a> Listed<'a> {
         endpoint.map(|endpoint| (self.network().name(), endpoint.address.to_string())).into_iter().collect()
     }
 
-    /// What of the host is shown in it: source and target.
+    /// What of the host is shown in it, volumes by their names: source and target.
     pub(crate) fn volumes(&self) -> Vec<(PathBuf, PathBuf)> {
-        match self.shown.request.as_ref().and_then(|asked| asked.volumes.as_ref()) {
-            Some(volumes) => {
-                volumes.iter().map(|volume| (volume.source.clone(), volume.target.clone())).collect()
+        match self.shown.request.as_ref().and_then(|asked| Some((asked.volumes.as_ref()?, asked))) {
+            Some((binds, asked)) => {
+                let binds = binds.iter().map(|bind| (bind.source.clone(), bind.target.clone()));
+                let volumes = asked.options.storage.volumes.iter();
+                let volumes = volumes.map(|volume| ((&volume.name).into(), volume.target.clone()));
+                binds.chain(volumes).collect()
             }
             // An older record has them only as they were typed.
             None => {
@@ -151,6 +146,11 @@ impl<'a> Listed<'a> {
                 self.shown.binds.iter().filter_map(pair).collect()
             }
         }
+    }
+
+    /// How many volumes it refers to; directories of the host are none.
+    pub(crate) fn volume_count(&self) -> usize {
+        self.shown.request.as_ref().map_or(0, |asked| asked.options.storage.referred().count())
     }
 
     /// Bytes of its own files, and of these and its image's together.

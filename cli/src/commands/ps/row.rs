@@ -60,8 +60,7 @@ impl Row for ContainerRow<'_> {
                 let labels = self.listed.shown.labels.iter().map(|(key, value)| format!("{key}={value}"));
                 labels.collect::<Vec<_>>().join(",")
             }
-            // Directories of the host are no volumes.
-            "LocalVolumes" => "0".to_owned(),
+            "LocalVolumes" => self.listed.volume_count().to_string(),
             "Mounts" => {
                 let sources =
                     self.listed.volumes().into_iter().map(|(source, _)| source.display().to_string());

@@ -7,11 +7,11 @@
 mod life;
 mod resources;
 mod spaces;
+mod storage;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Display;
-use std::path::PathBuf;
 
 use network::{HostPort, PortRequest};
 
@@ -20,7 +20,7 @@ use super::logging::{LogDriver, LogRequest};
 use super::options::{Options, Ulimit};
 use super::request::{EnvRequest, PidsLimit, Request};
 use super::stdio::Attach;
-use super::values::{self, Volume};
+use super::values;
 use crate::names;
 use crate::settings::Settings;
 
@@ -70,7 +70,7 @@ fn of_request(line: &mut Line, request: &Request, settings: &Settings, name: Opt
         workdir,
         user,
         hostname,
-        volumes,
+        binds,
         tmpfs,
         ports,
         network,
@@ -103,9 +103,7 @@ fn of_request(line: &mut Line, request: &Request, settings: &Settings, name: Opt
     line.values("--workdir", workdir.as_ref().map(|path| path.display()));
     line.values("--entrypoint", entrypoint.as_ref().map(|words| words.join(" ")));
     line.values("-e", env.iter().map(variable));
-    line.values("-v", volumes.iter().filter(|volume| !volume.must_exist).map(volume_text));
-    line.values("--mount", volumes.iter().filter(|volume| volume.must_exist).map(mount_text));
-    line.values("--tmpfs", tmpfs.iter().map(tmpfs_text));
+    storage::of_storage(line, binds, tmpfs, &options.storage);
     line.switch("--read-only", *read_only);
     line.values("--network", spaces::network(*network, &options.spaces));
     line.values("-p", ports.iter().map(port));
@@ -160,6 +158,8 @@ fn of_options(line: &mut Line, options: &Options) {
         spaces,
         security,
         origin,
+        // Said above.
+        storage: _,
     } = options;
     let pair = |(key, value): (&String, &String)| format!("{key}={value}");
     line.values("--label", labels.iter().map(pair));
@@ -217,41 +217,6 @@ fn variable(variable: &EnvRequest) -> String {
         EnvRequest::Set(name, value) => format!("{name}={value}"),
         EnvRequest::Unset(name) => name.clone(),
     }
-}
-
-fn volume_text(volume: &Volume) -> String {
-    let Volume { source, target, read_only, propagation, must_exist: _ } = volume;
-    let mut options = Vec::new();
-    options.extend(read_only.then_some("ro"));
-    options.extend(Some(propagation.as_str()).filter(|propagation| *propagation != "rprivate"));
-    let options = if options.is_empty() { String::new() } else { format!(":{}", options.join(",")) };
-    format!("{}:{}{options}", source.display(), target.display())
-}
-
-fn mount_text(volume: &Volume) -> String {
-    let Volume { source, target, read_only, propagation, must_exist: _ } = volume;
-    let mut text = format!("type=bind,src={},dst={}", source.display(), target.display());
-    text += if *read_only { ",readonly" } else { "" };
-    if propagation != "rprivate" {
-        text += &format!(",bind-propagation={propagation}");
-    }
-    text
-}
-
-/// Three options are there unless their opposite was said.
-fn tmpfs_text((target, options): &(PathBuf, Vec<String>)) -> String {
-    const DEFAULTS: [(&str, &str); 3] = [("noexec", "exec"), ("nosuid", "suid"), ("nodev", "dev")];
-    let mut said = Vec::new();
-    let mut rest = options.as_slice();
-    for (default, opposite) in DEFAULTS {
-        match rest.split_first() {
-            Some((first, others)) if first == default => rest = others,
-            _ => said.push(opposite),
-        }
-    }
-    said.extend(rest.iter().map(String::as_str));
-    let said = if said.is_empty() { String::new() } else { format!(":{}", said.join(",")) };
-    format!("{}{said}", target.display())
 }
 
 fn port(port: &PortRequest) -> String {

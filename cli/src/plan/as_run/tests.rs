@@ -88,14 +88,30 @@ fn a_line_says_what_was_said() {
             "-l a=b -l c --label-file x busybox",
             "--label 'IN_FILE=it'\\''s here' --label a=b --label c= busybox",
         ),
-        ("-v ./data:/data:ro -v /a:/b:rshared,z busybox", "-v /cwd/data:/data:ro -v /a:/b:rshared busybox"),
+        ("-v ./data:/data:ro -v /a:/b:rslave,z busybox", "-v /cwd/data:/data:ro -v /a:/b:rslave,z busybox"),
+        (
+            "-v data:/d:nocopy,ro -v /anonymous --volumes-from web:ro busybox",
+            "-v data:/d:nocopy,ro -v /anonymous --volumes-from web:ro busybox",
+        ),
+        (
+            "--mount 'type=bind,\"src=/a,b\",dst=/x:y,readonly,bind-recursive=writable,bind-create-src' --mount type=bind,src=./c,dst=/c,bind-nonrecursive,consistency=cached busybox",
+            "--mount 'type=bind,\"src=/a,b\",dst=/x:y,readonly=true,bind-recursive=writable,bind-create-src=true' --mount type=bind,src=/cwd/c,dst=/c,consistency=cached,bind-recursive=disabled busybox",
+        ),
+        (
+            "--mount dst=/n,volume-nocopy,volume-driver=local,volume-label=a=b,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/x --mount src=data,dst=/d,volume-subpath=a/b busybox",
+            "--mount type=volume,dst=/n,volume-nocopy=true,volume-driver=local,volume-label=a=b,volume-opt=device=/x,volume-opt=o=bind,volume-opt=type=none --mount type=volume,src=data,dst=/d,volume-subpath=a/b busybox",
+        ),
+        (
+            "--secret key --secret key,target=/etc/k,uid=7,mode=400 --secret src=key,type=env,target=KEY busybox",
+            "--secret key --secret key,target=/etc/k,uid=7,mode=0400 --secret key,type=env,target=KEY busybox",
+        ),
         (
             "--mount type=bind,src=/a,dst=/b,ro,bind-propagation=rslave busybox",
-            "--mount type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave busybox",
+            "--mount type=bind,src=/a,dst=/b,readonly=true,bind-propagation=rslave busybox",
         ),
         (
             "--tmpfs /t --tmpfs /u:exec,size=1m,noexec --mount type=tmpfs,dst=/w,tmpfs-mode=1770 busybox",
-            "--tmpfs /t --tmpfs /u:exec,size=1m,noexec --tmpfs /w:mode=1770 busybox",
+            "--mount type=tmpfs,dst=/w,tmpfs-mode=1770 --tmpfs /t --tmpfs /u:exec,size=1m,noexec busybox",
         ),
         (
             "-p 80 -p 127.0.0.1:8000-8010:81 -p 1.2.3.4::82 -p 9000-9001:90-91 -P busybox",
