@@ -80,7 +80,7 @@ fn a_volume_is_made_listed_inspected_and_removed() {
 fn names_and_options_that_make_no_sense_are_refused() {
     let host = Host::new();
     for name in ["../x", "a/b", ".hidden", "x", "-x", "é1"] {
-        host.mini(["volume", "create", "--", name]).run().error(1, &["no name of a volume"]);
+        host.mini(["volume", "create", "--", name]).run().error(1, &["invalid volume name"]);
     }
     for (options, complaint) in [
         (&["--driver", "nfs"][..], "nfs"),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::command::Mini;
 use crate::image::Image;
+use crate::tarball::Entry;
 use crate::{Tarball, namespaces};
 
 /// Where Debian's package `busybox-static` puts it.
@@ -30,7 +31,8 @@ fn make() -> Image {
     let applets = Mini::new(command).run().ok().lines();
     let mut layer = Tarball::new().directory("bin", 0o755).file("bin/busybox", 0o755, &binary);
     for applet in applets.iter().filter(|applet| *applet != "busybox") {
-        layer = layer.hardlink(&format!("bin/{applet}"), "bin/busybox");
+        // docker gives a link's mode to the file, as tar(1) writes the file's to the link.
+        layer = layer.entry(&Entry::new(b'1', &format!("bin/{applet}"), 0o755).to("bin/busybox"));
     }
     for (directory, mode) in
         [("dev", 0o755), ("etc", 0o755), ("home", 0o755), ("proc", 0o755), ("root", 0o700), ("sys", 0o755)]

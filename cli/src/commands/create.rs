@@ -26,7 +26,14 @@ pub(crate) struct CreateArgs {
 pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let flags = &args.container;
-    let mut request = run::request(context, flags, false)?;
+    // Of what makes no sense docker's client says 125, of what cannot be done its daemon 1.
+    let mut request = match run::request(context, flags, false) {
+        Ok(request) => request,
+        Err(error) => {
+            output::error(&error);
+            return Ok(ExitCode::Mini);
+        }
+    };
     run::announce(&request, &crate::donors::Found::default());
     let (image, _pin) = run::image(context, flags, &request, false)?;
     crate::prepare::storage::complete(context, &mut request, &image.config)?;

@@ -121,13 +121,14 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     let running = match join(&world, &plan, args.interactive, args.detach) {
         Ok(running) => running,
         Err(error) => {
-            let error = match error {
-                JoinError::Process(failure) => failure.into(),
-                error => anyhow::Error::from(error),
+            // docker's rule: what its runtime could not do in the container is 126, unless the program is not there.
+            let (error, otherwise) = match error {
+                JoinError::Process(failure) => (failure.into(), ExitCode::NotExecutable),
+                error => (anyhow::Error::from(error), ExitCode::Failure),
             };
             let code = launch::failure_code(&error);
             output::error(&error);
-            return Ok(if code == ExitCode::Mini { ExitCode::Failure } else { code });
+            return Ok(if code == ExitCode::Mini { otherwise } else { code });
         }
     };
     let told = Told { journal: context.journal(), record: &entry.record, id: crate::random::new_id()? };

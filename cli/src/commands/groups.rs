@@ -76,7 +76,7 @@ impl OnContainers {
     /// `run` passes a program's code on, so its own failures have one that no program has by habit; all others end as docker's.
     pub(crate) fn own_code(&self) -> ExitCode {
         match self {
-            OnContainers::Run(_) | OnContainers::Create(_) => ExitCode::Mini,
+            OnContainers::Run(_) => ExitCode::Mini,
             _ => ExitCode::Failure,
         }
     }

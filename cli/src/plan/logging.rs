@@ -44,6 +44,13 @@ pub(crate) struct LogPlan {
     pub(crate) attributes: String,
 }
 
+/// The drivers that there are.
+const HERE: &str = "json-file, local and none";
+
+/// docker's others.
+const ELSEWHERE: [&str; 9] =
+    ["awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "logentries", "splunk", "syslog"];
+
 impl LogDriver {
     /// docker's word.
     pub(crate) fn name(self) -> &'static str {
@@ -74,9 +81,12 @@ impl LogRequest {
             None | Some("" | "json-file") => LogDriver::JsonFile,
             Some("local") => LogDriver::Local,
             Some("none") => LogDriver::None,
-            Some(other) => bail!(
-                "log driver {other:?} is not supported: json-file, local or none (others send what a container writes elsewhere)"
-            ),
+            Some(other) if ELSEWHERE.contains(&other) => {
+                bail!(
+                    "log driver {other:?} is not supported: it sends what a container writes elsewhere; there are {HERE}"
+                )
+            }
+            Some(other) => bail!("log driver {other:?} not found: there are {HERE}"),
         };
         let mut options = BTreeMap::new();
         for text in &args.log_opt {
@@ -266,6 +276,7 @@ mod tests {
         }
         for (driver, options, complaint) in [
             (Some("syslog"), &[][..], "\"syslog\" is not supported"),
+            (Some("nosuch"), &[], "\"nosuch\" not found"),
             (None, &["max-size"], "KEY=VALUE"),
             (None, &["max-size=much"], "max-size=much"),
             (None, &["max-size=0"], "larger than 0"),

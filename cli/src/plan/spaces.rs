@@ -264,9 +264,9 @@ pub(crate) fn network(
                 ensure!(path.starts_with('/'), "--network {text:?}: the namespace's path is not absolute");
                 (NetworkMode::Path, Some(NetworkOf::Path(path.into())))
             }
-            _ => bail!(
-                "network {text:?} is not supported yet: one of bridge, none, host, container:NAME, ns:PATH"
-            ),
+            _ => {
+                bail!("network {text:?} not found: there are bridge, none, host, container:NAME and ns:PATH")
+            }
         },
     })
 }
@@ -339,7 +339,7 @@ mod tests {
             Ok((NetworkMode::Container, Some(NetworkOf::Container("f00".into()))))
         );
         assert!(of("ns:x").unwrap_err().contains("not absolute"));
-        assert!(of("mine").unwrap_err().contains("not supported yet"));
+        assert!(of("mine").unwrap_err().contains("not found"));
     }
 
     #[test]

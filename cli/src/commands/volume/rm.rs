@@ -30,7 +30,7 @@ pub(super) fn rm(context: &Context, store: &Store, args: &RmArgs) -> Result<Exit
     for name in &args.volumes {
         match remove(context, store, name) {
             Ok(()) => output::print_line(name)?,
-            Err(error) if args.force && error.is::<NotFound>() => {}
+            Err(error) if args.force && error.is::<NotFound>() => output::print_line(name)?,
             Err(error) => failures.add(&error.context(format!("cannot remove volume {name}"))),
         }
     }

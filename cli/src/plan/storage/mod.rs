@@ -280,7 +280,7 @@ pub(crate) fn check_volume_name(name: &str) -> Result<()> {
         && name.chars().all(plain);
     ensure!(
         is_name,
-        "{name:?} is no name of a volume: [a-zA-Z0-9][a-zA-Z0-9_.-]+ is one; a path of the host begins with / or ./"
+        "invalid volume name {name:?}: [a-zA-Z0-9][a-zA-Z0-9_.-]+ is one; a path of the host begins with / or ./"
     );
     Ok(())
 }

@@ -369,7 +369,7 @@ mod tests {
             ("type=bind,src=/a,dst=/data,consistency=odd", "consistency \"odd\""),
             ("type=tmpfs,dst=/t,src=/a", "no source"),
             ("type=tmpfs,dst=/t,tmpfs-mode=9", "tmpfs-mode \"9\""),
-            ("src=/a,dst=/data", "no name of a volume"),
+            ("src=/a,dst=/data", "invalid volume name"),
             ("dst=/data,volume-subpath=x", "needs a source"),
             ("src=data,dst=/data,volume-subpath=../x", "leads out"),
             ("src=data,dst=/data,volume-driver=nfs", "volume-driver \"nfs\""),

@@ -158,7 +158,7 @@ mod tests {
             ("/a:/b:ro,rw", "second option"),
             ("/a:/b:nocopy", "nocopy"),
             ("data:/b:shared", "shared"),
-            ("a/b:/c", "no name of a volume"),
+            ("a/b:/c", "invalid volume name"),
             (":/b", "empty path"),
             ("", "is wanted"),
         ] {
