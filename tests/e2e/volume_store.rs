@@ -71,7 +71,7 @@ fn a_volume_is_made_listed_inspected_and_removed() {
         .error(1, &["no such volume: none"])
         .stdout_has("\"data\"");
     host.mini(["volume", "rm", "none"]).run().error(1, &["no such volume: none"]).hints("mini volume ls");
-    host.mini(["volume", "rm", "-f", "none"]).run().ok().stdout("");
+    host.mini(["volume", "rm", "-f", "none"]).run().ok().stdout("none\n");
     host.mini(["volume", "rm", "data", &anonymous]).run().ok().stdout(&format!("data\n{anonymous}\n"));
     host.mini(["volume", "ls", "-q"]).run().ok().stdout("");
 }
