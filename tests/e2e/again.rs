@@ -17,9 +17,9 @@ fn what_is_created_does_not_run_and_takes_nothing() {
     host.mini(["ps", "-a"]).run().ok().stdout_has("Created").stdout_has("box");
     assert_eq!(container.field("/State/Status"), "created");
     drop(net::serve(std::net::Ipv4Addr::UNSPECIFIED, 8080, "free\n"));
-    host.mini(["create", "--name", "box", "busybox"]).run().error(125, &["box", &container.id[..12]]);
+    host.mini(["create", "--name", "box", "busybox"]).run().error(1, &["box", &container.id[..12]]);
     host.mini(["create", "-m", "1k", "busybox"]).run().error(125, &["6m"]);
-    host.mini(["create", "--pull=never", "no-such-image"]).run().error(125, &["no-such-image"]);
+    host.mini(["create", "--pull=never", "no-such-image"]).run().error(1, &["no-such-image"]);
     host.mini(["system", "check"]).run().ok().stdout("");
     host.mini(["rm", "box"]).run().ok();
 }

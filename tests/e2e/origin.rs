@@ -213,7 +213,7 @@ fn the_platform_is_the_one_that_was_asked_for() {
     host.mini(["run", "--rm", &name, "sh", "-c", "echo $OF"]).run().ok().stdout(&format!("{own}\n"));
     // What is here is of another platform: docker's words where nothing may be pulled, a pull where it may.
     let never = ["create", "--pull=never", "--platform", &wanted, &name];
-    host.mini(never).run().error(125, &["does not match the specified platform", &wanted]);
+    host.mini(never).run().error(1, &["does not match the specified platform", &wanted]);
     host.mini(["create", "--platform", &wanted, &name]).run().ok();
     assert_eq!(architecture(), other);
     // Its programs may not run here, and that is said beforehand.
@@ -224,7 +224,7 @@ fn the_platform_is_the_one_that_was_asked_for() {
     host.mini(["create", "--platform", &wanted, &name]).run().ok().stderr("");
     host.mini(["pull", "-q", "--platform", &format!("linux/{own}"), &name]).run().ok();
     assert_eq!(architecture(), own);
-    host.mini(["create", "--platform", "linux/s390x", &name]).run().error(125, &["linux/s390x"]);
+    host.mini(["create", "--platform", "linux/s390x", &name]).run().error(1, &["linux/s390x"]);
     host.mini(["run", "--rm", "--platform", "a/b/c/d", &name, "true"]).run().error(125, &["--platform"]);
     host.mini(["run", "--rm", "--platform", own, &name, "true"]).run().ok();
 }
