@@ -29,6 +29,7 @@ mod secret;
 mod session;
 mod settings;
 mod supervise;
+mod tree;
 mod volume;
 
 fn main() {

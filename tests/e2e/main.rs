@@ -12,6 +12,8 @@
 //! | what containers are told and nobody is shown | [`secrets`] |
 //! | files into containers and out of them; all of one's own | [`copy`], [`copy_keeps`], [`export`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
+//! | how a line is read: docker's liberties, near names, what mini has not | [`usage`] |
+//! | help that teaches, manual pages | [`help`], [`manual`] |
 //! | a second command in a running container | [`exec`] |
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
 //! | create, start, restart, wait | [`again`] |
@@ -80,6 +82,7 @@ mod files;
 mod flags;
 mod formats;
 mod health;
+mod help;
 mod images;
 mod init;
 mod inspect;
@@ -99,6 +102,7 @@ mod listing;
 mod load;
 mod logs;
 mod manage;
+mod manual;
 mod network;
 mod ns;
 mod origin;
@@ -129,6 +133,7 @@ mod terminal;
 mod top;
 mod units;
 mod update;
+mod usage;
 mod userns;
 mod volume_content;
 mod volume_mounts;

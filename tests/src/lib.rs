@@ -28,6 +28,7 @@ pub mod net;
 pub mod output;
 pub mod outside;
 pub mod processes;
+pub mod reference;
 pub mod registry;
 pub mod server;
 pub mod skip;

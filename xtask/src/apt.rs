@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "dpkg-dev", why: "makes the package repository inside that Debian" },
     Package { name: "iproute2", why: "makes the hosts of the tests, and looks at their links and routes" },
     Package { name: "libseccomp2", why: "compiles docker's profile too, to compare our filter with" },
+    Package { name: "man-db", why: "shows the manual pages, and complains of them" },
     Package { name: "nftables", why: "looks at the packet rules from outside" },
     Package { name: "procps", why: "ps, to compare mini top with" },
     Package { name: "python3-minimal", why: "steps through programs that the harness tests itself with" },

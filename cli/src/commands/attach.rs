@@ -18,7 +18,7 @@ use crate::session::{Outcome, Session};
 /// Several may: each sees everything that is written from now on, and what each types goes in.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini attach shell\n  mini attach --no-stdin web\n\nSee also: mini exec, mini logs, mini start"
+    after_help = "Examples:\n  mini attach shell\n  mini attach --no-stdin --sig-proxy=false web\n\nSee also: mini exec, mini logs, mini start"
 )]
 pub(crate) struct AttachArgs {
     #[command(flatten)]

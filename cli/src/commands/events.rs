@@ -17,7 +17,7 @@ use crate::output::template::{Template, Value};
 /// happened already; some ten thousand events are kept, also over a reboot.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini events --since 1h --until 0s\n  mini events --since 10m --until 0s --filter event=die --format '{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}'\n\nSee also: mini logs, mini ps, mini stats"
+    after_help = "Examples:\n  mini events --since 1h --until 0s\n  mini events --since 10m --until 0s --filter event=die --format '{{.Actor.Attributes.name}}'\n\nSee also: mini logs, mini ps, mini stats"
 )]
 pub(crate) struct EventsArgs {
     /// Begin with what has happened since then: a time, or how long ago

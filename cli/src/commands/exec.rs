@@ -128,6 +128,7 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
             };
             let code = launch::failure_code(&error);
             output::error(&error);
+            super::run::hint_at_flags(code, &args.words[1..], "container");
             return Ok(if code == ExitCode::Mini { otherwise } else { code });
         }
     };

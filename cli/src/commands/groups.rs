@@ -37,6 +37,9 @@ pub(crate) enum OnContainers {
 
 /// Commands on containers, under docker's longer names
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini container ls -a\n  mini container prune -f\n\nSee also: mini image, mini ps, mini run"
+)]
 pub(crate) struct ContainerGroup {
     #[command(subcommand)]
     command: ContainerCommand,
@@ -56,6 +59,9 @@ enum ContainerCommand {
 
 /// Commands on images, under docker's longer names
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini image ls\n  mini image inspect busybox\n\nSee also: mini container, mini images, mini pull"
+)]
 pub(crate) struct ImageGroup {
     #[command(subcommand)]
     command: ImageCommand,

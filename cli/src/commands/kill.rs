@@ -11,7 +11,7 @@ use crate::plan::values;
 
 /// Send a signal to running containers
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini kill web\n  mini kill -s HUP web\n\nSee also: mini stop")]
+#[command(after_help = "Examples:\n  mini kill -s HUP web\n  mini kill web\n\nSee also: mini stop")]
 pub(crate) struct KillArgs {
     /// The signal
     #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]

@@ -2,6 +2,7 @@
 
 pub(crate) mod run;
 
+mod about;
 mod attach;
 mod cp;
 mod create;
@@ -12,7 +13,9 @@ mod exec;
 mod export;
 pub(crate) mod filter;
 pub(crate) mod flags;
+mod generate;
 mod groups;
+mod help;
 mod images;
 mod info;
 mod inspect;
@@ -21,6 +24,7 @@ mod later;
 mod leave;
 mod load;
 mod logs;
+mod man;
 mod ns;
 mod objects;
 mod pattern;
@@ -47,22 +51,37 @@ mod wait;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use clap::Parser;
 
 use self::later::Later;
 use crate::context::Context;
 use crate::dirs::Dirs;
 use crate::exit_code::ExitCode;
 use crate::output;
+use crate::tree::{self, Answer};
+
+/// Above the flags that every command has.
+const EVERYWHERE: &str = "Options of every command";
 
 /// Run containers, without a daemon, and see how they are made
 #[derive(Debug, Parser)]
-#[command(name = "mini", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "mini",
+    bin_name = "mini",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    // As docker's: of a flag that stands there twice, the last one counts.
+    args_override_self = true,
+    max_term_width = 100,
+    after_help = "Examples:\n  mini run -it --rm busybox\n  mini ps -a\n  mini help run\n\nSee also: mini help, mini man"
+)]
 struct Cli {
     /// Where images and containers are kept
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         env = "MINI_ROOT",
         value_name = "DIR",
         default_value = "/var/lib/mini",
@@ -73,12 +92,16 @@ struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         env = "MINI_RUN_ROOT",
         value_name = "DIR",
         default_value = "/run/mini",
         hide_env_values = true
     )]
     run_root: PathBuf,
+    /// Print the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,7 +125,8 @@ enum Command {
     Events(Later<events::EventsArgs>),
     Info(Later<info::InfoArgs>),
     System(Later<system::SystemArgs>),
-    Version(Later<version::VersionArgs>),
+    #[command(flatten)]
+    AboutMini(about::AboutMini),
 }
 
 /// Reads the command line, carries it out, and says how it ended.
@@ -110,11 +134,10 @@ pub(crate) fn main() -> ExitCode {
     tell_panics();
     // What mini makes has the mode it says, whatever the caller's shell thinks of others.
     runtime::sys::process::set_umask(0o022);
-    let cli = match Cli::try_parse().or_else(|_| understand_all()) {
+    let line: Vec<_> = std::env::args_os().collect();
+    let cli = match tree::read::<Cli>(&line) {
         Ok(cli) => cli,
-        Err(error) => {
-            return usage(&error);
-        }
+        Err(answer) => return tell(answer),
     };
     match dispatch(&cli) {
         Ok(code) => code,
@@ -125,14 +148,6 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Who asks for help, or types what makes no sense, is answered by what knows every command and flag.
-fn understand_all() -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
-    command.build();
-    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
-    Cli::from_arg_matches_mut(&mut matches)
-}
-
 /// A defect is told as one, and leaves the user's terminal as it was.
 pub(crate) fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
@@ -141,16 +156,27 @@ pub(crate) fn tell_panics() {
     }));
 }
 
+/// The command tree, built.
+fn whole() -> clap::Command {
+    tree::whole(<Cli as clap::CommandFactory>::command())
+}
+
 /// Help and version are data; a line that makes no sense is an error like any other.
-fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        // What cannot be printed cannot be told either.
-        let _unprinted = error.print();
-        return ExitCode::Success;
+fn tell(answer: Answer) -> ExitCode {
+    match answer {
+        Answer::Told(help) => {
+            output::print_styled(&help.render());
+            ExitCode::Success
+        }
+        Answer::Unfinished(help) => {
+            output::say(help.render().to_string().trim_end());
+            ExitCode::Success
+        }
+        Answer::Wrong { text, code } => {
+            output::say(&format!("mini: {text}"));
+            code
+        }
     }
-    let text = error.render().to_string();
-    output::say(format!("mini: {}", text.strip_prefix("error: ").unwrap_or(&text)).trim_end());
-    ExitCode::Mini
 }
 
 fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
@@ -163,8 +189,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
 }
 
 fn carry_out(cli: &Cli) -> Result<ExitCode> {
-    if let Command::Version(args) = &cli.command {
-        return version::version(args);
+    if let Command::AboutMini(command) = &cli.command {
+        return command.carry_out();
     }
     close_inherited()?;
     runtime::sys::signal::await_children()?;
@@ -186,7 +212,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Events(args) => events::events(&context, args),
         Command::Info(args) => info::info(&context, args),
         Command::System(args) => system::system(&context, args),
-        Command::Version(_) => unreachable!("done above, without root and without places"),
+        Command::AboutMini(_) => unreachable!("done above, without root and without places"),
     }
 }
 
@@ -316,5 +342,15 @@ impl Failures {
     /// As [`Failures::code`], for commands to which nothing there is as good as done.
     pub(crate) fn code_but_not_found(&self) -> ExitCode {
         if self.all == self.not_found { ExitCode::Success } else { ExitCode::Failure }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_tree_is_what_clap_takes_for_one() {
+        super::Cli::command().debug_assert();
     }
 }

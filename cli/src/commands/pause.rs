@@ -26,7 +26,7 @@ pub(crate) struct PauseArgs {
 
 /// Let the processes of paused containers go on
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini unpause web\n\nSee also: mini pause")]
+#[command(after_help = "Examples:\n  mini pause web\n  mini unpause web\n\nSee also: mini pause")]
 pub(crate) struct UnpauseArgs {
     /// The containers
     #[arg(required = true)]

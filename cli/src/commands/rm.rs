@@ -21,7 +21,7 @@ use crate::volume;
 /// Remove containers
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini rm web\n  mini rm -f $(mini ps -aq)\n  mini rm -v job\n\nSee also: mini stop, mini ps, mini volume"
+    after_help = "Examples:\n  mini rm job\n  mini rm -f -v web\n  mini rm -f $(mini ps -aq)\n\nSee also: mini stop, mini ps, mini volume"
 )]
 pub(crate) struct RmArgs {
     /// End running ones first

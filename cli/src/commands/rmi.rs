@@ -13,7 +13,7 @@ use crate::output;
 
 /// Remove images
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini rmi busybox\n\nSee also: mini images, mini pull")]
+#[command(after_help = "Examples:\n  mini rmi localhost:5000/app:1\n\nSee also: mini images, mini pull")]
 pub(crate) struct RmiArgs {
     /// Also where an image has several names, or a stopped container uses it
     #[arg(short, long)]

@@ -109,9 +109,19 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
         Err(error) => {
             let code = launch::failure_code(&error);
             output::error(&error);
+            hint_at_flags(code, flags.command(), "image");
             code
         }
     })
+}
+
+/// A program that is not there may be a flag that stands too far behind.
+pub(crate) fn hint_at_flags(code: ExitCode, command: &[String], behind: &str) {
+    if code == ExitCode::NotFound && command.first().is_some_and(|word| word.starts_with('-')) {
+        output::say(&format!(
+            "hint: flags of mini stand before the {behind}: what follows it is the program's"
+        ));
+    }
 }
 
 /// What the flags ask for.

@@ -9,6 +9,7 @@ use runtime::record::{LastRun, Status};
 use runtime::state::{Entry, State};
 use runtime::sys;
 
+use super::later::Later;
 use super::{events, info, rm, units};
 use crate::clock;
 use crate::context::Context;
@@ -18,6 +19,7 @@ use crate::{secret, volume};
 
 /// Look after what mini keeps
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mini system check\n\nSee also: mini info, mini container, mini image")]
 pub(crate) struct SystemArgs {
     #[command(subcommand)]
     command: SystemCommand,
@@ -25,17 +27,19 @@ pub(crate) struct SystemArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum SystemCommand {
-    Check(CheckArgs),
-    Events(events::EventsArgs),
-    Info(info::InfoArgs),
-    GenerateUnits(units::UnitsArgs),
+    Check(Later<CheckArgs>),
+    Events(Later<events::EventsArgs>),
+    Info(Later<info::InfoArgs>),
+    GenerateUnits(Later<units::UnitsArgs>),
 }
 
 /// Find what no container and no image needs, and what is damaged
 ///
 /// Ends with 1 where something was found and not mended.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini system check\n  mini system check --repair")]
+#[command(
+    after_help = "Examples:\n  mini system check\n  mini system check --repair\n\nSee also: mini info, mini rm, mini rmi"
+)]
 struct CheckArgs {
     /// Remove what nobody needs, and mend what can be mended
     #[arg(long)]

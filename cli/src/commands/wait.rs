@@ -13,7 +13,7 @@ use crate::output;
 /// Wait until containers have ended, and print their exit codes
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini wait job\n  mini wait $(mini ps -q)\n\nSee also: mini run, mini stop"
+    after_help = "Examples:\n  mini wait job\n  code=$(mini wait job)\n\nSee also: mini run, mini stop"
 )]
 pub(crate) struct WaitArgs {
     /// The containers

@@ -31,6 +31,21 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&text)
 }
 
+/// Data for people, in colours where they are wanted.
+pub(crate) fn print_styled(text: &clap::builder::StyledStr) {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let coloured = wants_colours(&variable, std::io::stdout().is_terminal());
+    let text = if coloured { text.ansi().to_string() } else { text.to_string() };
+    crate::launch::write(&mut std::io::stdout().lock(), text.as_bytes());
+}
+
+/// Colours are for terminals that know them, and for who insists (no-color.org, bixense.com/clicolors). PURE.
+fn wants_colours(variable: &dyn Fn(&str) -> String, terminal: bool) -> bool {
+    let is_forced = !["", "0"].contains(&variable("CLICOLOR_FORCE").as_str());
+    let is_known = !["", "dumb"].contains(&variable("TERM").as_str()) && variable("CLICOLOR") != "0";
+    variable("NO_COLOR").is_empty() && (is_forced || terminal && is_known)
+}
+
 /// An error, whole; unless the user knows it already.
 pub(crate) fn error(error: &anyhow::Error) {
     if error.downcast_ref::<crate::error::Told>().is_some() {
@@ -59,4 +74,31 @@ pub(crate) fn say(text: &str) {
 /// A defect of mini.
 pub(crate) fn panic(text: &str) {
     say(&format!("mini: this is a defect of mini, please report it: {text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_know_them_and_for_who_insists() {
+        for (variables, terminal, expected) in [
+            (&[("TERM", "xterm")][..], true, true),
+            (&[("TERM", "xterm")], false, false),
+            (&[("TERM", "dumb")], true, false),
+            (&[], true, false),
+            (&[("TERM", "xterm"), ("NO_COLOR", "1")], true, false),
+            (&[("TERM", "xterm"), ("NO_COLOR", "")], true, true),
+            (&[("TERM", "xterm"), ("CLICOLOR", "0")], true, false),
+            (&[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")], false, true),
+            (&[("CLICOLOR_FORCE", "0")], false, false),
+            (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], true, false),
+        ] {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned()).unwrap_or_default()
+            };
+            assert_eq!(wants_colours(&variable, terminal), expected, "{variables:?} {terminal}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) use self::look::{Listed, Look, Shown};
 /// List containers
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini ps -a\n  mini ps -a --filter status=exited --filter label=job\n  mini ps --format 'table {{.Names}}\\t{{.Status}}'\n  mini rm $(mini ps -aq)\n\nPlaceholders: .ID .Image .Command .CreatedAt .RunningFor .Ports .State .Status .HealthStatus .Size .Names .Labels, \
+    after_help = "Examples:\n  mini ps -a\n  mini ps -a --filter status=exited --filter label=job\n  mini ps --format 'table {{.Names}}\\t{{.Status}}'\n  mini stop $(mini ps -q)\n\nPlaceholders: .ID .Image .Command .CreatedAt .RunningFor .Ports .State .Status .HealthStatus .Size .Names .Labels, \
                   {{.Label \"KEY\"}}, .Mounts .LocalVolumes .Networks .IPAddresses .Platform\n\nSee also: mini run, mini inspect, mini logs"
 )]
 pub(crate) struct PsArgs {

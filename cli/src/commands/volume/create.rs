@@ -14,7 +14,7 @@ use crate::volume::{ANONYMOUS, Made, Store};
 /// Where there is one of that name already, nothing happens.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini volume create data\n  mini volume create --opt type=none --opt o=bind --opt device=/srv/data data\n\nSee also: mini run -v, mini volume ls"
+    after_help = "Examples:\n  mini volume create data\n  mini volume create --opt type=none --opt o=bind --opt device=/srv/data shared\n\nSee also: mini run -v, mini volume ls"
 )]
 pub(super) struct CreateArgs {
     /// Keep a label with it
