@@ -4,6 +4,7 @@
 
 mod clock;
 mod commands;
+mod complete;
 mod config;
 mod context;
 mod copy;

@@ -8,7 +8,7 @@ use tests::reference::{self, Reference, listed};
 /// What whoever adds a command or a flag has to do.
 const HINT: &str = "\
 A command's Args (cli/src/commands) have a doc comment: a summary without a full stop, and what else there is to say below it.
-Each of its flags has one too, and value_name = \"…\" where it takes a value.
+Each of its flags has one too, and value_name = \"…\" where it takes a value: cli/src/complete/kind.rs completes it by that name.
 #[command(after_help = \"Examples:\\n  mini …\\n\\nSee also: mini …, …\")]: lines that can be typed as they are, and commands that are there.";
 
 #[test]

@@ -13,7 +13,7 @@
 //! | files into containers and out of them; all of one's own | [`copy`], [`copy_keeps`], [`export`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | how a line is read: docker's liberties, near names, what mini has not | [`usage`] |
-//! | help that teaches, manual pages | [`help`], [`manual`] |
+//! | help that teaches, completion in real shells, manual pages | [`help`], [`completion`], [`manual`] |
 //! | a second command in a running container | [`exec`] |
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
 //! | create, start, restart, wait | [`again`] |
@@ -69,6 +69,7 @@ mod as_run;
 mod attach;
 mod attack;
 mod cgroup;
+mod completion;
 mod copy;
 mod copy_keeps;
 mod devices;

@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "debootstrap", why: "makes the Debian inside which apt and setuid programs are tried" },
     Package { name: "docker-registry", why: "the registry that images are pulled from" },
     Package { name: "dpkg-dev", why: "makes the package repository inside that Debian" },
+    Package { name: "fish", why: "asks mini what can be typed next" },
     Package { name: "iproute2", why: "makes the hosts of the tests, and looks at their links and routes" },
     Package { name: "libseccomp2", why: "compiles docker's profile too, to compare our filter with" },
     Package { name: "man-db", why: "shows the manual pages, and complains of them" },
@@ -29,6 +30,7 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "skopeo", why: "a peer that reads the store and writes what is loaded" },
     Package { name: "strace", why: "watches what system calls are made" },
     Package { name: "umoci", why: "a peer that unpacks the same images, to compare the files with" },
+    Package { name: "zsh", why: "asks mini what can be typed next" },
 ];
 
 /// mini's peers, and what measuring them takes. Those with daemons are started by the bench alone, in namespaces of its own.

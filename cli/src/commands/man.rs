@@ -12,7 +12,9 @@ use crate::{output, tree};
 ///
 /// There, `man mini-run` finds what `mini run --help` prints. It is made where it is missing; pages that are there are written anew.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini man\n  mini man ./man1\n\nSee also: mini help, man(1)")]
+#[command(
+    after_help = "Examples:\n  mini man\n  mini man ./man1\n\nSee also: mini help, mini completion, man(1)"
+)]
 pub(crate) struct ManArgs {
     /// The directory
     #[arg(value_name = "DIR", default_value = "/usr/local/share/man/man1")]

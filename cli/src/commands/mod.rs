@@ -4,6 +4,7 @@ pub(crate) mod run;
 
 mod about;
 mod attach;
+mod completion;
 mod cp;
 mod create;
 mod diff;
@@ -74,7 +75,7 @@ const EVERYWHERE: &str = "Options of every command";
     // As docker's: of a flag that stands there twice, the last one counts.
     args_override_self = true,
     max_term_width = 100,
-    after_help = "Examples:\n  mini run -it --rm busybox\n  mini ps -a\n  mini help run\n\nSee also: mini help, mini man"
+    after_help = "Examples:\n  mini run -it --rm busybox\n  mini ps -a\n  mini help run\n\nSee also: mini help, mini man, mini completion"
 )]
 struct Cli {
     /// Where images and containers are kept

@@ -203,6 +203,11 @@ fn ulimit(text: &str) -> Result<Ulimit> {
     Ok(Ulimit { name: name.to_owned(), soft, hard })
 }
 
+/// The names that `--ulimit` takes.
+pub(crate) fn limit_names() -> impl Iterator<Item = &'static str> {
+    RLIMITS.iter().map(|(name, _)| *name)
+}
+
 /// Names of limits (setrlimit(2)), as docker takes them.
 const RLIMITS: [(&str, PosixRlimitType); 15] = [
     ("core", PosixRlimitType::RlimitCore),

@@ -1,4 +1,4 @@
-//! The command tree as data: how a line is read by it, and what reading, help and manual pages have in common.
+//! The command tree as data: how a line is read by it, and what reading, help, manual pages and completion have in common.
 //!
 //! All of it walks clap's `Command`, which the commands' own `Args` make: no list of commands or flags is kept by hand.
 

@@ -71,6 +71,16 @@ impl Names {
     pub fn id_of(&self, name: &str) -> Option<Digest> {
         locate(&self.0, name).ok().map(|(id, _)| id)
     }
+
+    /// Every name as docker prints it (`busybox:latest`), with the image that has it.
+    pub fn all(&self) -> impl Iterator<Item = (String, Digest)> {
+        self.0.entries.iter().filter_map(|entry| Some((entry.name.as_ref()?.familiar(), entry.id)))
+    }
+
+    /// Every image, with a name or without.
+    pub fn ids(&self) -> Vec<Digest> {
+        self.0.ids()
+    }
 }
 
 pub(super) fn locate(index: &Index, name: &str) -> Result<(Digest, FoundBy), ResolveError> {

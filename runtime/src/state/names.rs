@@ -48,6 +48,23 @@ impl State {
         Ok(names)
     }
 
+    /// Every name with the id that has it, as it is written down: whether the container is still there was not looked at.
+    pub fn written_names(&self) -> Vec<(String, String)> {
+        match fs::read_dir(self.run.join("names")) {
+            Ok(names) => names
+                .flatten()
+                .filter_map(|name| {
+                    Some((name.file_name().into_string().ok()?, fs::read_to_string(name.path()).ok()?))
+                })
+                .collect(),
+            // Nobody has needed one since the boot.
+            Err(_) => {
+                let ids = ids_in(&self.root.join("containers"));
+                ids.into_iter().filter_map(|id| Some((read_record(&self.dirs(&id).disk)?.name, id))).collect()
+            }
+        }
+    }
+
     /// Gives a container another name, running or not.
     ///
     /// # Errors
