@@ -201,3 +201,109 @@ fn an_image_in_use_by_what_was_created_is_not_removed() {
     container.remove();
     host.mini(["rmi", "busybox"]).run().ok();
 }
+
+#[test]
+fn restart_sends_the_signal_that_was_asked_for() {
+    let host = Host::with_busybox();
+    let script =
+        "trap 'echo one; exit' USR1; trap 'echo term; exit' TERM; echo ready; while :; do sleep 0.05; done";
+    let container = host.start(["--name", "box", "busybox", "sh", "-c", script]);
+    let said = |text: &str| wait::until(text, || (container.logs().text() == text).then_some(()));
+    said("ready\n");
+    host.mini(["restart", "--signal", "USR1", "box"]).run().ok();
+    said("ready\none\nready\n");
+    host.mini(["restart", "box"]).run().ok();
+    said("ready\none\nready\nterm\nready\n");
+    host.mini(["restart", "--signal", "NONSENSE", "box"]).run().error(1, &["NONSENSE"]);
+}
+
+/// Flags of which a created container is made that runs when it is started, and so that a look inside shows them.
+const FLAGS: [&str; 45] = [
+    "--entrypoint",
+    "sh",
+    "--env-file",
+    "/run/mini-test/work/env",
+    "--label-file",
+    "/run/mini-test/work/labels",
+    "--annotation",
+    "a=b",
+    "--group-add",
+    "100",
+    "--init",
+    "--volume",
+    "/run/mini-test/work:/shared:ro",
+    "--mount",
+    "type=tmpfs,target=/spelled",
+    "--read-only",
+    "--tz",
+    "Europe/Berlin",
+    "--umask",
+    "0027",
+    "--health-cmd",
+    "true",
+    "--health-interval",
+    "1h",
+    "--health-retries",
+    "5",
+    "--health-start-interval",
+    "2s",
+    "--health-start-period",
+    "3s",
+    "--health-timeout",
+    "4s",
+    "--no-hosts",
+    "--memory-swappiness",
+    "7",
+    "--cpu-period",
+    "50000",
+    "--cpu-quota",
+    "25000",
+    "--cpuset-mems",
+    "0",
+    "--device",
+    "/dev/zero:/dev/nothing:r",
+    "--device-cgroup-rule",
+    "c 1:3 r",
+];
+
+#[test]
+fn what_is_created_and_started_is_what_is_run() {
+    let host = Host::with_busybox();
+    std::fs::write(host.work().join("env"), "FROM=file\n").expect("write");
+    std::fs::write(host.work().join("labels"), "from=file\n").expect("write");
+    let swappiness = ["--memory-swappiness", "7"];
+    let flags: Vec<&str> =
+        match tests::cgroups::with_controller("memory").is_some_and(|hierarchy| hierarchy.v2) {
+            false => FLAGS.to_vec(),
+            // Version 2 has none.
+            true => FLAGS.iter().filter(|flag| !swappiness.contains(flag)).copied().collect(),
+        };
+    let program = ["busybox", "-c", "exec sleep 1000"];
+    let run = Container::new(
+        &host,
+        host.mini(["run", "-d", "--name", "run"]).args(&flags).args(program).run().ok().line(),
+    );
+    let made = Container::new(
+        &host,
+        host.mini(["create", "--name", "made"]).args(&flags).args(program).run().ok().line(),
+    );
+    host.mini(["start", "made"]).run().ok();
+    let look = "env | grep -v HOSTNAME | sort; id; umask; date +%Z; cat /etc/hosts | wc -l; ls -l /dev/nothing; \
+                mount | grep -E ' /(shared|spelled) ' | sed 's/uid=.*//'; cat /proc/1/comm; touch /x 2>&1; cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us";
+    let (one, other) = (run.sh(look).text(), made.sh(look).text());
+    assert_eq!(one, other);
+    for shows in ["FROM=file", "0027", "groups=", "nothing", "Read-only file system", "/spelled"] {
+        assert!(one.contains(shows), "{shows}: {one}");
+    }
+    for pointer in [
+        "/HostConfig",
+        "/Config/Labels",
+        "/Config/Healthcheck",
+        "/Config/Env",
+        "/Config/Entrypoint",
+        "/Config/Cmd",
+    ] {
+        assert_eq!(run.field(pointer), made.field(pointer), "{pointer}");
+    }
+    assert_eq!(run.field("/Config/Healthcheck/Retries"), 5);
+}

@@ -181,6 +181,10 @@ fn what_was_not_made_by_run_has_no_line() {
     host.mini(["create", "--name", "made", "busybox", "true"]).run().ok();
     let both = host.mini(["inspect", "--as-run", "no-such", "made"]).run();
     both.error(1, &["no such container: no-such"]).stdout("mini run --name made busybox true\n");
+    host.mini(["container", "inspect", "--as-run", "made"])
+        .run()
+        .ok()
+        .stdout("mini run --name made busybox true\n");
     host.mini(["inspect", "--as-run", "busybox"]).run().error(1, &["no such container: busybox"]).stdout("");
     host.mini(["inspect", "--as-run", "--type", "image", "busybox"])
         .run()

@@ -334,3 +334,27 @@ fn a_program_on_a_terminal_ends_with_a_client_that_is_killed() {
     terminal.wait();
     wait::until("its end", || (container.commands() == ["sleep 1000"]).then_some(()));
 }
+
+#[test]
+fn who_starts_a_container_and_stays_leaves_it_by_keys_and_signals_of_ones_own() {
+    let host = Host::with_busybox();
+    host.mini(["create", "-it", "--name", "shell", "busybox"]).run().ok();
+    let mut terminal = host.mini(["start", "-ai", "--detach-keys", "ctrl-x,y", "shell"]).terminal(24, 80);
+    terminal.expect_screen("# ");
+    terminal.send("\x18y");
+    terminal.ends_with(0);
+    host.mini(["inspect", "-f", "{{.State.Running}}", "shell"]).run().ok().stdout("true\n");
+    let script = "trap 'echo caught' TERM; echo ready; while :; do sleep 0.05; done";
+    host.mini(["create", "--name", "deaf", "busybox", "sh", "-c", script]).run().ok();
+    let mut client = host.spawn(["start", "-a", "--sig-proxy=false", "deaf"]);
+    assert_eq!(client.line(), "ready");
+    client.signal(Signal::TERM);
+    client.wait();
+    host.mini(["logs", "deaf"]).run().ok().stdout("ready\n");
+    // By itself it passes them on.
+    host.mini(["stop", "-t", "0", "deaf"]).run().ok();
+    let mut client = host.spawn(["start", "-a", "deaf"]);
+    assert_eq!(client.line(), "ready");
+    client.signal(Signal::TERM);
+    assert_eq!(client.line(), "caught");
+}

@@ -146,6 +146,27 @@ fn exec_stop_and_rm_tell_theirs() {
 }
 
 #[test]
+fn cp_and_export_tell_how_they_come_to_a_containers_files() {
+    let host = Host::with_busybox();
+    host.start(["--name", "box", "busybox", "sleep", "1000"]);
+    let to = host.work().join("passwd");
+    let cp = host.mini(["cp", "--explain=json", "box:/etc/passwd"]).arg(&to).run().ok();
+    let cp_story = story(&cp);
+    let cp_calls = calls(&cp_story);
+    let steps = ["pidfd_open(", "openat2(ROOT, \"/etc\"", "extract("];
+    assert!(steps.map(|step| place(&cp_calls, step)).is_sorted(), "{cp}");
+    let archive = host.work().join("box.tar");
+    let export = host.mini(["export", "--explain=json", "-o"]).arg(&archive).arg("box").run().ok();
+    let export_story = story(&export);
+    let export_calls = calls(&export_story);
+    for call in ["setns(", "open_tree(", "linkat("] {
+        place(&export_calls, call);
+    }
+    assert!(export_story.iter().any(|line| line["process"] == "helper"), "{export}");
+    host.mini(["cp", "--explain=xml", "box:/etc/passwd", "-"]).run().error(125, &["xml", "--explain"]);
+}
+
+#[test]
 fn pull_tells_one_event_a_layer_with_counts() {
     let host = Host::new();
     let mut image = Image::busybox();

@@ -9,7 +9,8 @@ use tests::reference::{self, Reference, listed};
 const HINT: &str = "\
 A command's Args (cli/src/commands) have a doc comment: a summary without a full stop, and what else there is to say below it.
 Each of its flags has one too, and value_name = \"…\" where it takes a value: cli/src/complete/kind.rs completes it by that name.
-#[command(after_help = \"Examples:\\n  mini …\\n\\nSee also: mini …, …\")]: lines that can be typed as they are, and commands that are there.";
+#[command(after_help = \"Examples:\\n  mini …\\n\\nSee also: mini …, …\")]: lines that can be typed as they are (tests/e2e/examples.rs
+carries them out), and commands that are there.";
 
 #[test]
 fn every_command_and_every_flag_is_explained() {

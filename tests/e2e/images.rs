@@ -124,3 +124,47 @@ fn the_store_is_a_layout_that_others_can_read() {
         blob(layer);
     }
 }
+
+#[test]
+fn force_removes_what_has_several_names_or_a_stopped_user() {
+    let host = Host::new();
+    let image = saying("x");
+    host.load(&image, "x:1");
+    host.mini(["load"]).stdin(image.docker_archive(&["x:2"])).run().ok();
+    let id = image.configuration().digest();
+    host.mini(["rmi", &id[7..19]]).run().error(1, &["multiple repositories"]);
+    host.mini(["run", "--name", "user", "x:1"]).run().ok();
+    host.mini(["rmi", "x:2"]).run().ok().stdout("Untagged: x:2\n");
+    host.mini(["rmi", "x:1"]).run().error(1, &[]);
+    host.mini(["rmi", "--force", "x:1"]).run().ok().stdout_has("Untagged: x:1");
+    host.mini(["images"]).run().ok().stdout_lacks("x ");
+    // It has no name any more, and is there as long as the container is.
+    host.mini(["start", "-a", "user"]).run().ok().stdout("x");
+    host.mini(["rm", "user"]).run().ok();
+    host.mini(["rmi", &id[7..19]]).run().ok().stdout_has("Deleted: sha256:");
+    host.mini(["images", "-q"]).run().ok().stdout("");
+    // What runs keeps its image, whoever insists.
+    host.load(&Image::busybox(), "busybox:latest");
+    let container = host.start(["busybox", "sleep", "1000"]);
+    host.mini(["image", "rm", "-f", &Image::busybox().configuration().digest()[7..]])
+        .run()
+        .error(1, &[container.short()]);
+    container.sh("true").ok();
+}
+
+#[test]
+fn what_is_loaded_and_removed_is_told_call_by_call() {
+    let host = Host::new();
+    let archive = Image::busybox().docker_archive(&["busybox:latest"]);
+    let loaded = host.mini(["load", "-q", "--explain=json"]).stdin(archive).run().ok();
+    let calls = |text: &str| -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        text.lines().map(parse).filter(|line: &Value| line["call"].is_string()).collect()
+    };
+    let named = |calls: &[Value], what: &str| {
+        calls.iter().any(|call| call["call"].as_str().is_some_and(|call| call.contains(what)))
+    };
+    assert!(named(&calls(&loaded.err()), "index.json"), "{loaded}");
+    let removed = host.mini(["rmi", "--explain=json", "busybox"]).run().ok().stdout_has("Untagged");
+    assert!(named(&calls(&removed.err()), "index.json"), "{removed}");
+}

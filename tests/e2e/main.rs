@@ -13,6 +13,8 @@
 //! | files into containers and out of them; all of one's own | [`copy`], [`copy_keeps`], [`export`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | how a line is read: docker's liberties, near names, what mini has not | [`usage`] |
+//! | every flag is tried, or refused by name | [`coverage`] |
+//! | every example of every `--help`, carried out | [`examples`] |
 //! | help that teaches, completion in real shells, manual pages | [`help`], [`completion`], [`manual`] |
 //! | a second command in a running container | [`exec`] |
 //! | ps, stop, kill, rm, names | [`lifecycle`] |
@@ -72,10 +74,12 @@ mod cgroup;
 mod completion;
 mod copy;
 mod copy_keeps;
+mod coverage;
 mod devices;
 mod dry_run;
 mod errors;
 mod events;
+mod examples;
 mod exec;
 mod explain;
 mod export;

@@ -315,3 +315,34 @@ fn a_record_that_cannot_be_written_leaves_everything_as_it_was() {
     update(&host, &["-m", "96m"], &["box"]).ok();
     assert_eq!(memory(&container).0, 96 * MIB);
 }
+
+#[test]
+fn period_and_quota_memory_nodes_and_realtime() {
+    let host = Host::with_busybox();
+    let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
+    update(&host, &["--cpu-period", "50000", "--cpu-quota", "20000", "--cpuset-mems", "0"], &["box"]).ok();
+    let quota = container.cgroup_file("cpu", "cpu.cfs_quota_us", "cpu.max");
+    assert!(["20000", "20000 50000"].contains(&quota.as_str()), "{quota}");
+    let period = container.cgroup_file("cpu", "cpu.cfs_period_us", "cpu.max");
+    assert!(["50000", "20000 50000"].contains(&period.as_str()), "{period}");
+    assert_eq!(container.cgroup_file("cpuset", "cpuset.mems", "cpuset.mems"), "0");
+    for (pointer, value) in [
+        ("/HostConfig/CpuPeriod", json!(50_000)),
+        ("/HostConfig/CpuQuota", json!(20_000)),
+        ("/HostConfig/CpusetMems", json!("0")),
+    ] {
+        assert_eq!(container.field(pointer), value, "{pointer}");
+    }
+    update(&host, &["--cpuset-mems", "77"], &["box"]).error(1, &["--cpuset-mems", "77"]);
+    update(&host, &["--cpu-period", "5"], &["box"]).error(1, &["--cpu-period"]);
+    let cpu = cgroups::with_controller("cpu").expect("a cpu controller");
+    let flags = ["--cpu-rt-period", "500000", "--cpu-rt-runtime", "20000"];
+    if cpu.v2 || !cpu.mount.join("cpu.rt_runtime_us").exists() {
+        update(&host, &flags, &["box"]).error(1, &["--cpu-rt-runtime"]);
+        return;
+    }
+    update(&host, &flags, &["box"]).ok();
+    assert_eq!(container.cgroup_file("cpu", "cpu.rt_runtime_us", ""), "20000");
+    assert_eq!(container.cgroup_file("cpu", "cpu.rt_period_us", ""), "500000");
+    assert_eq!(container.field("/HostConfig/CpuRealtimePeriod"), 500_000);
+}

@@ -32,6 +32,7 @@ pub mod reference;
 pub mod registry;
 pub mod server;
 pub mod skip;
+pub mod source;
 pub mod step;
 pub mod tarball;
 pub mod terminal;

@@ -29,22 +29,28 @@ impl Registry {
     /// One that is open to everybody.
     #[track_caller]
     pub fn start(host: &Host) -> Self {
-        Self::launch(host, None)
+        Self::launch(host, 0, None)
+    }
+
+    /// One that is open to everybody, at a port of one's choice.
+    #[track_caller]
+    pub fn at(host: &Host, port: u16) -> Self {
+        Self::launch(host, port, None)
     }
 
     /// One that wants `mini` and `secret` as basic authorisation.
     #[track_caller]
     pub fn with_password(host: &Host) -> Self {
-        Self::launch(host, Some(format!("Basic {CREDENTIALS}")))
+        Self::launch(host, 0, Some(format!("Basic {CREDENTIALS}")))
     }
 
     #[track_caller]
-    fn launch(host: &Host, authorization: Option<String>) -> Self {
+    fn launch(host: &Host, port: u16, authorization: Option<String>) -> Self {
         let state = host.work().join("registry");
         fs::create_dir_all(&state).expect("make the registry's directory");
         let show = |name: &str| state.join(name).to_string_lossy().into_owned();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '127.0.0.1:0'}}\n\
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n\
              storage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
             show("data")
         );
