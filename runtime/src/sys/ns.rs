@@ -34,7 +34,7 @@ pub enum Cloned {
 /// What clone3(2) (Linux 5.3; `CLONE_INTO_CGROUP` 5.7) answered.
 pub fn clone3(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     let into = if cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
-    op!(("clone3(CLONE_PIDFD{}{into})", Names(kinds)), ("unshare --fork{} …", Flags(kinds)), || {
+    op!(("clone3(CLONE_PIDFD{}{into})", Names(kinds, "|")), ("unshare --fork{} …", Flags(kinds)), || {
         let mut pidfd: libc::c_int = -1;
         // SAFETY: all-zero is a valid clone_args (no stack: the child gets a copy of ours, as with fork).
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -60,7 +60,7 @@ pub fn clone3(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
 pub fn clone3_sibling(kinds: Kinds, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<Pid>> {
     let into = if cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
     op!(
-        ("clone3(CLONE_PARENT{}{into})", Names(kinds)),
+        ("clone3(CLONE_PARENT{}{into})", Names(kinds, "|")),
         ("unshare --fork{} …  # a child of our own parent's", Flags(kinds)),
         || {
             // SAFETY: all-zero is a valid clone_args.
@@ -111,7 +111,7 @@ pub fn fork() -> Result<Option<Pid>> {
 /// # Errors
 /// What setns(2) answered.
 pub fn join_process(pidfd: BorrowedFd<'_>, kinds: Kinds) -> Result<()> {
-    op!(("setns(PIDFD, {})", Names(kinds)), ("nsenter --target PID{} …", Flags(kinds)), || {
+    op!(("setns(PIDFD, {})", Names(kinds, "")), ("nsenter --target PID{} …", Flags(kinds)), || {
         rustix::thread::move_into_thread_name_spaces(pidfd, kinds)
     })
 }
@@ -133,7 +133,7 @@ pub fn join_network(netns: BorrowedFd<'_>) -> Result<()> {
 /// What setns(2) answered: `EINVAL` where the descriptor is of another kind.
 pub fn join_namespace(namespace: BorrowedFd<'_>, kind: Kinds, path: &Path) -> Result<()> {
     let name = path.display();
-    op!(("setns({path:?}, {})", &Names(kind).to_string()[1..]), ("nsenter{}={name} …", Flags(kind)), || {
+    op!(("setns({path:?}, {})", Names(kind, "")), ("nsenter{}={name} …", Flags(kind)), || {
         // SAFETY: setns reads two integers.
         match unsafe { libc::setns(namespace.as_raw_fd(), kind.bits().cast_signed()) } {
             0 => Ok(()),
@@ -213,22 +213,25 @@ pub fn set_domainname(name: &str) -> Result<()> {
 }
 
 const KINDS: [(Kinds, &str, &str); 7] = [
-    (Kinds::USER, "|CLONE_NEWUSER", " --user"),
-    (Kinds::MOUNT, "|CLONE_NEWNS", " --mount"),
-    (Kinds::PROCESS_ID, "|CLONE_NEWPID", " --pid"),
-    (Kinds::NETWORK, "|CLONE_NEWNET", " --net"),
-    (Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME, "|CLONE_NEWUTS", " --uts"),
-    (Kinds::INTER_PROCESS_COMMUNICATION, "|CLONE_NEWIPC", " --ipc"),
-    (Kinds::CONTROL_GROUP, "|CLONE_NEWCGROUP", " --cgroup"),
+    (Kinds::USER, "CLONE_NEWUSER", " --user"),
+    (Kinds::MOUNT, "CLONE_NEWNS", " --mount"),
+    (Kinds::PROCESS_ID, "CLONE_NEWPID", " --pid"),
+    (Kinds::NETWORK, "CLONE_NEWNET", " --net"),
+    (Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME, "CLONE_NEWUTS", " --uts"),
+    (Kinds::INTER_PROCESS_COMMUNICATION, "CLONE_NEWIPC", " --ipc"),
+    (Kinds::CONTROL_GROUP, "CLONE_NEWCGROUP", " --cgroup"),
 ];
 
-struct Names(Kinds);
+/// Their flags, as C joins them, and what stands before the first.
+struct Names(Kinds, &'static str);
 impl std::fmt::Display for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        KINDS
-            .iter()
-            .filter(|(kind, ..)| self.0.contains(*kind))
-            .try_for_each(|(_, name, _)| f.write_str(name))
+        let mut before = self.1;
+        KINDS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(_, name, _)| {
+            write!(f, "{before}{name}")?;
+            before = "|";
+            Ok(())
+        })
     }
 }
 
