@@ -55,6 +55,8 @@
 //! | the narration | [`explain`] |
 //! | the plan that touches nothing | [`dry_run`] |
 //! | namespaces of containers and host | [`ns`] |
+//! | whole outputs, as they were when somebody read them | [`snapshots`] |
+//! | beside docker: the same lines, the same answers | [`differential`] |
 //! | inspect, its templates and docker's shapes | [`inspect`] |
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
@@ -76,6 +78,7 @@ mod copy;
 mod copy_keeps;
 mod coverage;
 mod devices;
+mod differential;
 mod dry_run;
 mod errors;
 mod events;
@@ -129,6 +132,7 @@ mod security_options;
 mod security_posture;
 mod security_runtime;
 mod slow_layers;
+mod snapshots;
 mod spaces;
 mod spaces_life;
 mod stats;

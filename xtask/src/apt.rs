@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "busybox-static", why: "the programs inside the test images" },
     Package { name: "debootstrap", why: "makes the Debian inside which apt and setuid programs are tried" },
     Package { name: "docker-registry", why: "the registry that images are pulled from" },
+    Package { name: "docker.io", why: "answers the same command lines, to compare mini's answers with" },
     Package { name: "dpkg-dev", why: "makes the package repository inside that Debian" },
     Package { name: "fish", why: "asks mini what can be typed next" },
     Package { name: "iproute2", why: "makes the hosts of the tests, and looks at their links and routes" },

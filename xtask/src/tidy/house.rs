@@ -17,6 +17,7 @@ const TOP_LEVEL: &[&str] = &[
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "DIFFERENCES.md",
     "SECURITY.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
