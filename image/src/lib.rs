@@ -55,5 +55,6 @@ pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};
 pub use store::{
-    Conflict, Fault, Finding, Names, Pin, Problem, RemoveError, Removed, ResolveError, Store, StoreError, Use,
+    Conflict, Fault, Finding, Names, Pin, Problem, Pruned, RemoveError, Removed, ResolveError, Store,
+    StoreError, Usage, Use,
 };

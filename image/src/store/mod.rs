@@ -21,10 +21,12 @@ pub(crate) mod disk;
 mod garbage;
 pub(crate) mod image;
 pub(crate) mod index;
+mod prune;
 mod removal;
 mod remove;
 mod resolve;
 pub(crate) mod session;
+mod usage;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,9 +38,11 @@ use image::{IMAGE_VERSION, Image, ImageRecord};
 use index::Index;
 
 pub use check::{Fault, Finding, Problem};
+pub use prune::Pruned;
 pub use removal::{Conflict, Removed, Use};
 pub use remove::RemoveError;
 pub use resolve::{Names, ResolveError};
+pub use usage::Usage;
 
 /// The images of one machine, or of one `--root`.
 #[derive(Debug)]

@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// The chains of layers that no other image has, topmost first.
-    fn chains_only_of(&self, index: &Index, id: Digest) -> Result<Vec<Digest>, StoreError> {
+    pub(super) fn chains_only_of(&self, index: &Index, id: Digest) -> Result<Vec<Digest>, StoreError> {
         let mut kept = Vec::new();
         let mut own = Vec::new();
         for other in index.ids() {
