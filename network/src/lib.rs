@@ -25,6 +25,7 @@ mod plan;
 mod ports;
 mod remove;
 mod reserve;
+mod see;
 
 mod bridge;
 mod conntrack;
@@ -58,4 +59,5 @@ pub use plan::{AttachPlan, Endpoint};
 pub use ports::{HostPort, ParsePortError, PortMapping, PortRequest, Protocol, display_ports, parse_publish};
 pub use remove::{RemoveError, remove_all};
 pub use reserve::{PortError, Reserved, reserve};
+pub use see::{Seen, see};
 pub use table::TableError;

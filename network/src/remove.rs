@@ -33,11 +33,12 @@ pub enum RemoveError {
     Op(#[from] OpError),
 }
 
-/// Puts the host back as it was before the first container: no bridge, no table, no state, forwarding as it was.
+/// Puts the host back as it was before the first container: no bridge, no table, no state, forwarding as it was. False where there
+/// was neither bridge nor table.
 ///
 /// # Errors
 /// [`RemoveError::InUse`] while a container has a lease, or is still on the bridge without its monitor.
-pub fn remove_all(config: &NetworkConfig) -> Result<(), RemoveError> {
+pub fn remove_all(config: &NetworkConfig) -> Result<bool, RemoveError> {
     step("See that no container is on the network");
     let (route, state) = host::open(config)?;
     let _alone = sys::lock(&state.lock(), Hold::Alone)?;
@@ -53,7 +54,8 @@ pub fn remove_all(config: &NetworkConfig) -> Result<(), RemoveError> {
     }
     let found = bridge::find(&route, &config.bridge)?;
     let table = Table::open(&config.bridge)?;
-    if table.comment()?.is_some() {
+    let has_table = table.comment()?.is_some();
+    if has_table {
         step("Take the table of translations away");
         table.delete()?;
     }
@@ -79,5 +81,5 @@ pub fn remove_all(config: &NetworkConfig) -> Result<(), RemoveError> {
         // Unless other network namespaces have their state there.
         sys::remove_directory_if_empty(&config.state)?;
     }
-    Ok(())
+    Ok(has_table || found != Found::Nothing)
 }

@@ -232,12 +232,17 @@ pub(crate) fn try_lock(path: &Path) -> Result<Option<(File, String)>, OpError> {
 fn open_or_make(path: &Path) -> io::Result<File> {
     let open =
         || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    match (open(), path.parent()) {
-        (Err(error), Some(directory)) if error.kind() == io::ErrorKind::NotFound => {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-            open()
+    // Somebody may take the network away, directories and all, between one call and the next.
+    loop {
+        match (open(), path.parent()) {
+            (Err(error), Some(directory)) if error.kind() == io::ErrorKind::NotFound => {
+                match fs::DirBuilder::new().recursive(true).mode(0o700).create(directory) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    made => made?,
+                }
+            }
+            (result, _) => return result,
         }
-        (result, _) => result,
     }
 }
 

@@ -133,9 +133,10 @@ fn a_removal_puts_the_host_back_as_it_was() {
         // Killed; and its namespace takes its time.
         drop(b);
         check(&host.config, &|_| false, true).unwrap();
-        remove_all(&host.config).unwrap();
+        assert!(remove_all(&host.config).unwrap());
         host.is_as_before(&before, settings);
-        remove_all(&host.config).unwrap();
+        assert!(!remove_all(&host.config).unwrap(), "there was nothing to remove");
+        host.is_as_before(&before, settings);
         drop(outside);
     }
 }

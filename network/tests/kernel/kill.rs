@@ -91,7 +91,9 @@ fn a_removal_killed_at_any_operation_can_be_done_again() {
         host.start("a", &["8080:80"]).stop();
         drop(host.start("killed", &["8080:80"]));
         sh("ip link del mini-killed 2>/dev/null || true");
-        let finished = killed_at(&host, n, || remove_all(&host.config).unwrap());
+        let finished = killed_at(&host, n, || {
+            remove_all(&host.config).unwrap();
+        });
         if n % 2 == 0 {
             works(&host);
         }

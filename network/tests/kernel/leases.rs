@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::thread;
 
-use network::{HostError, LeaseError, foresee, lease};
+use network::{HostError, LeaseError, foresee, lease, see};
 
 use crate::host::{Host, Netns, sh, state_files};
 
@@ -20,6 +20,25 @@ fn addresses_are_given_in_turn_and_not_at_once_again() {
     first.release().unwrap();
     assert_eq!(foresee(&host.config).unwrap().address, Ipv4Addr::new(10, 87, 0, 4));
     assert_eq!(lease(&host.config, "c", &[]).unwrap().endpoint.address, Ipv4Addr::new(10, 87, 0, 4));
+}
+
+#[test]
+fn a_look_makes_nothing_and_sees_what_a_lease_will_make() {
+    let mut host = Host::new();
+    host.config.subnet = Some("10.9.0.0/24".parse().unwrap());
+    let before = host.everything();
+    let seen = see(&host.config).unwrap();
+    assert_eq!((seen.gateway.to_string().as_str(), seen.made), ("10.9.0.1/24", None));
+    host.is_as_before(&before, "a look");
+    let began = std::time::SystemTime::now() - std::time::Duration::from_secs(1);
+    lease(&host.config, "a", &[]).unwrap().release().unwrap();
+    let made = see(&host.config).unwrap().made.unwrap();
+    assert!(made > began && made <= std::time::SystemTime::now());
+    // From then on the bridge's own address is the truth, and later leases are younger.
+    host.config.subnet = Some("10.8.0.0/24".parse().unwrap());
+    lease(&host.config, "b", &[]).unwrap().release().unwrap();
+    let again = see(&host.config).unwrap();
+    assert_eq!((again.gateway, again.made), (seen.gateway, Some(made)));
 }
 
 #[test]
