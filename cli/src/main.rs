@@ -19,6 +19,7 @@ mod follow;
 mod health;
 mod launch;
 mod names;
+mod networks;
 mod notify;
 mod output;
 mod plan;

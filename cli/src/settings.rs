@@ -73,7 +73,7 @@ pub(crate) struct Stores {
 }
 
 /// The same of what it is made from.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AskedFiles {
     /// `None` for an older record.
@@ -82,14 +82,14 @@ pub(crate) struct AskedFiles {
 }
 
 /// The same of its options.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AskedOptions {
     pub(crate) storage: AskedStorage,
 }
 
 /// The same of what it stores.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AskedStorage {
     pub(crate) volumes: Vec<VolumeMount>,

@@ -54,7 +54,7 @@ enum ContainerCommand {
     #[command(visible_alias = "remove")]
     Rm(Later<rm::RmArgs>),
     Inspect(Later<inspect::ContainerArgs>),
-    Prune(Later<prune::PruneArgs>),
+    Prune(Later<prune::container::PruneArgs>),
 }
 
 /// Commands on images, under docker's longer names
@@ -76,6 +76,7 @@ enum ImageCommand {
     Rm(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
     Inspect(Later<inspect::ThingArgs>),
+    Prune(Later<prune::image::PruneArgs>),
 }
 
 impl OnContainers {
@@ -131,7 +132,7 @@ pub(crate) fn container(context: &Context, group: &ContainerGroup) -> Result<Exi
         ContainerCommand::Ls(args) => ps::ps(context, args),
         ContainerCommand::Rm(args) => rm::rm(context, args),
         ContainerCommand::Inspect(args) => inspect::containers(context, args),
-        ContainerCommand::Prune(args) => prune::prune(context, args),
+        ContainerCommand::Prune(args) => prune::container::prune(context, args),
     }
 }
 
@@ -143,5 +144,6 @@ pub(crate) fn image(context: &Context, group: &ImageGroup) -> Result<ExitCode> {
         ImageCommand::Rm(args) => rmi::rmi(context, args),
         ImageCommand::Load(args) => load::load(context, args),
         ImageCommand::Inspect(args) => inspect::images(context, args),
+        ImageCommand::Prune(args) => prune::image::prune(context, args),
     }
 }

@@ -7,6 +7,7 @@ mod attach;
 mod completion;
 mod cp;
 mod create;
+mod df;
 mod diff;
 mod ending;
 mod events;
@@ -26,13 +27,14 @@ mod leave;
 mod load;
 mod logs;
 mod man;
+mod network;
 mod ns;
 mod objects;
 mod pattern;
 mod pause;
 mod port;
 mod prune;
-mod ps;
+pub(crate) mod ps;
 pub(crate) mod pull;
 mod rename;
 mod rm;
@@ -120,6 +122,7 @@ enum Command {
     Pull(Later<pull::PullArgs>),
     Rmi(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
+    Network(Later<network::NetworkArgs>),
     Volume(Later<volume::VolumeArgs>),
     Secret(Later<secret::SecretArgs>),
     Ns(Later<ns::NsArgs>),
@@ -207,6 +210,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Pull(args) => pull::pull(&context, args),
         Command::Rmi(args) => rmi::rmi(&context, args),
         Command::Load(args) => load::load(&context, args),
+        Command::Network(args) => network::network(&context, args),
         Command::Volume(args) => volume::volume(&context, args),
         Command::Secret(args) => secret::secret(&context, args),
         Command::Ns(args) => ns::ns(&context, args),

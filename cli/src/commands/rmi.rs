@@ -13,7 +13,9 @@ use crate::output;
 
 /// Remove images
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mini rmi localhost:5000/app:1\n\nSee also: mini images, mini pull")]
+#[command(
+    after_help = "Examples:\n  mini rmi localhost:5000/app:1\n\nSee also: mini images, mini image prune"
+)]
 pub(crate) struct RmiArgs {
     /// Also where an image has several names, or a stopped container uses it
     #[arg(short, long)]
@@ -46,7 +48,7 @@ pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
 }
 
 /// What `mini events` shows of it.
-fn events(removed: &[Removed]) -> Vec<Event> {
+pub(super) fn events(removed: &[Removed]) -> Vec<Event> {
     let event = |one: &Removed| {
         let (action, what) = match one {
             Removed::Untagged(name) => ("untag", name.to_string()),

@@ -10,7 +10,7 @@ use runtime::state::{Entry, State};
 use runtime::sys;
 
 use super::later::Later;
-use super::{events, info, rm, units};
+use super::{df, events, info, prune, rm, units};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -28,9 +28,11 @@ pub(crate) struct SystemArgs {
 #[derive(Debug, clap::Subcommand)]
 enum SystemCommand {
     Check(Later<CheckArgs>),
+    Df(Later<df::DfArgs>),
     Events(Later<events::EventsArgs>),
     Info(Later<info::InfoArgs>),
     GenerateUnits(Later<units::UnitsArgs>),
+    Prune(Later<prune::system::PruneArgs>),
 }
 
 /// Find what no container and no image needs, and what is damaged
@@ -57,9 +59,11 @@ struct Found {
 pub(crate) fn system(context: &Context, args: &SystemArgs) -> Result<ExitCode> {
     match &args.command {
         SystemCommand::Check(args) => check(context, args),
+        SystemCommand::Df(args) => df::df(context, args),
         SystemCommand::Events(args) => events::events(context, args),
         SystemCommand::Info(args) => info::info(context, args),
         SystemCommand::GenerateUnits(args) => units::units(context, args),
+        SystemCommand::Prune(args) => prune::system::prune(context, args),
     }
 }
 

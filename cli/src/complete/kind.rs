@@ -6,6 +6,7 @@
 use clap::Arg;
 
 use super::choices::{Choice, choices};
+use crate::networks::{ALL, Network};
 
 /// What a value is one of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,10 @@ pub(super) fn kind(path: &str, arg: &Arg) -> Option<Kind> {
         ("NAME", "") if path.ends_with(" inspect") => match path.split(' ').nth(1) {
             Some("container") => Kind::Containers(Which::All),
             Some("image") => Kind::Images,
+            Some("network") => {
+                let word = |network: &Network| Choice { word: network.name().to_owned(), rest: None };
+                Kind::Words(ALL.iter().map(word).collect())
+            }
             Some("volume") => Kind::Kept("volume"),
             Some("secret") => Kind::Kept("secrets"),
             _ => Kind::Things,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::networks::Network;
 use crate::output::template::Object;
 use crate::settings::Brief;
 use crate::volume::users::volumes_of;
@@ -74,9 +75,9 @@ impl Event {
     }
 
     /// A container comes into its network, or leaves it.
-    pub(crate) fn network(action: &str, record: &Record, network: &str) -> Event {
-        let event = Event::new(Kind::Network, action, network);
-        event.with("container", &record.id).with("name", network).with("type", network)
+    pub(crate) fn network(action: &str, record: &Record, network: Network) -> Event {
+        let event = Event::new(Kind::Network, action, &network.id());
+        event.with("container", &record.id).with("name", network.name()).with("type", network.driver())
     }
 
     /// Something happens now to a volume.

@@ -185,6 +185,11 @@ impl OneFormat {
 /// docker's words before those of its templates.
 const ERROR: &str = "template parsing error";
 
+/// Rows as the objects that `json` prints.
+pub(crate) fn objects<R: Row>(rows: &[R]) -> Json {
+    rows.iter().map(|row| Fields(row).json()).collect()
+}
+
 /// docker lets `\t` and `\n` be typed in the templates of lists.
 fn template_of<R: Row>(text: &str) -> Result<Template> {
     let text = text.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n");

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::events::Event;
+use crate::networks::Network;
+use crate::plan::RunPlan;
 use crate::plan::health::HealthPlan;
 use crate::plan::ids::IdLease;
 use crate::plan::life::{Backoff, Life, RestartPolicy};
 use crate::plan::logging::LogPlan;
-use crate::plan::{NetworkMode, RunPlan};
 use crate::settings::{Brief, Settings};
 use crate::volume;
 
@@ -108,9 +109,8 @@ impl Words {
     }
 
     /// The one that it is in; another container's is not its own.
-    fn network(&self) -> Option<&'static str> {
-        let own = [NetworkMode::Bridge, NetworkMode::None, NetworkMode::Host];
-        Brief::of(&self.record).network.filter(|mode| own.contains(mode)).map(NetworkMode::name)
+    fn network(&self) -> Option<Network> {
+        Brief::of(&self.record).network.and_then(Network::of)
     }
 
     /// Takes over what `mini update` may have changed of a container's life.

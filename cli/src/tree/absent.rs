@@ -10,6 +10,12 @@ const NO_DAEMON: &str = "mini has no daemon: it runs where it is typed, as in ss
 const NO_PASSWORDS: &str =
     "mini asks for no passwords: it reads those in ~/.docker/config.json, where docker login writes them";
 
+const NO_OTHER_NETWORKS: &str = "mini has the networks bridge, host and none, chosen with --network by run and create: others are not there yet";
+
+/// Commands of docker that mini has not, though it has others of that name.
+const OF_GROUPS: [(&str, &[&str], &str); 1] =
+    [("mini network", &["create", "rm", "remove", "connect", "disconnect"], NO_OTHER_NETWORKS)];
+
 /// Commands of docker that mini has not, by the last word of their names.
 const COMMANDS: [(&[&str], &str); 15] = [
     (&["build", "builder", "buildx", "bake"], NO_BUILDER),
@@ -57,6 +63,12 @@ const FLAGS: [(&[&str], &str); 4] = [
     ),
     (&["-V"], "the version is -v, as docker's"),
 ];
+
+/// Why a group of mini's has no command of that name.
+pub(super) fn of_group(group: &str, word: &str) -> Option<&'static str> {
+    let known = |(of, words, _): &&(&str, &[&str], &str)| *of == group && words.contains(&word);
+    OF_GROUPS.iter().find(known).map(|(.., why)| *why)
+}
 
 /// Why mini has no command of that name.
 pub(super) fn command(word: &str) -> Option<&'static str> {

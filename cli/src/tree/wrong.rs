@@ -121,9 +121,12 @@ fn help_of(command: &Command) -> String {
     format!("{} --help lists what there is", path(command))
 }
 
-/// What there is instead of a command: the same elsewhere in the tree, one of nearly that name beside it, why mini has none, one
+/// What there is instead of a command: why this group has none, the same elsewhere in the tree, one of nearly that name beside it, why mini has none, one
 /// of nearly that name elsewhere.
 fn other_command(tree: &Command, group: &Command, word: &str) -> String {
+    if let Some(why) = absent::of_group(path(group), word) {
+        return why.to_owned();
+    }
     let everywhere: Vec<_> = below(tree).into_iter().flat_map(named_below).collect();
     let same: Vec<_> = everywhere.iter().filter(|(name, _)| *name == word).map(|(_, path)| *path).collect();
     let there_is = |paths: Vec<&str>| format!("there is {}", paths.join(", "));

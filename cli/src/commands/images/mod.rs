@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result};
 use image::{Image, Reference};
 
 use self::filter::Filters;
-use self::row::ImageRow;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
 use crate::output::format::{Format, FormatArg};
+
+pub(super) use self::row::{Counts, ImageRow};
 
 /// List images
 #[derive(Debug, clap::Args)]
@@ -70,21 +71,30 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
     let digests = args.digests || format.asks_for("Digest");
     let mut rows = Vec::new();
     for image in &images {
-        for (repository, tag, digest) in names(image, &filters, digests, args.digests) {
-            rows.push(ImageRow {
-                id: image.id.to_string(),
-                repository,
-                tag,
-                digest,
-                created: built(image),
-                size: image.size,
-                now,
-                whole: args.no_trunc,
-            });
+        for name in names(image, &filters, digests, args.digests) {
+            rows.push(row(image, name, None, now, args.no_trunc));
         }
     }
     output::print(format.text(&rows)?.as_bytes())?;
     Ok(ExitCode::Success)
+}
+
+/// The one row that docker's disk usage has of an image: under the first of its names.
+pub(super) fn row_of(image: &Image, counts: Counts, whole: bool) -> ImageRow {
+    let none = || (NONE.to_owned(), NONE.to_owned(), NONE.to_owned());
+    let first = names(image, &Filters::default(), false, false).into_iter().next();
+    row(image, first.unwrap_or_else(none), Some(counts), clock::now(), whole)
+}
+
+fn row(
+    image: &Image,
+    (repository, tag, digest): (String, String, String),
+    counts: Option<Counts>,
+    now: u64,
+    whole: bool,
+) -> ImageRow {
+    let (id, created) = (image.id.to_string(), built(image));
+    ImageRow { id, repository, tag, digest, created, size: image.size, counts, now, whole }
 }
 
 fn format(args: &ImagesArgs) -> Result<Format> {
@@ -142,7 +152,7 @@ fn names(
 }
 
 /// When it was built, ns since 1970.
-fn built(image: &Image) -> Option<u64> {
+pub(crate) fn built(image: &Image) -> Option<u64> {
     let text = image.config.created().as_deref()?;
     let time: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(time.as_nanosecond()).ok()

@@ -8,7 +8,7 @@ use crate::output::size;
 
 /// A name of an image that is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ImageRow {
+pub(in crate::commands) struct ImageRow {
     /// `sha256:…`
     pub(super) id: String,
     pub(super) repository: String,
@@ -18,10 +18,21 @@ pub(super) struct ImageRow {
     pub(super) created: Option<u64>,
     /// Bytes, unpacked.
     pub(super) size: u64,
+    /// Where they are counted.
+    pub(super) counts: Option<Counts>,
     /// Now, ns since 1970.
     pub(super) now: u64,
     /// Nothing is cut short.
     pub(super) whole: bool,
+}
+
+/// What takes longer to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) struct Counts {
+    /// Bytes of its layers that another image has too.
+    pub(in crate::commands) shared: u64,
+    /// Containers that are made of it, running or not.
+    pub(in crate::commands) containers: usize,
 }
 
 impl Row for ImageRow {
@@ -44,7 +55,11 @@ impl Row for ImageRow {
         let unknown = || "N/A".to_owned();
         let text = match name {
             // Counted by `system df` alone, as in docker.
-            "Containers" | "SharedSize" | "UniqueSize" => unknown(),
+            "Containers" => self.counts.map_or_else(unknown, |counts| counts.containers.to_string()),
+            "SharedSize" => self.counts.map_or_else(unknown, |counts| size::decimal_to_four(counts.shared)),
+            "UniqueSize" => self.counts.map_or_else(unknown, |counts| {
+                size::decimal_to_four(self.size.saturating_sub(counts.shared))
+            }),
             "CreatedAt" => self
                 .created
                 .map_or_else(unknown, |created| clock::human_time(created / 1_000_000_000 * 1_000_000_000)),

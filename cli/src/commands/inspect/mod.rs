@@ -1,4 +1,4 @@
-//! `mini inspect`: everything that is known of a container or an image, under docker's field names.
+//! `mini inspect`: everything that is known of a container, an image, a network or a volume, under docker's field names.
 
 mod container;
 mod host_config;
@@ -15,25 +15,28 @@ use serde_json::{Value, json};
 
 use super::Failures;
 use super::ps::{Listed, Look, Shown};
+use super::volume::shown;
 use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::networks::{self, Network};
 use crate::output;
 use crate::output::format::OneFormat;
 use crate::plan::as_run;
 use crate::settings::Settings;
+use crate::volume;
 
-/// Print what is known of containers and images, as JSON
+/// Print what is known of containers, images, networks and volumes, as JSON
 ///
-/// A name is looked for among the containers first. What is found is printed, what is not is an error, and the others go on.
+/// A name is looked for among the containers first, then among images, networks and volumes. What is found is printed, what is not is an error, and the others go on.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini inspect web\n  mini inspect --type image busybox\n  mini inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' web\n  mini inspect -f '{{json .NetworkSettings.Ports}}' web\n  mini inspect --as-run web\n\nSee also: mini ps, mini images"
+    after_help = "Examples:\n  mini inspect web\n  mini inspect --type image busybox\n  mini inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' web\n  mini inspect -f '{{json .NetworkSettings.Ports}}' web\n  mini inspect --as-run web\n\nSee also: mini ps, mini images, mini network ls, mini volume ls"
 )]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     container: ContainerArgs,
-    /// Only things of this type: container or image
+    /// Only things of this type: container, image, network or volume
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
 }
@@ -68,26 +71,42 @@ pub(crate) struct ThingArgs {
     names: Vec<String>,
 }
 
+/// Print what is known of networks, as JSON
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini network inspect bridge\n  mini network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}' bridge\n\nSee also: mini network ls, mini inspect"
+)]
+pub(crate) struct NetworkArgs {
+    #[command(flatten)]
+    things: ThingArgs,
+    /// All of it, as always: what docker adds is of clusters, and mini knows none
+    #[arg(short, long)]
+    verbose: bool,
+}
+
 /// What can be looked at, in the order in which a name is looked for. Whoever keeps another kind of things adds it here, to
 /// [`Kind::new`] and to [`Inspection::find`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Container,
     Image,
+    Network,
+    Volume,
 }
 
-const KINDS: [Kind; 2] = [Kind::Container, Kind::Image];
+const KINDS: [Kind; 4] = [Kind::Container, Kind::Image, Kind::Network, Kind::Volume];
 
 impl Kind {
     fn new(text: &str) -> Result<Kind> {
         match text {
             "container" => Ok(Kind::Container),
             "image" => Ok(Kind::Image),
-            "network" | "volume" => bail!("type {text:?} is not supported yet: container or image"),
+            "network" => Ok(Kind::Network),
+            "volume" => Ok(Kind::Volume),
             "config" | "node" | "plugin" | "secret" | "service" | "task" => {
                 bail!("type {text:?} is not supported: mini has no swarm and no plugins")
             }
-            other => bail!("unknown type {other:?}: container or image"),
+            other => bail!("unknown type {other:?}: container, image, network or volume"),
         }
     }
 
@@ -95,6 +114,8 @@ impl Kind {
         match self {
             Kind::Container => "container",
             Kind::Image => "image",
+            Kind::Network => "network",
+            Kind::Volume => "volume",
         }
     }
 }
@@ -114,6 +135,11 @@ pub(crate) fn containers(context: &Context, args: &ContainerArgs) -> Result<Exit
 /// Images alone.
 pub(crate) fn images(context: &Context, args: &ThingArgs) -> Result<ExitCode> {
     Inspection { context, size: false, kind: Some(Kind::Image) }.print(args, false)
+}
+
+/// Networks alone.
+pub(crate) fn networks(context: &Context, args: &NetworkArgs) -> Result<ExitCode> {
+    Inspection { context, size: false, kind: Some(Kind::Network) }.print(&args.things, false)
 }
 
 struct Inspection<'a> {
@@ -185,7 +211,18 @@ impl Inspection<'_> {
                     Err(error) => Err(error.into()),
                 }
             }
+            Kind::Network => Network::find(name)?.map(|network| self.network(network)).transpose(),
+            Kind::Volume => {
+                Ok(volume::Store::new(&self.context.dirs.root).get(name)?.map(|volume| shown(&volume)))
+            }
         }
+    }
+
+    fn network(&self, network: Network) -> Result<Value> {
+        let look = Look::new(self.context, clock::now());
+        let all = self.context.state().list_as::<Shown>()?;
+        let all: Vec<_> = all.into_iter().map(|(entry, shown)| Listed::new(entry, shown, &look)).collect();
+        network.shown(self.context, &all)
     }
 
     /// docker's own names begin with a slash.
@@ -201,6 +238,8 @@ impl Inspection<'_> {
         match self.kind {
             Some(Kind::Container) => FindError::NotFound(name.to_owned()).into(),
             Some(Kind::Image) => ::image::ResolveError::NotFound(name.to_owned()).into(),
+            Some(Kind::Network) => networks::NotFound(name.to_owned()).into(),
+            Some(Kind::Volume) => volume::NotFound(name.to_owned()).into(),
             None => anyhow::anyhow!("no such object: {name}"),
         }
     }
@@ -223,6 +262,7 @@ impl Inspection<'_> {
             (Some(entry), None | Some(Kind::Container)) => entry,
             (None, None | Some(Kind::Container)) => bail!(FindError::NotFound(name.to_owned())),
             (_, Some(Kind::Image)) => bail!("--as-run is of containers: an image is not run yet"),
+            (_, Some(kind)) => bail!("--as-run is of containers: a {} is not run", kind.name()),
         };
         let settings = Settings::of(&entry.record);
         let request = settings.request.as_ref().with_context(|| {

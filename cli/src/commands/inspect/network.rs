@@ -4,6 +4,7 @@ use runtime::record::Status;
 use runtime::state::Entry;
 use serde_json::{Map, Value, json};
 
+use crate::networks::Network;
 use crate::plan::NetworkMode;
 use crate::settings::{LiveSettings, Settings};
 
@@ -31,8 +32,21 @@ pub(super) fn network_settings(entry: &Entry, settings: &Settings) -> Value {
     let mac = endpoint.as_ref().map(|endpoint| endpoint.mac.clone()).unwrap_or_default();
     let prefix = endpoint.as_ref().map_or(0, |endpoint| endpoint.prefix_len);
     let mode = settings.network.unwrap_or(NetworkMode::Bridge);
-    let one = json!({ "IPAddress": address, "IPPrefixLen": prefix, "Gateway": gateway, "MacAddress": mac });
+    let network = Network::of(mode);
+    let network_id = network.map(Network::id).unwrap_or_default();
+    let is_in_it = matches!(entry.status, Status::Running { .. });
+    let id = &entry.record.id;
+    let endpoint_id = network.filter(|_| is_in_it).map(|network| network.endpoint_id(id)).unwrap_or_default();
+    let one = json!({
+        "IPAddress": address,
+        "IPPrefixLen": prefix,
+        "Gateway": gateway,
+        "MacAddress": mac,
+        "NetworkID": network_id,
+        "EndpointID": endpoint_id,
+    });
     json!({
+        "EndpointID": if running { endpoint_id } else { String::new() },
         "Bridge": endpoint.map(|endpoint| endpoint.bridge).unwrap_or_default(),
         "Ports": if running { ports(settings) } else { Map::new() },
         "Gateway": gateway,

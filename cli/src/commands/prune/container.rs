@@ -1,24 +1,24 @@
 //! `mini container prune`: remove all containers that do not run.
 
-use std::io::BufRead as _;
+use anyhow::Result;
+use runtime::record::Status;
+use runtime::state::{Entry, State, StateError};
 
-use anyhow::{Context as _, Result, bail};
-use runtime::state::Entry;
-
-use super::Failures;
-use super::filter::Label;
-use super::rm::{self, How};
+use super::filter::{COMMON, Filters};
+use super::{Pruned, agreed, print_total};
 use crate::clock;
+use crate::commands::Failures;
+use crate::commands::rm::{self, How};
 use crate::context::Context;
-use crate::events::{Event, Kind};
+use crate::error::StillRuns;
+use crate::events::Kind;
 use crate::exit_code::ExitCode;
-use crate::output::{self, size};
 use crate::settings::Settings;
 
 /// Remove all containers that do not run
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini container prune -f --filter until=24h\n\nSee also: mini rm, mini ps"
+    after_help = "Examples:\n  mini container prune -f --filter until=24h\n\nSee also: mini rm, mini ps, mini system prune"
 )]
 pub(crate) struct PruneArgs {
     /// Do not ask
@@ -29,74 +29,52 @@ pub(crate) struct PruneArgs {
     filter: Vec<String>,
 }
 
-/// Which containers may go.
-enum Filter {
-    /// Made before, ns since 1970.
-    Until(u64),
-    /// With this label, or without it.
-    Label(Label, bool),
-}
-
 /// Asks, removes, says what became free.
 pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
-    let filters = args.filter.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
+    context.listen(None)?;
+    let filters = Filters::new(&args.filter, COMMON, clock::now())?;
     if !args.force && !agreed("This will remove all stopped containers.")? {
         return Ok(ExitCode::Success);
     }
-    let state = context.state();
     let mut failures = Failures::default();
-    let (mut removed, mut bytes) = (Vec::new(), 0);
+    let pruned = remove(context, &filters, &mut failures)?;
+    pruned.print()?;
+    print_total(pruned.bytes)?;
+    Ok(failures.code())
+}
+
+/// Removes them; the others go on where one fails.
+///
+/// # Errors
+/// A record of a newer mini.
+pub(super) fn remove(context: &Context, filters: &Filters, failures: &mut Failures) -> Result<Pruned> {
+    let state = context.state();
+    let mut pruned = Pruned { heading: "Containers", lines: Vec::new(), bytes: 0 };
     for entry in state.list()? {
-        let goes = !entry.status.is_up() && filters.iter().all(|filter| filter.pass(&entry));
-        if !goes {
+        let labels = Settings::of(&entry.record).labels;
+        let passes = filters.pass(entry.record.created, |key| labels.get(key).map(String::as_str));
+        if entry.status.is_up() || !passes || is_being_started(&state, &entry) {
             continue;
         }
         let freed = runtime::changes::usage(&entry.dirs.disk);
         match rm::remove(context, &state, &entry, How { force: false, volumes: false }) {
             Ok(()) => {
-                bytes += freed;
-                removed.push(entry.record.id);
+                pruned.bytes += freed;
+                pruned.lines.push(entry.record.id);
             }
+            // Somebody has started it meanwhile.
+            Err(error) if error.is::<StillRuns>() => {}
             Err(error) => {
                 failures.add(&error.context(format!("cannot remove container {}", entry.record.name)));
             }
         }
     }
-    let event = Event::new(Kind::Container, "prune", "").with("reclaimed", bytes);
-    context.journal().record(&[event]);
-    if !removed.is_empty() {
-        output::print_line(&format!("Deleted Containers:\n{}\n", removed.join("\n")))?;
-    }
-    output::print_line(&format!("Total reclaimed space: {}", size::decimal(bytes)))?;
-    Ok(failures.code())
+    pruned.record(context, Kind::Container);
+    Ok(pruned)
 }
 
-/// Warns, and asks.
-///
-/// # Errors
-/// Where the answer cannot be read.
-pub(crate) fn agreed(warning: &str) -> Result<bool> {
-    output::print(format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ").as_bytes())?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
-}
-
-fn parse(text: &str) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
-    Ok(match key {
-        "until" => Filter::Until(clock::moment(value, clock::now())?),
-        "label" => Filter::Label(Label::parse(value), true),
-        "label!" => Filter::Label(Label::parse(value), false),
-        other => bail!("invalid filter {other:?}: one of until, label, label!"),
-    })
-}
-
-impl Filter {
-    fn pass(&self, entry: &Entry) -> bool {
-        match self {
-            Filter::Until(time) => entry.record.created < *time,
-            Filter::Label(label, wanted) => label.is_of(&Settings::of(&entry.record).labels) == *wanted,
-        }
-    }
+/// Nothing of it runs, and somebody works on it right now.
+fn is_being_started(state: &State, entry: &Entry) -> bool {
+    (entry.live.is_none() || entry.status == Status::Created)
+        && matches!(state.lock(&entry.record.id), Err(StateError::Busy(_) | StateError::Gone(_)))
 }

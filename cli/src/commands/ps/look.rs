@@ -67,7 +67,7 @@ impl<'a> Look<'a> {
 }
 
 /// What lists read of what is kept with a container; every field has a default, so that an older record can be read.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Shown {
     network: Option<NetworkMode>,
@@ -83,6 +83,7 @@ pub(crate) struct Shown {
 }
 
 /// A container that may be listed.
+#[derive(Clone)]
 pub(crate) struct Listed<'a> {
     pub(crate) entry: Entry,
     pub(crate) shown: Shown,
@@ -153,9 +154,14 @@ impl<'a> Listed<'a> {
         self.shown.request.as_ref().map_or(0, |asked| asked.options.storage.referred().count())
     }
 
+    /// Bytes of its own files.
+    pub(crate) fn own_size(&self) -> u64 {
+        runtime::changes::usage(&self.entry.dirs.disk.join("upper"))
+    }
+
     /// Bytes of its own files, and of these and its image's together.
     pub(crate) fn sizes(&self) -> (u64, u64) {
-        let own = runtime::changes::usage(&self.entry.dirs.disk.join("upper"));
+        let own = self.own_size();
         let image = self.look.image(&self.entry.record.image_id).map_or(0, |image| image.size);
         (own, own + image)
     }

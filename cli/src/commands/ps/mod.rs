@@ -5,7 +5,6 @@ mod row;
 
 use anyhow::Result;
 
-use self::row::ContainerRow;
 use super::filter::Filters;
 use crate::clock;
 use crate::context::Context;
@@ -14,6 +13,7 @@ use crate::output;
 use crate::output::format::{Format, FormatArg};
 
 pub(crate) use self::look::{Listed, Look, Shown};
+pub(super) use self::row::{ContainerRow, Counted};
 
 /// List containers
 #[derive(Debug, clap::Args)]
@@ -67,11 +67,12 @@ pub(crate) fn ps(context: &Context, args: &PsArgs) -> Result<ExitCode> {
     entries.retain(|(entry, _)| all || entry.status.is_up());
     entries.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.record.created));
     let sized = args.size || format.asks_for("Size");
+    let counted = if sized { Counted::All } else { Counted::Nothing };
     let mut rows = Vec::new();
     for (entry, shown) in entries {
         let listed = Listed::new(entry, shown, &look);
         if filters.pass(&listed) {
-            rows.push(ContainerRow { listed, whole: args.no_trunc, sized });
+            rows.push(ContainerRow { listed, whole: args.no_trunc, counted });
         }
         if most == Some(rows.len()) {
             break;

@@ -10,12 +10,21 @@ use crate::output::format::Row;
 use crate::output::{size, table, template};
 
 /// A container that is listed.
-pub(super) struct ContainerRow<'a> {
-    pub(super) listed: Listed<'a>,
+pub(in crate::commands) struct ContainerRow<'a> {
+    pub(in crate::commands) listed: Listed<'a>,
     /// Nothing is cut short.
-    pub(super) whole: bool,
-    /// Its files are counted.
-    pub(super) sized: bool,
+    pub(in crate::commands) whole: bool,
+    pub(in crate::commands) counted: Counted,
+}
+
+/// Which files are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Counted {
+    Nothing,
+    /// Its own: so many bytes.
+    Own(u64),
+    /// Its own, and these with its image's.
+    All,
 }
 
 impl Row for ContainerRow<'_> {
@@ -144,12 +153,14 @@ impl ContainerRow<'_> {
 
     /// `0B (virtual 4.26MB)`; without `--size` docker counts nothing, and says so with a 0.
     fn size(&self) -> String {
-        if !self.sized {
-            return "0B".to_owned();
-        }
-        match self.listed.sizes() {
-            (own, 0) => size::decimal(own),
-            (own, all) => format!("{} (virtual {})", size::decimal(own), size::decimal(all)),
+        let (own, all) = match self.counted {
+            Counted::Nothing => (0, 0),
+            Counted::Own(own) => (own, 0),
+            Counted::All => self.listed.sizes(),
+        };
+        match all {
+            0 => size::decimal(own),
+            all => format!("{} (virtual {})", size::decimal(own), size::decimal(all)),
         }
     }
 }

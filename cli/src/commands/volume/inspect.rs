@@ -37,7 +37,8 @@ pub(super) fn inspect(store: &Store, args: &InspectArgs) -> Result<ExitCode> {
     Ok(failures.code())
 }
 
-fn shown(volume: &Volume) -> Value {
+/// docker's description.
+pub(crate) fn shown(volume: &Volume) -> Value {
     let record = &volume.record;
     let or_null = |map: &std::collections::BTreeMap<String, String>| match map.is_empty() {
         true => Value::Null,

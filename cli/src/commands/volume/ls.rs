@@ -37,10 +37,12 @@ enum Filter {
 }
 
 /// A volume as it is listed.
-struct VolumeRow<'a> {
-    volume: &'a Volume,
+pub(in crate::commands) struct VolumeRow<'a> {
+    pub(in crate::commands) volume: &'a Volume,
     /// How many containers refer to it.
-    links: usize,
+    pub(in crate::commands) links: usize,
+    /// Of its files, where they have been counted.
+    pub(in crate::commands) bytes: Option<u64>,
 }
 
 impl Row for VolumeRow<'_> {
@@ -65,7 +67,7 @@ impl Row for VolumeRow<'_> {
             "Links" => self.links.to_string().into(),
             "Mountpoint" => self.volume.mount_point().display().to_string().into(),
             "Name" => self.volume.record.name.clone().into(),
-            "Size" => size::decimal(self.volume.size()).into(),
+            "Size" => size::decimal(self.bytes.unwrap_or_else(|| self.volume.size())).into(),
             // What docker says where it has nothing to say.
             "Availability" | "Group" | "Status" => "N/A".into(),
             _ => return None,
@@ -74,7 +76,10 @@ impl Row for VolumeRow<'_> {
 
     /// docker counts files and links for its disk usage alone.
     fn in_json(&self, name: &str) -> Option<Json> {
-        if matches!(name, "Links" | "Size") { Some("N/A".into()) } else { self.column(name) }
+        match name {
+            "Links" | "Size" if self.bytes.is_none() => Some("N/A".into()),
+            name => self.column(name),
+        }
     }
 
     fn label(&self, key: &str) -> Option<String> {
@@ -90,7 +95,7 @@ pub(super) fn ls(context: &Context, store: &Store, args: &LsArgs) -> Result<Exit
     let users = Users::of(&context.state())?;
     let mut volumes = store.list()?;
     volumes.retain(|volume| passes(&filters, volume, &users));
-    let row = |volume| VolumeRow { volume, links: users.count(&volume.record.name) };
+    let row = |volume| VolumeRow { volume, links: users.count(&volume.record.name), bytes: None };
     let rows: Vec<VolumeRow<'_>> = volumes.iter().map(row).collect();
     output::print(format.text(&rows)?.as_bytes())?;
     Ok(ExitCode::Success)

@@ -3,7 +3,7 @@
 mod create;
 mod inspect;
 mod ls;
-mod prune;
+pub(super) mod prune;
 mod rm;
 
 use anyhow::Result;
@@ -11,6 +11,9 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::volume::Store;
+
+pub(super) use inspect::shown;
+pub(super) use ls::VolumeRow;
 
 /// Directories that outlive containers
 #[derive(Debug, clap::Args)]
@@ -42,6 +45,6 @@ pub(crate) fn volume(context: &Context, args: &VolumeArgs) -> Result<ExitCode> {
         VolumeCommand::Ls(args) => ls::ls(context, &store, args),
         VolumeCommand::Inspect(args) => inspect::inspect(&store, args),
         VolumeCommand::Rm(args) => rm::rm(context, &store, args),
-        VolumeCommand::Prune(args) => prune::prune(context, &store, args),
+        VolumeCommand::Prune(args) => prune::prune(context, args),
     }
 }

@@ -1,21 +1,22 @@
 //! `mini volume prune`: remove volumes that no container refers to.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
-use super::rm::remove;
-use crate::commands::filter::Label;
-use crate::commands::{Failures, prune};
+use super::rm;
+use crate::clock;
+use crate::commands::Failures;
+use crate::commands::prune::filter::Filters;
+use crate::commands::prune::{Pruned, agreed, print_total};
 use crate::context::Context;
-use crate::events::{Event, Kind};
+use crate::events::Kind;
 use crate::exit_code::ExitCode;
-use crate::output::{self, size};
 use crate::volume::users::Users;
-use crate::volume::{Store, Volume};
+use crate::volume::{InUse, NotFound, Store, Volume};
 
 /// Remove volumes without a name that no container refers to
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini volume prune -f\n  mini volume prune -a --filter label=scratch\n\nSee also: mini volume rm, mini container prune"
+    after_help = "Examples:\n  mini volume prune -f\n  mini volume prune -a --filter label=scratch\n\nSee also: mini volume rm, mini system prune"
 )]
 pub(super) struct PruneArgs {
     /// Those with a name, too
@@ -30,45 +31,50 @@ pub(super) struct PruneArgs {
 }
 
 /// Asks, removes, says what became free.
-pub(super) fn prune(context: &Context, store: &Store, args: &PruneArgs) -> Result<ExitCode> {
-    let filters = args.filter.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
+pub(super) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
+    let filters = Filters::new(&args.filter, &["label", "label!"], clock::now())?;
     let kind = if args.all { "all" } else { "anonymous" };
     let warning = format!("This will remove {kind} local volumes not used by at least one container.");
-    if !args.force && !prune::agreed(&warning)? {
+    if !args.force && !agreed(&warning)? {
         return Ok(ExitCode::Success);
     }
-    let users = Users::of(&context.state())?;
-    let goes = |volume: &Volume| {
-        (args.all || volume.is_anonymous())
-            && !users.has(&volume.record.name)
-            && filters.iter().all(|(label, wanted)| label.is_among(|key| volume.label(key)) == *wanted)
-    };
     let mut failures = Failures::default();
-    let (mut removed, mut bytes) = (Vec::new(), 0);
-    for volume in store.list()?.iter().filter(|volume| goes(volume)) {
-        let (name, freed) = (&volume.record.name, volume.size());
-        match remove(context, store, name) {
-            Ok(()) => {
-                bytes += freed;
-                removed.push(name.clone());
-            }
-            Err(error) => failures.add(&error.context(format!("cannot remove volume {name}"))),
-        }
-    }
-    context.journal().record(&[Event::new(Kind::Volume, "prune", "").with("reclaimed", bytes)]);
-    if !removed.is_empty() {
-        output::print_line(&format!("Deleted Volumes:\n{}\n", removed.join("\n")))?;
-    }
-    output::print_line(&format!("Total reclaimed space: {}", size::decimal(bytes)))?;
+    let pruned = remove(context, &filters, args.all, &mut failures)?;
+    pruned.print()?;
+    print_total(pruned.bytes)?;
     Ok(failures.code())
 }
 
-/// A label, and whether it is wanted or not.
-fn parse(text: &str) -> Result<(Label, bool)> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
-    match key {
-        "label" => Ok((Label::parse(value), true)),
-        "label!" => Ok((Label::parse(value), false)),
-        other => bail!("invalid filter {other:?}: label or label!"),
+/// Removes them; the others go on where one fails. `all`: those with a name, too.
+///
+/// # Errors
+/// A record of a newer mini.
+pub(in crate::commands) fn remove(
+    context: &Context,
+    filters: &Filters,
+    all: bool,
+    failures: &mut Failures,
+) -> Result<Pruned> {
+    let store = Store::new(&context.dirs.root);
+    let users = Users::of(&context.state())?;
+    let goes = |volume: &Volume| {
+        (all || volume.is_anonymous())
+            && !users.has(&volume.record.name)
+            && filters.pass(volume.record.created, |key| volume.label(key))
+    };
+    let mut pruned = Pruned { heading: "Volumes", lines: Vec::new(), bytes: 0 };
+    for volume in store.list()?.iter().filter(|volume| goes(volume)) {
+        let (name, freed) = (&volume.record.name, volume.size());
+        match rm::remove(context, &store, name) {
+            Ok(()) => {
+                pruned.bytes += freed;
+                pruned.lines.push(name.clone());
+            }
+            // Somebody has begun to use it meanwhile, or has removed it.
+            Err(error) if error.is::<InUse>() || error.is::<NotFound>() => {}
+            Err(error) => failures.add(&error.context(format!("cannot remove volume {name}"))),
+        }
     }
+    pruned.record(context, Kind::Volume);
+    Ok(pruned)
 }

@@ -1,0 +1,77 @@
+//! `mini image prune`: remove images that no container uses.
+
+use anyhow::{Context as _, Result};
+use image::{Image, Removed};
+
+use super::filter::Filters;
+use super::{Pruned, agreed, print_total};
+use crate::clock;
+use crate::commands::{images, rmi};
+use crate::context::Context;
+use crate::events::Kind;
+use crate::exit_code::ExitCode;
+
+/// Remove images without a name that no container uses
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini image prune -f\n  mini image prune -a -f --filter until=240h\n\nSee also: mini rmi, mini images, mini system prune"
+)]
+pub(crate) struct PruneArgs {
+    /// Those with a name, too
+    #[arg(short, long)]
+    all: bool,
+    /// Only those that are so: until=TIME (when they were built), label=NAME[=VALUE], label!=NAME[=VALUE],
+    /// dangling=true|false
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Asks, removes, says what became free.
+pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
+    context.listen(None)?;
+    let filters = Filters::new(&args.filter, &["until", "label", "label!", "dangling"], clock::now())?;
+    let all = args.all || filters.all_images();
+    let warning = match all {
+        true => "This will remove all images without at least one container associated to them.",
+        false => "This will remove all dangling images.",
+    };
+    if !args.force && !agreed(warning)? {
+        return Ok(ExitCode::Success);
+    }
+    let pruned = remove(context, &filters, all)?;
+    pruned.print()?;
+    print_total(pruned.bytes)?;
+    Ok(ExitCode::Success)
+}
+
+/// Removes them, all at once.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub(super) fn remove(context: &Context, filters: &Filters, all: bool) -> Result<Pruned> {
+    let store = context.store()?;
+    let uses = rmi::users(context);
+    let goes = |image: &Image| {
+        let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
+        let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+        // When it was built is not known of every image: docker takes the beginning of time for that.
+        (all || image.tags.is_empty()) && filters.pass(images::built(image).unwrap_or(0), label)
+    };
+    let taken = store.prune(&goes, &|id| uses(id)).context("cannot remove images")?;
+    context.journal().record(&rmi::events(&taken.removed));
+    let pruned =
+        Pruned { heading: "Images", lines: taken.removed.iter().map(line).collect(), bytes: taken.bytes };
+    pruned.record(context, Kind::Image);
+    Ok(pruned)
+}
+
+/// docker's words, which `rmi` begins with a capital.
+fn line(removed: &Removed) -> String {
+    match removed {
+        Removed::Untagged(name) => format!("untagged: {name}"),
+        Removed::Deleted(digest) => format!("deleted: {digest}"),
+    }
+}

@@ -1,0 +1,67 @@
+//! `mini network prune`: take the bridge away that no container is on.
+
+use anyhow::{Context as _, Result};
+use network::RemoveError;
+
+use super::filter::{COMMON, Filters};
+use super::{Pruned, agreed};
+use crate::clock;
+use crate::context::Context;
+use crate::events::{Event, Kind};
+use crate::exit_code::ExitCode;
+use crate::networks::Network;
+
+/// Take away what no container uses of mini's networks
+///
+/// The bridge and its table of translations go, and the host is as it was before the first container, forwarding of packets too.
+/// The next container makes them again, perhaps with another subnet.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini network prune -f\n  mini network prune -f --filter until=24h\n\nSee also: mini network ls, mini system prune"
+)]
+pub(crate) struct PruneArgs {
+    /// Only those that are so: until=TIME, label=NAME[=VALUE], label!=NAME[=VALUE]
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Asks, removes, says what is gone.
+pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
+    context.listen(None)?;
+    let filters = Filters::new(&args.filter, COMMON, clock::now())?;
+    if !args.force && !agreed("This will remove all networks not used by at least one running container.")? {
+        return Ok(ExitCode::Success);
+    }
+    remove(context, &filters)?.print()?;
+    Ok(ExitCode::Success)
+}
+
+/// Takes the bridge away where nobody is on it.
+///
+/// # Errors
+/// What the kernel answered.
+pub(super) fn remove(context: &Context, filters: &Filters) -> Result<Pruned> {
+    let mut pruned = Pruned { heading: "Networks", lines: Vec::new(), bytes: 0 };
+    let config = context.network();
+    // When it was made is asked only where that matters: what cannot be looked at can be taken away.
+    let made = if filters.ask_for_times() { Network::Bridge.made(context)? } else { None };
+    // mini's networks have no labels.
+    if filters.pass(made.unwrap_or(0), |_| None) {
+        match network::remove_all(&config) {
+            Ok(true) => {
+                let bridge = Network::Bridge;
+                let event = Event::new(Kind::Network, "destroy", &bridge.id());
+                context.journal().record(&[event.with("name", bridge.name()).with("type", bridge.driver())]);
+                pruned.lines.push(bridge.name().to_owned());
+            }
+            // Nobody made it, or somebody is on it, of this root or of another.
+            Ok(false) | Err(RemoveError::InUse { .. }) => {}
+            Err(error) => return Err(error).context("cannot remove network bridge"),
+        }
+    }
+    pruned.record(context, Kind::Network);
+    Ok(pruned)
+}
