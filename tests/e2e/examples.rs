@@ -26,6 +26,7 @@ const ENDINGS: &[(&str, &str, &str, i32)] = &[
     ("mini logs -f web", "ready", CTRL_C, 130),
     ("mini stats", "CPU %", CTRL_C, 130),
     ("mini volume prune -a --filter label=scratch", "[y/N]", "y\r", 0),
+    ("mini system prune -a --volumes", "[y/N]", "y\r", 0),
 ];
 
 /// What there is by name, and the line of mini that makes it; not made where one of the examples makes it.

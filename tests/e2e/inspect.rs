@@ -161,12 +161,12 @@ fn only_things_of_one_type() {
         .run()
         .error(1, &["no such image"])
         .stdout("[]\n");
-    for (kind, complaint) in [
-        ("volume", "not supported yet"),
-        ("service", "no swarm"),
-        ("thing", "unknown type"),
-        ("", "unknown type"),
-    ] {
+    for (kind, complaint) in [("volume", "no such volume"), ("network", "not found")] {
+        host.mini(["inspect", "--type", kind, "busybox"]).run().error(1, &[kind, complaint]).stdout("[]\n");
+    }
+    for (kind, complaint) in
+        [("service", "no swarm"), ("secret", "no swarm"), ("thing", "unknown type"), ("", "unknown type")]
+    {
         host.mini(["inspect", "--type", kind, "busybox"]).run().error(1, &[kind, complaint]).stdout("");
     }
     host.mini(["image", "inspect", "--type", "image", "busybox"]).run().code(125);

@@ -43,6 +43,7 @@
 //! | filters of system calls, hidden paths, groups, masks | [`security_options`] |
 //! | directories for images, platforms, time zones, variables | [`origin`] |
 //! | addresses, names, routes | [`network`] |
+//! | the networks that there are | [`networks`] |
 //! | published ports | [`ports`] |
 //! | references, authorisation, indexes, layers side by side | [`pull`] |
 //! | archives and layouts | [`load`] |
@@ -60,8 +61,9 @@
 //! | inspect, its templates and docker's shapes | [`inspect`] |
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
+//! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -98,6 +100,7 @@ mod kill_again;
 mod kill_exec;
 mod kill_files;
 mod kill_images;
+mod kill_prune;
 mod kill_removal;
 mod kill_run;
 mod kill_spaces;
@@ -112,10 +115,12 @@ mod logs;
 mod manage;
 mod manual;
 mod network;
+mod networks;
 mod ns;
 mod origin;
 mod places;
 mod ports;
+mod prune;
 mod pull;
 mod registry_hostile;
 mod restart;
@@ -138,6 +143,7 @@ mod spaces_life;
 mod stats;
 mod supervise;
 mod system_check;
+mod system_df;
 mod terminal;
 mod top;
 mod units;
