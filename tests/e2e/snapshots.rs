@@ -63,6 +63,8 @@ fn lists() {
             "images --format json",
             "volume ls",
             "volume ls --format json",
+            "network ls",
+            "network ls --no-trunc --format json",
             "port web",
             "top web -o comm",
             "diff later",
@@ -80,6 +82,8 @@ fn reports() {
         &host,
         &[
             "volume inspect data",
+            "network inspect none host",
+            "inspect --type network nosuch",
             "inspect nosuch",
             "inspect -f '{{json .HostConfig}}' later",
             "inspect -f '{{json .Config}}' web",
@@ -87,6 +91,7 @@ fn reports() {
             "inspect -f '{{json .Mounts}}' web",
             "inspect --as-run web later",
             "image inspect -f '{{json .Config}} {{json .RootFS.Type}}' busybox",
+            "system df --format '{{.Type}} {{.TotalCount}} {{.Active}}'",
             "events --since 0 --until 0s --filter container=later",
         ],
     );
