@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use runtime::cgroup::Layout;
-use runtime::op::step;
+use runtime::op::{OpError, step};
 use runtime::record::{Live, ProcessId, Record};
 use runtime::state::Entry;
 use runtime::sys::{pidfd, socket};
@@ -21,7 +21,7 @@ use crate::plan::STOP_TIMEOUT;
 use crate::plan::life::RestartPolicy;
 use crate::session;
 use crate::settings::Settings;
-use crate::supervise::protocol::{End, Message};
+use crate::supervise::protocol::{End, LONGEST, Message};
 
 /// A container that was found up.
 pub(crate) struct Ending {
@@ -139,12 +139,20 @@ impl Ending {
     fn tell_monitor(&self, end: End) -> Result<()> {
         step("Tell its monitor, which would start it again");
         let monitor = session::connect(&self.run)?;
-        socket::send(monitor.as_fd(), &Message::End(end).encode(), &[])?;
-        let mut packet = [0u8; 64];
+        let hung_up = |error: &OpError| [libc::ECONNRESET, libc::EPIPE].contains(&error.errno());
+        match socket::send(monitor.as_fd(), &Message::End(end).encode(), &[]) {
+            Err(error) if hung_up(&error) => return Ok(()),
+            other => other?,
+        }
+        // How it ended may be a long story.
+        let mut packet = vec![0u8; LONGEST + 16];
         loop {
-            let (length, _) = socket::receive(monitor.as_fd(), &mut packet)?;
+            let (length, _) = match socket::receive(monitor.as_fd(), &mut packet) {
+                // It hangs up where it ends: nothing is started any more.
+                Err(error) if hung_up(&error) => return Ok(()),
+                other => other?,
+            };
             match Message::decode(&packet[..length]) {
-                // It hangs up where it ends at once.
                 None | Some(Message::Taken | Message::Exit(_)) => return Ok(()),
                 Some(_) => {}
             }

@@ -12,7 +12,7 @@ use runtime::{Failure, FailureKind};
 use rustix::event::{PollFd, PollFlags};
 
 use super::clients::Clients;
-use super::protocol::Message;
+use super::protocol::{Exit, Message};
 use super::pump::Told;
 use super::{Charge, Start, Words, cleanup};
 use crate::clock::{self, Moment};
@@ -146,7 +146,9 @@ fn failed(charge: &mut Charge, failure: &Failure) -> Option<u64> {
 fn give_up(charge: &mut Charge, clients: &mut Clients, told: Told) {
     charge.words.record.stopped_by_user |= told.by_user;
     if let Some(last) = charge.words.record.last.clone() {
-        cleanup::before_the_word(charge, last, false);
+        let left = cleanup::before_the_word(charge, last.clone(), false);
+        // Others may have come in meanwhile, to say the same.
+        clients.dismiss(&Message::Exit(Exit { code: last.code, reason: last.reason, left }));
     }
     cleanup::after_the_word(charge);
     clients.wait_until_heard();

@@ -105,7 +105,15 @@ impl Clients {
         self.forget_gone();
     }
 
-    /// Waits until everybody has heard everything, or has gone.
+    /// The last word to those who stay with this run. Whoever has come in without saying why yet may want something that counts for
+    /// the next one, too.
+    pub(super) fn dismiss_who_stays(&mut self, word: &Message<'_>) {
+        let staying = self.all.iter_mut().filter(|client| client.known.streams.is_some());
+        staying.for_each(|client| client.dismiss(word));
+        self.forget_gone();
+    }
+
+    /// Waits until everybody has heard everything, or has gone; all of them have had their last word.
     pub(super) fn wait_until_heard(&mut self) {
         self.forget_gone();
         while !self.all.is_empty() {

@@ -153,12 +153,14 @@ fn end(
     record.restarts = backoff.restarts();
     let left = cleanup::before_the_word(&mut charge, last.clone(), delay.is_some());
     charge.words.ended(&last);
-    clients.dismiss(&Message::Exit(Exit { code: last.code, reason: last.reason, left }));
+    let word = Message::Exit(Exit { code: last.code, reason: last.reason, left });
     let Some(delay) = delay else {
+        clients.dismiss(&word);
         cleanup::after_the_word(&mut charge);
         clients.wait_until_heard();
         return None;
     };
+    clients.dismiss_who_stays(&word);
     cleanup::between_runs(&mut charge);
     again::start_again(charge, clients, delay)
 }
