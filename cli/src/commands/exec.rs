@@ -9,7 +9,8 @@ use runtime::caps::{CapSet, CapSets};
 use runtime::cgroup::{Cgroup, Layout};
 use runtime::join::{JoinError, World, join};
 use runtime::plan::{IdMap, ProcessPlan};
-use runtime::record::Record;
+use runtime::record::{Live, Record};
+use runtime::state::Entry;
 use runtime::sys::signal;
 
 use super::flags::KeysArgs;
@@ -88,7 +89,8 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
         "container {} is paused: unpause it first",
         args.container()
     );
-    let spec: Spec = serde_json::from_slice(&entry.config()?).context("the container's config is damaged")?;
+    let config = entry.config().map_err(|error| ended(&entry, &live, error.into()))?;
+    let spec: Spec = serde_json::from_slice(&config).context("the container's config is damaged")?;
     let (namespaces, uid_map, gid_map) = runtime::plan::world_of(&spec);
     let user_namespace = namespaces.contains(runtime::sys::ns::Kinds::USER);
     super::seal(user_namespace, &uid_map)?;
@@ -113,7 +115,7 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     if let Some(request) = Settings::of(&entry.record).request {
         plan.groups = request.options.security.groups;
     }
-    let cgroup = Cgroup::of_process(live.init.pid)?;
+    let cgroup = Cgroup::of_process(live.init.pid).map_err(|error| ended(&entry, &live, error.into()))?;
     let world =
         World { init: init.as_fd(), namespaces, cgroup: &cgroup, root_ids: (root(&uid_map), root(&gid_map)) };
     // Blocked before the fork, so that none is lost.
@@ -126,6 +128,7 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
                 JoinError::Process(failure) => (failure.into(), ExitCode::NotExecutable),
                 error => (anyhow::Error::from(error), ExitCode::Failure),
             };
+            let error = ended(&entry, &live, error);
             let code = launch::failure_code(&error);
             output::error(&error);
             super::run::hint_at_flags(code, &args.words[1..], "container");
@@ -213,6 +216,16 @@ impl Told<'_> {
 
     fn ended(&self, code: i32) {
         self.journal.record(&[self.event("exec_die").with("exitCode", code)]);
+    }
+}
+
+/// Whatever failed on the way into a container that is going failed for that. A process that ends gives its namespaces back some
+/// time before it counts as ended.
+fn ended(entry: &Entry, live: &Live, error: anyhow::Error) -> anyhow::Error {
+    let is_whole = std::fs::metadata(format!("/proc/{}/ns/net", live.init.pid)).is_ok();
+    match is_whole && super::still_runs(entry) {
+        true => error,
+        false => error.context(format!("container {} has ended", entry.record.name)),
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct KillArgs {
 
 /// Signals all, then waits for those that SIGKILL ends.
 pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<ExitCode> {
+    context.listen(None)?;
     let signal = values::signal(&args.signal)?;
     let state = context.state();
     let mut failures = Failures::default();

@@ -101,7 +101,11 @@ pub(crate) fn logs(context: &Context, args: &LogsArgs) -> Result<ExitCode> {
         );
     }
     // Before the first look, so that nothing written in between is missed.
-    let watch = args.follow.then(|| Watch::new(&entry.dirs.disk)).transpose()?;
+    let watch = args.follow.then(|| Watch::new(&entry.dirs.disk)).transpose();
+    let watch = watch.map_err(|error| match entry.dirs.disk.exists() {
+        true => error,
+        false => error.context(format!("container {} was removed meanwhile", entry.record.name)),
+    })?;
     let mut follower = Follower::new(entry.dirs.disk.join("container.log"));
     let mut print = |line: Vec<u8>| form.print(&line);
     match args.tail {

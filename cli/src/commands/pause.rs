@@ -38,7 +38,10 @@ pub(crate) fn pause(context: &Context, args: &PauseArgs) -> Result<ExitCode> {
     each(context, &args.containers, "pause", |layout, group, name| {
         ensure!(!layout.is_frozen(group), "container {name} is paused already");
         step("Let the freezer hold all processes of its control group");
-        Ok(layout.freeze(group)?)
+        let frozen = layout.freeze(group);
+        let undone = frozen.as_ref().is_err_and(|error| error.errno() == libc::ECANCELED);
+        ensure!(!undone, "container {name} was told to go on meanwhile");
+        Ok(frozen?)
     })
 }
 
@@ -65,7 +68,12 @@ fn each(
             let Status::Running { .. } = entry.status else {
                 bail!("container {} is not running", entry.record.name)
             };
-            act(&layout, &context.group(&entry.record), &entry.record.name)?;
+            act(&layout, &context.group(&entry.record), &entry.record.name).map_err(|error| {
+                match super::still_runs(&entry) {
+                    true => error,
+                    false => error.context(format!("container {} has ended", entry.record.name)),
+                }
+            })?;
             context.happened(verb, &entry.record);
             Ok(())
         });

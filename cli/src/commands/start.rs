@@ -133,7 +133,10 @@ fn attached(context: &Context, entry: &Entry, args: &StartArgs) -> Result<ExitCo
             charge.words.restarted_elsewhere = args.no_restart;
             launch::launch(charge, start, stay, None)
         }
-        None => Session::attach(&entry.dirs.run, stay)?.stay(&mut None),
+        None => {
+            let stayed = Session::attach(&entry.dirs.run, stay).and_then(|session| session.stay(&mut None));
+            stayed.map_err(|error| super::attach::ended(context, entry, error))
+        }
     };
     Ok(match outcome {
         Ok(Outcome::Detached) => {
@@ -164,6 +167,10 @@ fn ready(context: &Context, entry: &Entry, detached: bool) -> Result<Option<(Cha
     }
     step("Remove what its last run may have left");
     rm::clear(context, &entry)?;
+    if entry.live.as_ref().is_some_and(|live| live.between.is_some()) {
+        // How it ended is written there alone.
+        state.save(&entry.dirs, &entry.record)?;
+    }
     if entry.live.is_some() {
         runtime::sys::fs::remove_file(&entry.dirs.run.join("live.json"))?;
     }

@@ -1,6 +1,6 @@
 //! `mini wait`: until containers have ended, and with what code.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use runtime::record::Status;
 use runtime::sys::pidfd;
 
@@ -23,6 +23,7 @@ pub(crate) struct WaitArgs {
 
 /// A line each, in their order; one that does not run has ended, or never began: 0.
 pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<ExitCode> {
+    context.listen(None)?;
     let mut failures = Failures::default();
     // All are held before the first is waited for: one that removes itself is not missed.
     let held: Vec<_> = args.containers.iter().map(|word| (word, hold(context, word))).collect();
@@ -65,9 +66,11 @@ impl Waiting {
                 _ => ending.of().map(pidfd::Ending::code).context("it was started again"),
             };
         }
-        match ending.of() {
-            Some(ending) => Ok(ending.code()),
-            None => bail!("it had --rm and is gone, and this kernel cannot say any more how it ended"),
+        if let Some(ending) = ending.of() {
+            return Ok(ending.code());
         }
+        // It had ended when it was looked for, or the kernel is an older one.
+        let code = context.journal().exit_code(&id)?;
+        code.context("it had --rm and is gone, and nothing says any more how it ended")
     }
 }

@@ -1,5 +1,6 @@
 //! The journal's files: appended to by everybody, a line at a time; the older one goes when the younger is full.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -41,16 +42,18 @@ impl Journal {
 
     fn append(&self, text: &[u8], largest: u64) -> Result<(), OpError> {
         let path = self.path();
-        let file = match sys::fs::open_append(&path) {
+        let file = match sys::append::open(&path) {
             Err(error) if error.errno() == libc::ENOENT => {
                 sys::fs::make_dirs(&self.directory)?;
-                sys::fs::open_append(&path)?
+                sys::append::open(&path)?
             }
             other => other?,
         };
+        // What a full disk cut short is one line, not the beginning of ours.
+        let begin: &[u8] = if sys::append::ends_a_line(file.as_fd()) { b"" } else { b"\n" };
         // One write(2) to a file that is appended to is never mixed with another (write(2), O_APPEND).
         let failed = |source| OpError { call: format!("write({path:?}, {} bytes)", text.len()), source };
-        sys::fs::write_all(std::os::fd::AsFd::as_fd(&file), text).map_err(failed)?;
+        sys::fs::write_all(file.as_fd(), &[begin, text].concat()).map_err(failed)?;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         if rustix::fs::fstat(&file).is_ok_and(|stat| u64::try_from(stat.st_size).unwrap_or(0) > largest) {
             let _alone = sys::fs::lock_file(&self.directory.join("lock"), true)?;
@@ -71,6 +74,22 @@ impl Journal {
             sys::fs::make_dirs(&self.directory)?;
         }
         Ok(Follower::new(self.path()))
+    }
+
+    /// With what code the last run of a container ended, where that was written down.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn exit_code(&self, id: &str) -> Result<Option<i32>> {
+        let mut code = None;
+        let mut look = |line: Vec<u8>| {
+            let event = Journal::read(&line).filter(|event| event.id == id && event.action == "die");
+            code = event.and_then(|event| event.attributes.get("exitCode")?.parse().ok()).or(code);
+        };
+        let mut follower = self.follower()?;
+        follower.older(&mut look)?;
+        follower.new_lines(&mut look)?;
+        Ok(code)
     }
 
     /// Where it is.

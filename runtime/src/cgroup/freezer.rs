@@ -16,24 +16,29 @@ impl Layout {
     /// Lets no process of the container's group run any more, and waits until none does.
     ///
     /// # Errors
-    /// What write(2) answered; `ETIMEDOUT` where a process does not stand still, and all go on then.
+    /// What write(2) or read(2) answered; `ETIMEDOUT` where a process does not stand still, and all go on then; `ECANCELED`
+    /// where somebody let them go on meanwhile.
     pub fn freeze(&self, path: &Path) -> Result<(), OpError> {
         let Some((file, frozen, thawed)) = self.switch(path) else {
             let source = io::Error::from_raw_os_error(libc::ENOTSUP);
             return Err(OpError { call: "write(\"freezer.state\", \"FROZEN\")".to_owned(), source });
         };
+        let failed = |source| OpError { call: format!("write({file:?}, {frozen:?})"), source };
         write_control(&file, frozen)?;
         for _ in 0..PATIENCE {
             if self.stands_still(path) {
                 return Ok(());
+            }
+            // A group goes with its container, and what somebody else has written nobody waits for any more.
+            if fs::read_to_string(&file).map_err(failed)?.trim() == thawed {
+                return Err(failed(io::Error::from_raw_os_error(libc::ECANCELED)));
             }
             // An interrupted pause is a shorter pause.
             let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
             let _interrupted = rustix::thread::nanosleep(&pause);
         }
         write_control(&file, thawed)?;
-        let source = io::Error::from_raw_os_error(libc::ETIMEDOUT);
-        Err(OpError { call: format!("write({file:?}, {frozen:?})"), source })
+        Err(failed(io::Error::from_raw_os_error(libc::ETIMEDOUT)))
     }
 
     /// Lets processes of the container's group go on where they were frozen: a frozen one ignores SIGKILL on version 1.

@@ -141,7 +141,12 @@ impl Log {
             }
             let (now, later) = text.split_at(fits);
             let file = self.file.as_ref().expect("opened just now");
-            sys::fs::write_all(file.as_fd(), now)
+            let written = sys::fs::write_all(file.as_fd(), now);
+            if written.is_err() {
+                // How far it came is seen when it is opened again.
+                self.file = None;
+            }
+            written
                 .map_err(|source: io::Error| OpError { call: format!("write({:?})", self.path), source })?;
             self.size += now.len() as u64;
             text = later;
@@ -151,7 +156,12 @@ impl Log {
 
     fn open(&mut self) -> Result<(), OpError> {
         if self.file.is_none() {
-            let file = sys::fs::open_append(&self.path)?;
+            let file = sys::append::open(&self.path)?;
+            if !sys::append::ends_a_line(file.as_fd()) {
+                // Half a line, of a full disk or of a monitor that was killed, must not take the next one with it.
+                let failed = |source| OpError { call: format!("write({:?})", self.path), source };
+                sys::fs::write_all(file.as_fd(), b"\n").map_err(failed)?;
+            }
             self.size = rustix::fs::fstat(&file).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
             self.file = Some(file);
         }

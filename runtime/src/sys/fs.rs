@@ -188,12 +188,16 @@ pub fn write_whole(path: &Path, content: &[u8], durability: Durability) -> Resul
             temporary.push(".new");
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let file = rustix::fs::open(Path::new(&temporary), flags, Mode::from_raw_mode(0o600))?;
-            write_all(file.as_fd(), content)?;
-            if durability == Durability::Synced {
-                rustix::fs::fsync(&file)?;
-            }
-            rustix::fs::renameat(CWD, Path::new(&temporary), CWD, path)?;
-            Ok::<_, io::Error>(())
+            let written = write_all(file.as_fd(), content).and_then(|()| {
+                if durability == Durability::Synced {
+                    rustix::fs::fsync(&file)?;
+                }
+                Ok(rustix::fs::renameat(CWD, Path::new(&temporary), CWD, path)?)
+            });
+            written.inspect_err(|_| {
+                // Where there is no room it takes none either.
+                let _left = rustix::fs::unlink(Path::new(&temporary));
+            })
         }
     )
 }
@@ -221,7 +225,10 @@ pub fn create_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
         || {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let file = rustix::fs::open(path, flags, Mode::from_raw_mode(mode))?;
-            write_all(file.as_fd(), content)
+            write_all(file.as_fd(), content).inspect_err(|_| {
+                // Half a file is none: there may be no room for more.
+                let _left = rustix::fs::unlink(path);
+            })
         }
     )
 }
@@ -242,19 +249,6 @@ pub fn write_for(path: &Path, content: &[u8], mode: u32, uid: u32, gid: u32) -> 
             write_all(file.as_fd(), content)
         }
     )
-}
-
-/// Opens a file to append to it, made where missing.
-///
-/// # Errors
-/// What open(2) answered.
-pub fn open_append(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    op!(("open({path:?}, O_APPEND|O_CREAT)"), ("exec 3>>{}", path.display()), || rustix::fs::open(
-        path,
-        flags,
-        Mode::from_raw_mode(0o640)
-    ))
 }
 
 /// Renames.

@@ -8,6 +8,7 @@
     reason = "this is the door through which the disallowed calls are made"
 )]
 
+pub mod append;
 pub mod bpf;
 pub mod confined;
 pub mod control;
