@@ -41,7 +41,7 @@ pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     run::replace(context, flags)?;
     let id = crate::prepare::create(context, flags, &request, &image, facts)?;
     context.happened("create", &context.state().find(&id)?.record);
-    run::write_id(flags, &id)?;
+    run::write_id(flags, &id).inspect_err(|_| run::abandon(context, &id))?;
     output::print_line(&id)?;
     Ok(ExitCode::Success)
 }

@@ -90,7 +90,11 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let mut events = vec![Event::container("create", &record)];
     events.extend((!args.detach).then(|| Event::container("attach", &record)));
     context.journal().record(&events);
-    write_id(flags, id)?;
+    if let Err(error) = write_id(flags, id) {
+        charge.held.give_back();
+        abandon(context, id);
+        return Err(error);
+    }
     let shows = streams.output || streams.error;
     if !shows && !args.detach {
         // As docker: whoever passes input on alone learns whom it goes to.
@@ -194,6 +198,15 @@ pub(crate) fn seal(context: &Context, request: &Request) -> Result<()> {
 pub(crate) fn write_id(flags: &ContainerArgs, id: &str) -> Result<()> {
     let Some(path) = &flags.cidfile else { return Ok(()) };
     sys::fs::create_new(path, id.as_bytes(), 0o644).context("cannot write the container's id")
+}
+
+/// Nobody learns of a container whose id could not be handed over: it goes, and what was made or taken for it.
+pub(crate) fn abandon(context: &Context, id: &str) {
+    let state = context.state();
+    // The cause of all this is told; what cannot be taken back is found by `mini system check`.
+    if let Ok(Some(entry)) = state.load(id) {
+        let _left = super::rm::remove(context, &state, &entry, How { force: false, volumes: true });
+    }
 }
 
 /// The image, pulled where the flags say so, and kept from removal until the pin is dropped.

@@ -157,16 +157,18 @@ fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &m
     Ok(())
 }
 
-/// Writes down what its monitor could not: when it started, and that nobody saw its end.
+/// Writes down what its monitor could not: how it ended, or when it started, and that nobody saw its end.
 fn write_off(state: &State, entry: &Entry) -> Result<()> {
     let mut record = entry.record.clone();
     if let (Status::Exited { code, reason, .. }, Some(live)) = (&entry.status, &entry.live) {
-        record.last = Some(LastRun {
-            started: live.started,
-            finished: clock::now(),
-            code: *code,
-            oom_killed: false,
-            reason: reason.clone(),
+        record.last = live.between.clone().or_else(|| {
+            Some(LastRun {
+                started: live.started,
+                finished: clock::now(),
+                code: *code,
+                oom_killed: false,
+                reason: reason.clone(),
+            })
         });
         state.finish(&entry.dirs, &mut record)?;
     }

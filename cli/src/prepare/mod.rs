@@ -101,7 +101,7 @@ pub(crate) fn prepare(
         .take(context, request, image, &id, found)
         .and_then(|()| write_down(context, args, request, image, &facts, &id, &taken.leases))
         .and_then(|(mut planned, record, claim)| {
-            planned.write_files(&claim.dirs)?;
+            planned.write_files(&claim.dirs).inspect_err(|_| record::forget(context, &record))?;
             secrets.tell(&mut planned.init);
             Ok((planned, record, claim))
         });

@@ -1,4 +1,4 @@
-//! What is written down of a new container. PURE, but for the time.
+//! What is written down of a new container. PURE, but for the time, and for taking it back.
 
 use anyhow::Result;
 use image::Image;
@@ -7,9 +7,15 @@ use runtime::record::{Record, VERSION};
 use super::Planned;
 use crate::clock;
 use crate::commands::flags::ContainerArgs;
+use crate::context::Context;
 use crate::plan::facts::HostFacts;
 use crate::plan::{Request, labels, spec};
 use crate::settings::Settings;
+
+/// No container comes of it. The cause of that is told; what cannot be removed is found by `mini system check`.
+pub(super) fn forget(context: &Context, record: &Record) {
+    let _left = context.state().remove(&record.id, &record.name);
+}
 
 /// The record of a container that nothing has been done with yet.
 ///

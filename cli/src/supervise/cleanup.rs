@@ -41,11 +41,16 @@ pub(super) fn before_the_word(charge: &mut Charge, last: LastRun, again: bool) -
     }
     // First, so that nobody takes the end of a run for the container's.
     let mut written = if again { state.save_between(dirs, last.clone()) } else { Ok(()) };
-    record.last = Some(last);
-    written = written.and(state.finish(dirs, record));
+    record.last = Some(last.clone());
+    let finished = state.finish(dirs, record);
     if !again && !record.auto_remove {
-        written = written.and(sys::fs::remove_file(&dirs.run.join("live.json")));
+        written = written.and(match &finished {
+            Ok(()) => sys::fs::remove_file(&dirs.run.join("live.json")),
+            // The disk may be full: what runs until the next boot remembers it then, and `mini system check` writes it down.
+            Err(_) => state.save_between(dirs, last),
+        });
     }
+    left.extend(finished.err().map(|error| sentence(&error)));
     left.extend(written.err().map(|error| sentence(&error)));
     left
 }
@@ -77,7 +82,10 @@ pub(super) fn after_the_word(charge: &mut Charge) {
         // As the others.
         let _left = volume::users::remove_gone(&charge.words.context, record);
     }
-    results.push(sys::removal::remove_tree(&dirs.run));
+    // Where its record could not be written, its end is kept there.
+    if record.auto_remove || !dirs.run.join("live.json").exists() {
+        results.push(sys::removal::remove_tree(&dirs.run));
+    }
     // Nobody is left to be told. What could not be removed is found by `mini system check`.
     drop(results);
 }

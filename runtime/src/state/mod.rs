@@ -198,13 +198,6 @@ impl State {
         Ok(if at_once { self.save_with(dirs, record, Durability::Cached) } else { self.save(dirs, record) }?)
     }
 
-    /// A container has a record, or is being made right now.
-    fn exists(&self, id: &str) -> bool {
-        let dirs = self.dirs(id);
-        let written = dirs.run.join("record.json").exists() || dirs.disk.join("record.json").exists();
-        written || (dirs.run.is_dir() && !matches!(sys::fs::try_lock(&dirs.run), Ok(Some(_))))
-    }
-
     /// Finds a container: exact id, exact name, unique beginning of an id, in this order.
     ///
     /// # Errors
@@ -297,9 +290,13 @@ impl State {
             }
             live = now;
         };
-        let Some(record) = record else {
+        let Some(mut record) = record else {
             return Ok(None);
         };
+        if init.is_none() && !monitor && record.last.is_none() {
+            // Its monitor could not write into the record how it ended, or was killed before the next run.
+            record.last = live.as_ref().and_then(|live| live.between.clone());
+        }
         if record.version > VERSION {
             return Err(FindError::TooNew { id: id.to_owned(), version: record.version });
         }
@@ -336,24 +333,24 @@ impl State {
     /// Forgets a container: after this it is not found, and its name is free. The caller holds its lock.
     ///
     /// # Errors
-    /// The first answer of the kernel that was an error; the rest is forgotten all the same.
+    /// The answer of the kernel; a record that cannot be removed keeps its name.
     pub fn forget(&self, id: &str, name: &str) -> Result<(), OpError> {
         let dirs = self.dirs(id);
-        let mut first = sys::fs::remove_file(&dirs.run.join("record.json"));
+        sys::fs::remove_file(&dirs.run.join("record.json"))?;
         if dirs.disk.join("record.json").exists() {
-            first = first.and(sys::fs::remove_file(&dirs.disk.join("record.json")));
+            sys::fs::remove_file(&dirs.disk.join("record.json"))?;
         }
-        first.and(self.release_name(name, id))
+        self.release_name(name, id)
     }
 
     /// Forgets a container and removes its directories. The caller holds its lock.
     ///
     /// # Errors
-    /// The first answer of the kernel that was an error; the rest is removed all the same.
+    /// The first answer of the kernel that was an error; of one that is forgotten the rest is removed all the same.
     pub fn remove(&self, id: &str, name: &str) -> Result<(), OpError> {
         let dirs = self.dirs(id);
-        let forgotten = self.forget(id, name);
-        forgotten.and(sys::removal::remove_tree(&dirs.disk)).and(sys::removal::remove_tree(&dirs.run))
+        self.forget(id, name)?;
+        sys::removal::remove_tree(&dirs.disk).and(sys::removal::remove_tree(&dirs.run))
     }
 }
 

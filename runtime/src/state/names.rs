@@ -20,11 +20,30 @@ impl State {
         // A name may have outlived its container: whoever finds it so, alone, takes it over.
         let _alone = sys::fs::lock_file(&self.run.join("names.lock"), true)?;
         match fs::read_to_string(&path) {
-            Ok(holder) if self.exists(&holder) => {
+            // A rename of this one was killed before it was written down.
+            Ok(holder) if holder == id && !self.is_named(id, name) => Ok(()),
+            Ok(holder) if self.has_name(&holder, name) => {
                 Err(StateError::NameTaken { name: name.to_owned(), holder })
             }
             _ => Ok(sys::fs::write_whole(&path, id.as_bytes(), Durability::Cached)?),
         }
+    }
+
+    /// Whether a container has this name, or is being made or renamed right now. What a killed `rename` has left is nobody's.
+    fn has_name(&self, id: &str, name: &str) -> bool {
+        let dirs = self.dirs(id);
+        // Whoever makes it holds the one, whoever renames it the other; both write the record before they let it go.
+        let place = if read(&dirs).is_some() { &dirs.disk } else { &dirs.run };
+        self.is_named(id, name)
+            || match sys::fs::try_lock(place) {
+                Ok(None) => true,
+                Ok(Some(_alone)) => self.is_named(id, name),
+                Err(error) => error.errno() != libc::ENOENT,
+            }
+    }
+
+    fn is_named(&self, id: &str, name: &str) -> bool {
+        read(&self.dirs(id)).is_some_and(|record| record.name == name)
     }
 
     /// The directory of names; after a boot it is made again from the records.
@@ -71,20 +90,17 @@ impl State {
     /// [`StateError::NameTaken`], or what the kernel answered; the old name is then still its name.
     pub fn rename(&self, entry: &Entry, name: &str) -> Result<(), StateError> {
         let id = &entry.record.id;
-        self.claim_name(name, id)?;
-        let written = self.write_name(entry, name);
-        let unwanted = if written.is_ok() { &entry.record.name } else { name };
-        // A name that stays is found by the next check: its container says otherwise.
-        let released = self.release_name(unwanted, id);
-        written.and(Ok(released?))
-    }
-
-    fn write_name(&self, entry: &Entry, name: &str) -> Result<(), StateError> {
-        let gone = || StateError::Gone(entry.record.id.clone());
+        let gone = || StateError::Gone(id.clone());
+        // Held over all of it: a name that is claimed and not written down yet is somebody's.
         let _alone = self.write_alone(&entry.dirs)?.ok_or_else(gone)?;
         let mut record = read(&entry.dirs).ok_or_else(gone)?;
-        name.clone_into(&mut record.name);
-        Ok(self.save(&entry.dirs, &record)?)
+        self.claim_name(name, id)?;
+        let old = std::mem::replace(&mut record.name, name.to_owned());
+        let written = self.save(&entry.dirs, &record);
+        let unwanted = if written.is_ok() { &old } else { name };
+        // A name that stays is found by the next check: its container says otherwise.
+        let released = self.release_name(unwanted, id);
+        Ok(written.and(released)?)
     }
 
     pub(super) fn release_name(&self, name: &str, id: &str) -> Result<(), OpError> {
@@ -95,12 +111,15 @@ impl State {
         }
     }
 
-    /// Names whose containers are gone.
+    /// Names that no container has.
     pub fn stale_names(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.run.join("names")).into_iter().flatten().flatten();
         entries
             .map(|entry| entry.path())
-            .filter(|path| !fs::read_to_string(path).is_ok_and(|id| self.exists(&id)))
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                !fs::read_to_string(path).is_ok_and(|id| self.has_name(&id, &name))
+            })
             .collect()
     }
 }
