@@ -28,6 +28,11 @@
 //! | what a container wrote, kept and rotated | [`logs`] |
 //! | lists and logs by filters, forms and times | [`listing`] |
 //! | columns, templates and JSON of lists; info, version | [`formats`] |
+//! | a wall clock that is set | [`clock`] |
+//! | much output at once | [`flood`] |
+//! | a thousand containers | [`many`] |
+//! | disks that are full or cannot be written to | [`full_disk`] |
+//! | sixteen commands at a time on one container | [`concurrent`] |
 //! | the supervisor: what it sheds, what it survives | [`supervise`] |
 //! | the supervisor at rest | [`resting`] |
 //! | staying with what runs: several clients, which streams, slow readers | [`attach`] |
@@ -63,7 +68,7 @@
 //! | roots, configuration, formats on disk | [`places`] |
 //! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -75,7 +80,9 @@ mod as_run;
 mod attach;
 mod attack;
 mod cgroup;
+mod clock;
 mod completion;
+mod concurrent;
 mod copy;
 mod copy_keeps;
 mod coverage;
@@ -90,7 +97,9 @@ mod explain;
 mod export;
 mod files;
 mod flags;
+mod flood;
 mod formats;
+mod full_disk;
 mod health;
 mod help;
 mod images;
@@ -100,6 +109,7 @@ mod kill_again;
 mod kill_exec;
 mod kill_files;
 mod kill_images;
+mod kill_life;
 mod kill_prune;
 mod kill_removal;
 mod kill_run;
@@ -114,6 +124,7 @@ mod load;
 mod logs;
 mod manage;
 mod manual;
+mod many;
 mod network;
 mod networks;
 mod ns;
