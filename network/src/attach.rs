@@ -160,9 +160,12 @@ fn join(route: &Socket, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), 
     let failed = |source| AttachError::Veth { veth: veth.clone(), bridge: bridge.clone(), source };
     match make() {
         // The same container a moment ago: its namespace is still being taken apart.
-        Err(error) if error.errno() == libc::EEXIST && bridge::link_named(route, veth)?.is_some() => {
-            step("The pair of the container's last start is still there: take it away");
-            bridge::delete(route, veth)?;
+        Err(error) if error.errno() == libc::EEXIST => {
+            // The kernel may have been faster meanwhile.
+            if bridge::link_named(route, veth)?.is_some() {
+                step("The pair of the container's last start is still there: take it away");
+                bridge::delete(route, veth)?;
+            }
             make().map_err(failed)
         }
         result => result.map_err(failed),
