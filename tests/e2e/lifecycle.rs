@@ -114,7 +114,7 @@ fn ready(container: &tests::Container<'_>) {
 #[test]
 fn stop_kills_what_does_not_listen() {
     let host = Host::with_busybox();
-    for option in ["--time", "-t"] {
+    for option in ["--time", "--timeout", "-t"] {
         let container = host.start(["busybox", "sleep", "1000"]);
         // As process 1, sleep has no default action for SIGTERM.
         host.mini(["stop", option, "1", &container.id]).run().ok();
