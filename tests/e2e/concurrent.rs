@@ -178,10 +178,14 @@ fn agree(host: &Host, ids: &[String]) {
         listed.stdout_has(&container.id);
     }
     // A monitor may be tidying up behind a client that has been told already.
-    wait::until("a check that is content", || {
+    let deadline = Instant::now() + wait::PATIENCE;
+    loop {
         let check = host.mini(["system", "check"]).run();
-        check.status.success().then_some(())
-    });
+        if check.status.success() {
+            return;
+        }
+        assert!(wait::pause(deadline), "what the check finds stays:\n{check}\n{}", stacks(host));
+    }
 }
 
 /// One look must not contradict itself.

@@ -201,7 +201,14 @@ impl Inspection<'_> {
     /// A thing of one kind; `None` where there is none of that name.
     fn find(&self, kind: Kind, name: &str) -> Result<Option<Value>> {
         match kind {
-            Kind::Container => self.entry(name)?.map(|entry| self.container(&entry)).transpose(),
+            Kind::Container => {
+                let Some(entry) = self.entry(name)? else { return Ok(None) };
+                match self.container(&entry) {
+                    // It was removed while it was looked at.
+                    Err(_) if self.context.state().load(&entry.record.id)?.is_none() => Ok(None),
+                    shown => shown.map(Some),
+                }
+            }
             Kind::Image => {
                 let store = self.context.store()?;
                 match store.resolve(name) {
