@@ -17,7 +17,7 @@ use crate::host;
 use crate::op::{Op, OpError, step};
 use crate::ports::{HostPort, PortMapping, PortRequest, Protocol};
 use crate::record::Record;
-use crate::sys;
+use crate::sys::{self, Locked};
 
 /// Host ports that nobody else can take while this value lives, here or in a process forked from this one.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ fn holder(config: &NetworkConfig, address: SocketAddrV4) -> Option<String> {
     sys::entries(&state.leases()).ok()?.iter().find_map(|name| {
         let path = state.leases().join(name);
         // A lease that can be locked is a killed monitor's, and its port another program's by now.
-        let None = sys::try_lock(&path).ok()? else { return None };
+        let Locked::Held = sys::try_lock_existing(&path).ok()? else { return None };
         let record = Record::parse(&sys::read_path(&path).ok()??)?;
         record.ports.iter().any(conflicts).then_some(record.container)
     })

@@ -9,7 +9,7 @@ use crate::op::OpError;
 use crate::plan::veth_of;
 use crate::record::Record;
 use crate::state::State;
-use crate::sys;
+use crate::sys::{self, Locked};
 
 /// A lease's file, and whether anybody stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +46,10 @@ pub(crate) fn survey_leases(route: &Socket, state: &State) -> Result<Vec<Known>,
     for name in sys::entries(&state.leases())? {
         let Ok(address) = name.parse() else { continue };
         let path = state.lease(address);
-        let (record, standing) = match sys::try_lock(&path)? {
-            None => (sys::read_path(&path)?.and_then(|text| Record::parse(&text)), Standing::Held),
-            Some((_lock, text)) => match Record::parse(&text) {
+        let (record, standing) = match sys::try_lock_existing(&path)? {
+            Locked::Gone => continue,
+            Locked::Held => (sys::read_path(&path)?.and_then(|text| Record::parse(&text)), Standing::Held),
+            Locked::Now(_lock, text) => match Record::parse(&text) {
                 None => (None, Standing::Dead),
                 Some(record) => {
                     let standing = standing_without_lock(route, &record)?;

@@ -212,21 +212,53 @@ pub(crate) fn try_lock(path: &Path) -> Result<Option<(File, String)>, OpError> {
     let call = format_args!("flock({path:?}, LOCK_EX | LOCK_NB)");
     Op { call, shell: format_args!("exec 8>> {path_text}; flock -n 8") }.perform(|| {
         loop {
-            let file = open_or_make(path)?;
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-                result => result?,
-            }
-            let about = file.metadata()?;
-            if about.nlink() > 0 {
-                let mut text = String::new();
-                if about.len() > 0 {
-                    (&file).read_to_string(&mut text)?;
-                }
-                return Ok::<_, io::Error>(Some((file, text)));
+            match lock_at_once(open_or_make(path)?)? {
+                Locked::Gone => {}
+                Locked::Held => return Ok::<_, io::Error>(None),
+                Locked::Now(file, text) => return Ok(Some((file, text))),
             }
         }
     })
+}
+
+/// The same of a file that is there; making one would leave it behind where its holder has just removed it.
+pub(crate) fn try_lock_existing(path: &Path) -> Result<Locked, OpError> {
+    let path_text = path.display();
+    let call = format_args!("flock({path:?}, LOCK_EX | LOCK_NB)");
+    Op { call, shell: format_args!("exec 8< {path_text} && flock -n 8") }.perform(|| match OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+    {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Locked::Gone),
+        file => lock_at_once(file?),
+    })
+}
+
+/// What came of it.
+pub(crate) enum Locked {
+    /// There is no such file, or no longer.
+    Gone,
+    /// Somebody has it.
+    Held,
+    /// Held by this file from now on; and what is in it.
+    Now(File, String),
+}
+
+fn lock_at_once(file: File) -> io::Result<Locked> {
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Locked::Held),
+        result => result?,
+    }
+    let about = file.metadata()?;
+    if about.nlink() == 0 {
+        return Ok(Locked::Gone);
+    }
+    let mut text = String::new();
+    if about.len() > 0 {
+        (&file).read_to_string(&mut text)?;
+    }
+    Ok(Locked::Now(file, text))
 }
 
 fn open_or_make(path: &Path) -> io::Result<File> {

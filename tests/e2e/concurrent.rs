@@ -41,7 +41,7 @@ impl Lots {
 const NAMES: [&str; 2] = ["box", "other"];
 
 /// What may be said of a container that is otherwise than the command needs it; every other error is a lie or a fault.
-const STATES: [&str; 15] = [
+const STATES: [&str; 16] = [
     "no such container",
     "no such object",
     "stopped container",
@@ -57,6 +57,7 @@ const STATES: [&str; 15] = [
     "is already in use by container",
     "was removed meanwhile",
     "it was started again",
+    "was started again meanwhile",
 ];
 
 /// A command that runs, and what is known of it.

@@ -168,11 +168,11 @@ fn what_follows_the_image_is_the_programs_flags_too() {
     host.mini(echo).args(["-x"]).run().ok().stdout("-x\n");
     host.mini(echo).args(["--", "-x"]).run().ok().stdout("-- -x\n");
     host.mini(["run", "--memmory", "1g", "busybox", "true"]).run().error(125, &["--memmory", "--memory"]);
-    host.mini(["run", "--rm"]).run().error(125, &["IMAGE"]);
+    host.mini(["run", "--rm"]).run().error(1, &["IMAGE"]);
     let container = host.start(["--name", "box", "busybox", "sleep", "1000"]);
     container.exec(["echo", "-it", "--user"]).run().ok().stdout("-it --user\n");
     host.mini(["exec", "box", "--user"]).run().code(127);
-    host.mini(["exec", "box"]).run().error(125, &["COMMAND"]);
+    host.mini(["exec", "box"]).run().error(1, &["COMMAND"]);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::io::IsTerminal;
 use anyhow::{Result, bail};
 use runtime::cgroup::Layout;
 use runtime::record::Status;
-use runtime::state::Entry;
 
 use super::flags::StayArgs;
 use super::{pause, run};
@@ -52,25 +51,14 @@ pub(crate) fn attach(context: &Context, args: &AttachArgs) -> Result<ExitCode> {
     if entry.record.terminal && streams.input && !std::io::stdin().is_terminal() {
         bail!("cannot attach standard input to a terminal: it is not a terminal; --no-stdin needs none");
     }
-    let session = Session::attach(&entry.dirs.run, stay).map_err(|error| ended(context, &entry, error))?;
+    let session =
+        Session::attach(&entry.dirs.run, stay).map_err(|error| super::meanwhile(context, &entry, error))?;
     context.happened("attach", &entry.record);
-    Ok(match session.stay(&mut None).map_err(|error| ended(context, &entry, error))? {
+    Ok(match session.stay(&mut None).map_err(|error| super::meanwhile(context, &entry, error))? {
         Outcome::Detached => {
             context.happened("detach", &entry.record);
             ExitCode::Success
         }
         Outcome::Ended { code, reason } => run::ended(code, reason),
     })
-}
-
-/// Whoever comes when it has just ended finds nobody any more: its monitor has not died, it was done.
-pub(super) fn ended(context: &Context, entry: &Entry, error: anyhow::Error) -> anyhow::Error {
-    let name = &entry.record.name;
-    match context.state().load(&entry.record.id) {
-        Ok(None) => error.context(format!("container {name} was removed meanwhile")),
-        Ok(Some(now)) if now.record.last.is_some() && !now.status.is_up() => {
-            error.context(format!("container {name} has ended"))
-        }
-        _ => error,
-    }
 }

@@ -138,7 +138,12 @@ impl Ending {
 
     fn tell_monitor(&self, end: End) -> Result<()> {
         step("Tell its monitor, which would start it again");
-        let monitor = session::connect(&self.run)?;
+        let gone = |error: &OpError| [libc::ENOENT, libc::ECONNREFUSED].contains(&error.errno());
+        let monitor = match session::connect(&self.run) {
+            // It hears nobody any more, and starts nothing.
+            Err(error) if self.init.is_none() && error.downcast_ref().is_some_and(gone) => return Ok(()),
+            other => other?,
+        };
         let hung_up = |error: &OpError| [libc::ECONNRESET, libc::EPIPE].contains(&error.errno());
         match socket::send(monitor.as_fd(), &Message::End(end).encode(), &[]) {
             Err(error) if hung_up(&error) => return Ok(()),

@@ -27,7 +27,10 @@ pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<ExitCode> {
     let signal = values::signal(&args.signal)?;
     let state = context.state();
     let mut failures = Failures::default();
-    let begin = |word| Ending::signal(context, &state.find(word)?, signal);
+    let begin = |word| {
+        let entry = state.find(word)?;
+        Ending::signal(context, &entry, signal).map_err(|error| super::meanwhile(context, &entry, error))
+    };
     let begun: Vec<_> = args.containers.iter().map(|word| (word, begin(word))).collect();
     for (word, begun) in begun {
         let killed = begun.and_then(|ending| if signal == libc::SIGKILL { ending.wait() } else { Ok(()) });

@@ -266,6 +266,33 @@ pub(crate) fn still_runs(entry: &runtime::state::Entry) -> bool {
     entry.live.as_ref().is_some_and(|live| runtime::state::is_alive(live.init))
 }
 
+/// What failed on the way to a container's monitor failed for what became of the container meanwhile, where anything did: a
+/// monitor that is done has not died.
+pub(crate) fn meanwhile(
+    context: &Context,
+    entry: &runtime::state::Entry,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    if !entry.status.is_up() {
+        return error;
+    }
+    let init = |entry: &runtime::state::Entry| entry.live.as_ref().map(|live| live.init);
+    let became = match context.state().load(&entry.record.id) {
+        Err(_) => return error,
+        Ok(None) => "was removed meanwhile",
+        Ok(Some(now)) => match now.status {
+            runtime::record::Status::Created => "is not running",
+            runtime::record::Status::Exited { .. } => "has ended",
+            runtime::record::Status::Restarting { .. } => "is restarting",
+            runtime::record::Status::Running { .. } if init(&now) != init(entry) => {
+                "was started again meanwhile"
+            }
+            runtime::record::Status::Running { .. } => return error,
+        },
+    };
+    error.context(format!("container {} {became}", entry.record.name))
+}
+
 /// Whether its program runs, or its monitor will start it again.
 pub(crate) fn is_looked_after(entry: &runtime::state::Entry) -> bool {
     let between = entry.live.as_ref().filter(|live| live.between.is_some());

@@ -135,7 +135,7 @@ fn attached(context: &Context, entry: &Entry, args: &StartArgs) -> Result<ExitCo
         }
         None => {
             let stayed = Session::attach(&entry.dirs.run, stay).and_then(|session| session.stay(&mut None));
-            stayed.map_err(|error| super::attach::ended(context, entry, error))
+            stayed.map_err(|error| super::meanwhile(context, entry, error))
         }
     };
     Ok(match outcome {
