@@ -49,7 +49,7 @@ pub(crate) struct StartArgs {
 )]
 pub(crate) struct RestartArgs {
     /// Seconds to wait before SIGKILL; -1 waits for ever [default: the container's, or 10]
-    #[arg(short, long, alias = "timeout", value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", allow_negative_numbers = true)]
     time: Option<i64>,
     /// The signal, instead of the container's own
     #[arg(short, long, value_name = "SIGNAL")]

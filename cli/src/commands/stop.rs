@@ -17,7 +17,7 @@ use crate::plan::values;
 #[command(after_help = "Examples:\n  mini stop web\n  mini stop -t 1 web db\n\nSee also: mini kill, mini rm")]
 pub(crate) struct StopArgs {
     /// Seconds to wait before SIGKILL; -1 waits for ever [default: the container's, or 10]
-    #[arg(short, long, alias = "timeout", value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", allow_negative_numbers = true)]
     time: Option<i64>,
     /// The signal, instead of the container's own
     #[arg(short, long, value_name = "SIGNAL")]
