@@ -27,6 +27,7 @@ mod prepare;
 mod random;
 mod relay;
 mod rootfs;
+mod script;
 mod secret;
 mod session;
 mod settings;

@@ -60,6 +60,7 @@
 //! | what a checker finds by default, from inside and outside | [`security_posture`] |
 //! | the narration | [`explain`] |
 //! | the plan that touches nothing | [`dry_run`] |
+//! | the plan as a shell script, carried out and compared | [`script`], [`script_life`] |
 //! | namespaces of containers and host | [`ns`] |
 //! | whole outputs, as they were when somebody read them | [`snapshots`] |
 //! | beside docker: the same lines, the same answers | [`differential`] |
@@ -138,6 +139,8 @@ mod restart;
 mod resting;
 mod rootfs;
 mod run;
+mod script;
+mod script_life;
 mod secret;
 mod secrets;
 mod security_archives;

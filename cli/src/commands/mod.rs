@@ -39,6 +39,7 @@ pub(crate) mod pull;
 mod rename;
 mod rm;
 mod rmi;
+mod script;
 mod secret;
 mod start;
 mod stats;
@@ -125,6 +126,7 @@ enum Command {
     Network(Later<network::NetworkArgs>),
     Volume(Later<volume::VolumeArgs>),
     Secret(Later<secret::SecretArgs>),
+    Script(Box<Later<script::ScriptArgs>>),
     Ns(Later<ns::NsArgs>),
     Events(Later<events::EventsArgs>),
     Info(Later<info::InfoArgs>),
@@ -213,6 +215,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Network(args) => network::network(&context, args),
         Command::Volume(args) => volume::volume(&context, args),
         Command::Secret(args) => secret::secret(&context, args),
+        Command::Script(args) => script::script(&context, args),
         Command::Ns(args) => ns::ns(&context, args),
         Command::Events(args) => events::events(&context, args),
         Command::Info(args) => info::info(&context, args),

@@ -1,5 +1,6 @@
 //! From a request to a container that is written down and can be launched: leases taken, plan made, record written.
 
+mod foresee;
 mod record;
 pub(crate) mod storage;
 
@@ -30,6 +31,7 @@ use crate::settings::Settings;
 use crate::supervise::{Charge, Held, Start, Words};
 use crate::volume;
 use crate::volume::first_content::When;
+pub(crate) use foresee::{Outlined, foresee, outline};
 use storage::Secrets;
 
 /// What overlay stacks below the writable layer (OVL_MAX_STACK, fs/overlayfs/params.h).
@@ -131,7 +133,7 @@ pub(crate) fn create(
 ) -> Result<String> {
     let id = new_id()?;
     // What it shares with others is looked at when it starts.
-    let leases = foreseen_leases(context, request, image, Found::default())?;
+    let leases = foresee::leases(context, request, image, Found::default())?;
     // It is of no boot before it is started.
     facts.boot.clear();
     let (_, record, _claim) = write_down(context, args, request, image, &facts, &id, &leases)?;
@@ -339,52 +341,6 @@ fn cgroup_parent(context: &Context, request: &Request) -> Result<PathBuf> {
         context.state().note_cgroup_parent(&parent)?;
     }
     Ok(parent)
-}
-
-/// For a dry run: what would be, taking nothing and making nothing.
-pub(crate) fn foresee(
-    context: &Context,
-    request: &Request,
-    image: &Image,
-    facts: &HostFacts,
-    found: Found,
-) -> Result<RunPlan> {
-    let id = new_id()?;
-    let dirs = context.state().dirs(&id);
-    let leases = foreseen_leases(context, request, image, found)?;
-    let name = request.name.clone().unwrap_or_else(|| names::generate(&id, 0));
-    let parent = context.cgroup_parent(request);
-    let place = Place { id: &id, name: &name, run: &dirs.run, cgroup_parent: &parent };
-    crate::plan::plan(request, image, &image.layers, facts, &place, &leases)
-}
-
-/// What would be shared out, taking nothing.
-fn foreseen_leases(context: &Context, request: &Request, image: &Image, mut found: Found) -> Result<Leases> {
-    let mut leases = Leases { neighbours: take(&mut found.neighbours), ..Leases::default() };
-    if let Some((users, groups)) = leases.neighbours.maps(&request.options.spaces) {
-        (leases.map, leases.gid_map) = (users, Some(groups));
-    } else if request.user_namespace {
-        let base = context.config.ids.base;
-        leases.map = ids::map(&[base, base + ids::RANGE], &high_ids(image))?;
-    }
-    if request.network == NetworkMode::Bridge {
-        leases.endpoint = Some(network::foresee(&context.network()).context("cannot foresee an address")?);
-        leases.ports = request.published(&image.config).iter().map(foreseen).collect();
-    }
-    Ok(leases)
-}
-
-/// What a reservation would be if the first choice were free; 0 is any port.
-fn foreseen(port: &network::PortRequest) -> network::PortMapping {
-    network::PortMapping {
-        host_ip: port.host_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
-        host_port: match port.host_port {
-            network::HostPort::One(port) | network::HostPort::FirstFree(port, _) => port,
-            network::HostPort::Ephemeral => 0,
-        },
-        container_port: port.container_port,
-        protocol: port.protocol,
-    }
 }
 
 /// Ids beyond 65535 in the image's files, each with a file that has it.

@@ -11,6 +11,7 @@ pub mod devices_bpf;
 mod end;
 mod freezer;
 mod limits;
+mod outline;
 mod realtime;
 mod settings;
 mod usage;
@@ -28,6 +29,7 @@ use crate::op::{OpError, step};
 use devices::{ALWAYS_ALLOWED, DevicePolicy, DeviceRule, DeviceRuleError};
 
 pub use limits::{Disk, Limits, Rate, RateKind};
+pub use outline::{GroupOutline, GroupWrite, outline};
 pub use usage::Usage;
 pub use v1::Hierarchy;
 

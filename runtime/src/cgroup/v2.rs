@@ -24,7 +24,7 @@ pub(super) fn create(root: &Path, plan: &CgroupPlan) -> Result<OwnedFd, CgroupEr
 }
 
 /// Controllers that count what `mini stats` tells; those of limits come when they are needed.
-const COUNTING: [&str; 4] = ["cpu", "memory", "pids", "io"];
+pub(super) const COUNTING: [&str; 4] = ["cpu", "memory", "pids", "io"];
 
 /// Those that the parent does not pass on yet, of those that the root has; it is asked only where something is missing. PURE.
 fn uncounted(passed_on: &str, available: impl Fn() -> String) -> Vec<&'static str> {
