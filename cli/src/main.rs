@@ -18,6 +18,7 @@ mod explain;
 mod follow;
 mod health;
 mod launch;
+mod learn;
 mod names;
 mod networks;
 mod notify;

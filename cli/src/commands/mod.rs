@@ -23,6 +23,7 @@ mod info;
 mod inspect;
 mod kill;
 mod later;
+mod learn;
 mod leave;
 mod load;
 mod logs;
@@ -128,6 +129,7 @@ enum Command {
     Secret(Later<secret::SecretArgs>),
     Script(Box<Later<script::ScriptArgs>>),
     Ns(Later<ns::NsArgs>),
+    Learn(Later<learn::LearnArgs>),
     Events(Later<events::EventsArgs>),
     Info(Later<info::InfoArgs>),
     System(Later<system::SystemArgs>),
@@ -217,6 +219,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Secret(args) => secret::secret(&context, args),
         Command::Script(args) => script::script(&context, args),
         Command::Ns(args) => ns::ns(&context, args),
+        Command::Learn(args) => learn::learn(&context, args),
         Command::Events(args) => events::events(&context, args),
         Command::Info(args) => info::info(&context, args),
         Command::System(args) => system::system(&context, args),

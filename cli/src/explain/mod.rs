@@ -85,13 +85,18 @@ impl Story {
 
     /// Prints what has arrived; false at the end, when every copy of this process has ended.
     pub(crate) fn tell(&mut self) -> bool {
+        let form = self.form;
+        self.hear(&mut |line| print(&line, form))
+    }
+
+    fn hear(&mut self, each: &mut dyn FnMut(Line)) -> bool {
         let mut buffer = [0u8; 16 << 10];
         let Ok(length) = rustix::io::read(&self.pipe, &mut buffer) else { return false };
         self.rest.extend_from_slice(&buffer[..length]);
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             match serde_json::from_slice::<Line>(&line) {
-                Ok(line) => print(&line, self.form),
+                Ok(line) => each(line),
                 Err(_) => continue, // cut short by the death of its writer
             }
         }
@@ -100,12 +105,20 @@ impl Story {
 
     /// Prints what has arrived until now, and waits for nothing.
     pub(crate) fn tell_what_is_there(mut self) {
-        let ready = |pipe: &OwnedFd| {
-            let mut wait = [rustix::event::PollFd::new(pipe, rustix::event::PollFlags::IN)];
-            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            rustix::event::poll(&mut wait, Some(&now)) == Ok(1)
-        };
-        while ready(&self.pipe) && self.tell() {}
+        while self.is_there() && self.tell() {}
+    }
+
+    /// What has arrived until now, for who tells it in another form.
+    pub(crate) fn heard(&mut self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        while self.is_there() && self.hear(&mut |line| lines.push(line)) {}
+        lines
+    }
+
+    fn is_there(&self) -> bool {
+        let mut wait = [rustix::event::PollFd::new(&self.pipe, rustix::event::PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut wait, Some(&now)) == Ok(1)
     }
 
     /// Prints the rest, until every copy of this process has ended.
@@ -161,11 +174,17 @@ impl Narrator {
                 "exec" => "exec",
                 "pull" => "pull",
                 "program" => "program",
+                "lab" => "lab",
+                "container" => "container",
                 _ => "process",
             };
             self.pid.store(own_pid(), Ordering::Relaxed);
             let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *told = Told { role, pid: pid_of_proc(), inside: matches!(role, "init" | "exec" | "program") };
+            *told = Told {
+                role,
+                pid: pid_of_proc(),
+                inside: matches!(role, "init" | "exec" | "program" | "container"),
+            };
             return;
         }
         if self.pid.load(Ordering::Relaxed) != own_pid() {

@@ -15,6 +15,7 @@ pub mod control;
 pub mod exec;
 pub mod fs;
 pub mod idmapped;
+pub mod ipc;
 pub mod lock;
 pub mod memory;
 pub mod mount;

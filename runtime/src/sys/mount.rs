@@ -26,7 +26,7 @@ pub type Attr = MountAttrFlags;
 pub fn new_filesystem(kind: &str, options: &[(&str, &str)], attr: Attr) -> Result<OwnedFd> {
     op!(
         ("fsopen({kind:?}), fsconfig({}), fsmount({})", Options(options), Attributes(attr)),
-        ("mount -t {kind} -o {}{} {kind} TARGET", Options(options), AttributeWords(attr)),
+        ("mount -t {kind}{} {kind} TARGET", Words(options, attr)),
         || {
             let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
             rustix::mount::fsconfig_set_string(&context, "source", kind)?;
@@ -228,6 +228,15 @@ pub fn pivot_root() -> Result<()> {
     op!(("pivot_root(\".\", \".\")"), ("pivot_root . ."), || rustix::process::pivot_root(".", "."))
 }
 
+/// Makes a directory the root of this process's path names, and nothing more: its working directory, its open files and its
+/// mount namespace stay as they are (chroot(2)). Containers are not made by it; `mini learn` shows why.
+///
+/// # Errors
+/// What chroot(2) answered.
+pub fn change_root(path: &Path) -> Result<()> {
+    op!(("chroot({path:?})"), ("chroot {}", path.display()), || rustix::process::chroot(path))
+}
+
 /// Takes a mount away from this namespace; who uses it keeps it.
 ///
 /// # Errors
@@ -341,6 +350,16 @@ impl std::fmt::Display for Attributes {
             }
         }
         if bar.is_empty() { f.write_str("0") } else { Ok(()) }
+    }
+}
+
+/// What mount(8) is told after `-o`, where it is told anything.
+struct Words<'a>(&'a [(&'a str, &'a str)], Attr);
+impl std::fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all = format!("{}{}", Options(self.0), AttributeWords(self.1));
+        let all = all.trim_start_matches(',');
+        if all.is_empty() { Ok(()) } else { write!(f, " -o {all}") }
     }
 }
 

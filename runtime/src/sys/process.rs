@@ -173,6 +173,16 @@ pub fn hide_memory() -> Result<()> {
     ))
 }
 
+/// Whoever has this process's ids may look into it again, and at its namespaces below /proc (`PR_SET_DUMPABLE` 1, prctl(2)).
+///
+/// # Errors
+/// What prctl(2) answered.
+pub fn show_memory() -> Result<()> {
+    op!(("prctl(PR_SET_DUMPABLE, 1)"), ("# dumpable"), || rustix::process::set_dumpable_behavior(
+        DumpableBehavior::Dumpable
+    ))
+}
+
 /// Orphans below this process become its children (prctl(2), `PR_SET_CHILD_SUBREAPER`).
 ///
 /// # Errors

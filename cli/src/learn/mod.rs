@@ -1,0 +1,158 @@
+//! `mini learn`: what a container is made of, one thing at a time, on this kernel and at this moment.
+//!
+//! A [`lesson::Lesson`] is data; the [`course`] goes through it; what happens in it happens in a [`lab`], a throwaway world of
+//! its own; what is seen is read from the kernel, and judged by pure functions. [`say`] tells it in three forms.
+
+mod course;
+pub(crate) mod lab;
+mod lesson;
+mod lessons;
+pub(crate) mod messages;
+mod progress;
+mod say;
+mod screen;
+mod wrap;
+
+use std::rc::Rc;
+
+use anyhow::{Result, bail};
+use runtime::sys::signal;
+
+use self::course::Course;
+use self::lab::Lab;
+use self::lesson::Lesson;
+use self::lessons::LESSONS;
+use self::messages::{Language, Messages};
+use self::progress::Progress;
+use self::say::Form;
+use self::screen::{Interrupted, Left, Screen, Signals};
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::{explain, output};
+
+/// How lessons are told, as the flags have it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// As lines.
+    pub(crate) plain: bool,
+    /// As objects.
+    pub(crate) json: bool,
+    /// In which language.
+    pub(crate) language: Language,
+}
+
+/// The lesson that is called so.
+///
+/// # Errors
+/// Where there is none.
+fn find(name: &str) -> Result<&'static Lesson> {
+    match LESSONS.iter().find(|lesson| lesson.key == name) {
+        Some(lesson) => Ok(*lesson),
+        None => {
+            let names: Vec<&str> = LESSONS.iter().map(|lesson| lesson.key).collect();
+            bail!("there is no lesson {name:?}: there are {}", names.join(", "))
+        }
+    }
+}
+
+fn progress(context: &Context) -> Progress {
+    Progress::load(context.dirs.root.join("learn"))
+}
+
+/// A row a lesson: whether it has been done, and what it is about.
+///
+/// # Errors
+/// Where it cannot be printed.
+pub(crate) fn list(context: &Context, manner: Manner) -> Result<ExitCode> {
+    let messages = Messages::of(manner.language);
+    let progress = progress(context);
+    let title = |lesson: &Lesson| messages.text(&format!("{}.title", lesson.key));
+    if manner.json {
+        for lesson in LESSONS {
+            let done = progress.has(lesson.key);
+            let row = serde_json::json!({"lesson": lesson.key, "title": title(lesson), "done": done});
+            output::print_line(&row.to_string())?;
+        }
+        return Ok(ExitCode::Success);
+    }
+    let heading = ["list.lesson", "list.done", "list.about"].map(|key| messages.text(key));
+    let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
+    let done = |lesson: &Lesson| messages.text(if progress.has(lesson.key) { "list.yes" } else { "list.no" });
+    let row = |lesson: &&Lesson| vec![lesson.key.to_owned(), done(lesson), title(lesson)];
+    let rows: Vec<Vec<String>> = LESSONS.iter().map(row).collect();
+    output::print(output::table::table(&heading, &rows).as_bytes())?;
+    Ok(ExitCode::Success)
+}
+
+/// Forgets what has been done: of some lessons, or of all.
+///
+/// # Errors
+/// Where there is no such lesson, or it cannot be written down.
+pub(crate) fn reset(context: &Context, names: &[String]) -> Result<ExitCode> {
+    let lessons = match names {
+        [] => LESSONS.to_vec(),
+        names => names.iter().map(|name| find(name)).collect::<Result<_>>()?,
+    };
+    progress(context).forget(lessons.into_iter().map(|lesson| lesson.key))?;
+    Ok(ExitCode::Success)
+}
+
+/// Goes through one lesson, or through all that have not been done.
+///
+/// # Errors
+/// What could not be done.
+pub(crate) fn learn(context: &Context, names: &[String], manner: Manner) -> Result<ExitCode> {
+    let mut progress = progress(context);
+    let lessons: Vec<&Lesson> = match names {
+        [] => LESSONS
+            .iter()
+            .copied()
+            .filter(|lesson| manner.json || manner.plain || !progress.has(lesson.key))
+            .collect(),
+        names => names.iter().map(|name| find(name)).collect::<Result<_>>()?,
+    };
+    let messages = Messages::of(manner.language);
+    if lessons.is_empty() {
+        output::print_line(&messages.text("course.all_done"))?;
+        return Ok(ExitCode::Success);
+    }
+    let signals = Rc::new(Signals::hold()?);
+    let form = match (manner.json, manner.plain || !screen::is_possible()) {
+        (true, _) => Form::Json,
+        (false, true) => {
+            Form::Plain { outside: messages.text("screen.outside"), inside: messages.text("screen.inside") }
+        }
+        (false, false) => Form::Screen(Screen::new(Rc::clone(&signals), &messages)),
+    };
+    let Some(story) = explain::begin(Some(explain::Form::Json))? else { bail!("nobody tells the story") };
+    runtime::op::enter_process("learner");
+    let mut course = Course { form, messages, story, signals };
+    let mut right = true;
+    for lesson in lessons {
+        match through(context, &mut course, lesson) {
+            Ok(true) => progress.done(lesson.key)?,
+            Ok(false) => right = false,
+            Err(error) => match (error.downcast_ref::<Interrupted>(), error.downcast_ref::<Left>()) {
+                (Some(Interrupted(signal)), _) => signal::die_of(*signal),
+                (None, Some(Left)) => {
+                    output::print_line(&format!("\n{}", course.messages.text("course.left")))?;
+                    return Ok(ExitCode::Success);
+                }
+                (None, None) => return Err(error),
+            },
+        }
+    }
+    Ok(if right { ExitCode::Success } else { ExitCode::Failure })
+}
+
+/// One lesson in a lab of its own, which is gone afterwards, however it ended.
+fn through(context: &Context, course: &mut Course, lesson: &Lesson) -> Result<bool> {
+    let mut lab = Lab::open(context)?;
+    course.story.heard();
+    let taught = course.teach(&lab, lesson);
+    let closed = lab.close();
+    course.story.heard();
+    let right = taught?;
+    closed?;
+    Ok(right)
+}

@@ -1,0 +1,215 @@
+//! Lessons on a terminal: a page a step, as long as a terminal is high, and a prompt.
+//!
+//! The terminal stays in its own mode: it edits lines and makes signals of keys, so nothing has to be put back.
+
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::Result;
+use runtime::sys::{signal, terminal};
+use rustix::event::{PollFd, PollFlags};
+
+use super::messages::Messages;
+use super::say::{What, failed, mark};
+use super::wrap::{beside, wrap};
+use crate::output;
+
+/// A signal that ends the lesson.
+#[derive(Debug, thiserror::Error)]
+#[error("ended by a signal")]
+pub(crate) struct Interrupted(pub(crate) i32);
+
+/// The student has had enough.
+#[derive(Debug, thiserror::Error)]
+#[error("left")]
+pub(crate) struct Left;
+
+/// Signals as data: what ends us is taken when there is time to clean up.
+#[derive(Debug)]
+pub(crate) struct Signals(OwnedFd);
+
+impl Signals {
+    /// Begins to hold them.
+    ///
+    /// # Errors
+    /// What signalfd(2) answered.
+    pub(crate) fn hold() -> Result<Signals> {
+        const HELD: [i32; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTOU];
+        Ok(Signals(signal::as_descriptor(&HELD)?))
+    }
+
+    /// Fails where a signal has arrived that ends us.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub(crate) fn check(&self) -> Result<()> {
+        match signal::next(self.0.as_fd()) {
+            None | Some(libc::SIGTTOU) => Ok(()),
+            Some(signal) => Err(Interrupted(signal).into()),
+        }
+    }
+
+    /// Forgets a ctrl-C that was meant for what ran in front.
+    pub(crate) fn forget(&self) {
+        while signal::next(self.0.as_fd()).is_some() {}
+    }
+}
+
+/// A person's terminal.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    signals: std::rc::Rc<Signals>,
+    columns: usize,
+    rows: usize,
+    /// Rows of the page that are used.
+    row: usize,
+    heading: String,
+    colour: bool,
+    more: String,
+    outside: String,
+    inside: String,
+    /// What was typed and not read yet.
+    typed: Vec<u8>,
+}
+
+impl Screen {
+    /// On standard output, in these words.
+    pub(crate) fn new(signals: std::rc::Rc<Signals>, messages: &Messages) -> Screen {
+        let size = terminal::size(std::io::stdout().as_fd());
+        let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()));
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        Screen {
+            signals,
+            columns: if columns < 40 { 80 } else { columns },
+            rows: if rows < 10 { 24 } else { rows },
+            row: 0,
+            heading: String::new(),
+            colour: !set("NO_COLOR") && !dumb,
+            more: messages.text("screen.more"),
+            outside: messages.text("screen.outside"),
+            inside: messages.text("screen.inside"),
+            typed: Vec::new(),
+        }
+    }
+
+    /// A new page.
+    pub(crate) fn begin(&mut self, lesson: &str, step: &str) -> Result<()> {
+        self.heading = format!("{lesson} · {step}");
+        self.page()
+    }
+
+    fn page(&mut self) -> Result<()> {
+        self.row = 0;
+        self.write("\x1b[H\x1b[2J")?;
+        let heading = wrap(&self.heading, self.columns - 1, 0).into_iter().next().unwrap_or_default();
+        self.line(&self.styled("7", &format!(" {heading} ")))?;
+        self.line("")
+    }
+
+    /// Shows something.
+    pub(crate) fn say(&mut self, what: &What) -> Result<()> {
+        let columns = self.columns - 1;
+        match what {
+            What::Text { text } => {
+                self.lines(&wrap(text, columns, 0), "")?;
+                self.line("")
+            }
+            What::Command { text } => self.lines(&wrap(&format!("  $ {text}"), columns, 6), "1"),
+            What::Reason { text } => self.lines(&wrap(&format!("  # {text}"), columns, 4), "36"),
+            What::Op { text, shell, errno, .. } => {
+                self.lines(&wrap(&format!("    {text}{}", failed(*errno)), columns, 8), "")?;
+                self.lines(&wrap(&format!("      $ {shell}"), columns, 10), "2")
+            }
+            What::Look { text, host, inside } => {
+                self.lines(&wrap(&format!("$ {text}"), columns, 4), "1")?;
+                let (outside, within) = (self.outside.clone(), self.inside.clone());
+                self.lines(&beside((&outside, host), (&within, inside), columns), "")?;
+                self.line("")
+            }
+            What::Check { text, check } => {
+                let style = if check.passed { "32" } else { "31" };
+                self.line("")?;
+                self.lines(&wrap(&format!("{} {text}", mark(check.passed)), columns, 4), style)
+            }
+        }
+    }
+
+    fn lines(&mut self, lines: &[String], style: &str) -> Result<()> {
+        for line in lines {
+            if self.row + 3 > self.rows {
+                let more = self.more.clone();
+                self.ask(&more)?;
+                self.page()?;
+            }
+            self.line(&self.styled(style, line))?;
+        }
+        Ok(())
+    }
+
+    fn styled(&self, style: &str, text: &str) -> String {
+        if self.colour && !style.is_empty() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, text: &str) -> Result<()> {
+        self.row += 1;
+        self.write(&format!("{text}\n"))
+    }
+
+    fn write(&self, text: &str) -> Result<()> {
+        self.signals.check()?;
+        output::print(text.as_bytes())
+    }
+
+    /// Asks, and waits for a line; the rows of what runs in between are not counted, so a new page begins afterwards where it is
+    /// long.
+    ///
+    /// # Errors
+    /// [`Left`] at the end of input, and for `q`; [`Interrupted`].
+    pub(crate) fn ask(&mut self, prompt: &str) -> Result<String> {
+        self.write(prompt)?;
+        std::io::stdout().flush()?;
+        let line = self.read_line()?;
+        self.row += 1;
+        match line.trim() {
+            "q" => Err(Left.into()),
+            line => Ok(line.to_owned()),
+        }
+    }
+
+    /// Something else has written on the page.
+    pub(crate) fn disturbed(&mut self) {
+        self.signals.forget();
+        self.row += 1;
+    }
+
+    fn read_line(&mut self) -> Result<String> {
+        let input = std::io::stdin();
+        loop {
+            if let Some(end) = self.typed.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.typed.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).into_owned());
+            }
+            let mut polled =
+                [PollFd::new(&self.signals.0, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+            // Interrupted, it asks again.
+            let _early = rustix::event::poll(&mut polled, None);
+            self.signals.check()?;
+            if polled[1].revents().is_empty() {
+                continue;
+            }
+            let mut buffer = [0u8; 1024];
+            // Not through Rust's buffer: what a shell in front of us is typed must not be read by us.
+            let length = rustix::io::read(&input, &mut buffer)?;
+            if length == 0 {
+                return Err(Left.into());
+            }
+            self.typed.extend_from_slice(&buffer[..length]);
+        }
+    }
+}
+
+/// Whether lessons can be shown page by page.
+pub(crate) fn is_possible() -> bool {
+    terminal::is_terminal(std::io::stdin().as_fd()) && terminal::is_terminal(std::io::stdout().as_fd())
+}
