@@ -38,5 +38,6 @@ mod volume;
 
 fn main() {
     supervise::take_over();
+    learn::take_over();
     std::process::exit(commands::main().number())
 }

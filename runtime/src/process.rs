@@ -18,9 +18,8 @@ use rustix::process::Resource;
 use crate::gate::{Failure, FailureKind};
 use crate::op::{OpError, step};
 use crate::plan::ProcessPlan;
-use crate::seccomp::Machine;
 use crate::seccomp::assemble::{self, Filter};
-use crate::sys::process::Instruction;
+use crate::seccomp::{self, Machine};
 use crate::sys::reap::Memory;
 use crate::sys::{self, confined};
 use crate::user::{self, User};
@@ -112,7 +111,7 @@ fn confine(plan: &ProcessPlan, prepared: &Prepared, life: Life, keep: BorrowedFd
     let Prepared { user, filter, .. } = prepared;
     step("Give up what the program may not have: system calls, capabilities, ids");
     if let (Some(filter), false) = (filter, plan.no_new_privileges) {
-        load(filter)?;
+        seccomp::load(filter)?;
     }
     let caps = plan.capabilities;
     sys::process::bound_capabilities(caps.bounding.bits())?;
@@ -129,7 +128,7 @@ fn confine(plan: &ProcessPlan, prepared: &Prepared, life: Life, keep: BorrowedFd
     if plan.no_new_privileges {
         sys::process::set_no_new_privileges()?;
         if let Some(filter) = filter {
-            load(filter)?;
+            seccomp::load(filter)?;
         }
     }
     step("Close every descriptor but the streams, and check where we stand");
@@ -137,15 +136,6 @@ fn confine(plan: &ProcessPlan, prepared: &Prepared, life: Life, keep: BorrowedFd
     sys::process::set_umask(plan.umask);
     use std::os::fd::AsRawFd;
     sys::process::close_descriptors(&[keep.as_raw_fd()], true)
-}
-
-fn load(filter: &Filter) -> Result<(), OpError> {
-    let program: Vec<Instruction> = filter
-        .instructions
-        .iter()
-        .map(|one| Instruction { code: one.code, jt: one.jt, jf: one.jf, k: one.k })
-        .collect();
-    sys::process::load_filter(&program, filter.flags)
 }
 
 /// As execvp(3): a name without a slash is tried in every directory of the container's PATH.

@@ -124,17 +124,19 @@ impl Course {
         if !done {
             (act.perform)(lab)
                 .with_context(|| format!("cannot carry out the step of lesson {}", lesson.key))?;
-            self.narrate(lesson, step)?;
+            self.narrate(lab, lesson, step)?;
         }
         Ok(())
     }
 
     /// What mini has done, as its operations tell it.
-    fn narrate(&mut self, lesson: &Lesson, step: Step) -> Result<()> {
-        for line in self.story.heard() {
-            if !matches!(line.process.as_str(), "lab" | "container") {
-                continue;
-            }
+    fn narrate(&mut self, lab: &Lab, lesson: &Lesson, step: Step) -> Result<()> {
+        let own = self
+            .story
+            .heard()
+            .into_iter()
+            .filter(|line| matches!(line.process.as_str(), "lab" | "container"));
+        for line in own.chain(lab.told()).collect::<Vec<_>>() {
             if let Some(text) = line.step {
                 self.say(lesson, step, What::Reason { text })?;
             }
@@ -149,7 +151,7 @@ impl Course {
     fn looks(&mut self, lab: &Lab, lesson: &Lesson) -> Result<()> {
         self.say(lesson, Step::Look, What::Text { text: self.messages.text("course.look") })?;
         for Look { command, read } in lesson.looks {
-            let host = lab.see_outside(read)?;
+            let host = lab.see((lesson.outside)(lab), read)?;
             let inside = match (lesson.inside)(lab) {
                 Some(pid) => lab.see(pid, read)?,
                 None => self.messages.text("course.nobody"),

@@ -16,6 +16,8 @@ pub(crate) struct Lesson {
     pub(crate) broken: Act,
     /// Undoes the damage, and makes it right again.
     pub(crate) fixed: Act,
+    /// Whose eyes "outside" is: the lab's keeper, or a process of the machine itself.
+    pub(crate) outside: fn(&Lab) -> i32,
     /// Whose eyes "inside" is.
     pub(crate) inside: fn(&Lab) -> Option<i32>,
     /// Reads the kernel's state and judges it.

@@ -30,6 +30,8 @@ use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::{explain, output};
 
+pub(crate) use self::lab::take_over;
+
 /// How lessons are told, as the flags have it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {

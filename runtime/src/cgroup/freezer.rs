@@ -68,7 +68,7 @@ impl Layout {
     }
 
     /// Whether every process of the group has been frozen.
-    fn stands_still(&self, path: &Path) -> bool {
+    pub fn stands_still(&self, path: &Path) -> bool {
         let Some((file, frozen, _)) = self.switch(path) else { return false };
         match self {
             Layout::V1(_) => fs::read_to_string(file).is_ok_and(|state| state.trim() == frozen),

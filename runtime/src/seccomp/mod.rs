@@ -13,6 +13,17 @@ pub mod assemble;
 
 pub use abi::Machine;
 
+/// Loads a filter: from here on it judges every system call of this process and of its children.
+///
+/// # Errors
+/// As [`load_filter`](crate::sys::process::load_filter).
+pub fn load(filter: &assemble::Filter) -> Result<(), crate::op::OpError> {
+    use crate::sys::process::Instruction;
+    let one = |one: &program::Instruction| Instruction { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
+    let program: Vec<Instruction> = filter.instructions.iter().map(one).collect();
+    crate::sys::process::load_filter(&program, filter.flags)
+}
+
 mod abi;
 mod arguments;
 mod numbers;

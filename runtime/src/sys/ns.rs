@@ -191,6 +191,14 @@ pub fn unshare_mount() -> Result<()> {
     op!(("unshare(CLONE_NEWNS)"), ("unshare --mount …"), || unshare(UnshareFlags::NEWNS))
 }
 
+/// Makes a network namespace of this process's own.
+///
+/// # Errors
+/// What unshare(2) answered.
+pub fn unshare_network() -> Result<()> {
+    op!(("unshare(CLONE_NEWNET)"), ("unshare --net …"), || unshare(UnshareFlags::NEWNET))
+}
+
 fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
     // SAFETY: `CLONE_FILES`, the flag that makes this unsafe, is not among them.
     unsafe { rustix::thread::unshare_unsafe(flags) }

@@ -134,7 +134,9 @@ impl Lab {
         }
         let kinds = foreign(target);
         let target = Pid::from_raw(target).ok_or_else(|| anyhow!("there is no such process"))?;
-        ns::join_process(pidfd::open(target)?.as_fd(), kinds)?;
+        if !kinds.is_empty() {
+            ns::join_process(pidfd::open(target)?.as_fd(), kinds)?;
+        }
         if kinds.contains(Kinds::USER) {
             match process::become_user(0, 0, &[]) {
                 // Nobody is mapped there yet.

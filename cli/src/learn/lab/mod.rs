@@ -13,10 +13,12 @@
 //! with the last of the others. The control group is named as a container's, so `mini system check --repair` finds it.
 
 mod errand;
+mod guest;
 mod keeper;
 mod shell;
 mod view;
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -28,10 +30,14 @@ use runtime::sys::{self, pidfd};
 use rustix::process::Pid;
 
 use crate::context::Context;
+use crate::dirs::Dirs;
+use crate::explain::Line;
 use crate::plan::ids::{self, IdLease};
 use crate::random;
 
 pub(crate) use errand::{Life, make_dir};
+use guest::Guest;
+pub(crate) use guest::take_over;
 pub(crate) use keeper::mount as mount_at;
 pub(crate) use view::{View, field, inode};
 
@@ -64,6 +70,11 @@ pub(crate) struct Lab {
     /// The group that errands and shells are in.
     shells: Option<Cgroup>,
     keeper: Option<Keeper>,
+    /// For containers that lessons start on the machine itself.
+    dirs: Dirs,
+    guest: RefCell<Option<Guest>>,
+    /// What they told.
+    told: RefCell<Vec<Line>>,
 }
 
 /// The lab's process 1.
@@ -87,7 +98,17 @@ impl Lab {
         let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), &id, false)?;
         let map = ids::map(&lease.bases, &[])?;
         let base = lease.bases[0];
-        let mut lab = Lab { group, layout, base, ids: Some(lease), shells: None, keeper: None };
+        let mut lab = Lab {
+            group,
+            layout,
+            base,
+            ids: Some(lease),
+            shells: None,
+            keeper: None,
+            dirs: context.dirs.clone(),
+            guest: RefCell::new(None),
+            told: RefCell::new(Vec::new()),
+        };
         match lab.build(&map) {
             Ok(()) => Ok(lab),
             Err(error) => {
@@ -207,11 +228,19 @@ impl Lab {
         self.members().pop()
     }
 
+    /// The first process in one of the groups that lessons make, as the machine numbers it.
+    pub(crate) fn in_group(&self, name: &str) -> Option<i32> {
+        let directory = self.layout.directory("freezer", &self.group(name))?;
+        let text = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+        text.lines().find_map(|line| line.parse().ok())
+    }
+
     /// Ends everything in the lab but its keeper, removes the groups that were made in it, and buries the dead.
     ///
     /// # Errors
     /// What the kernel answered.
     pub(crate) fn sweep(&self) -> Result<()> {
+        self.dismiss()?;
         for group in self.made_groups() {
             self.layout.end_processes(&group)?;
         }
@@ -251,7 +280,7 @@ impl Lab {
     /// # Errors
     /// The first answer of the kernel that was an error; the rest is done all the same.
     pub(crate) fn close(&mut self) -> Result<()> {
-        let mut first = Ok(());
+        let mut first = self.dismiss();
         if let Some(Keeper { pid, held, .. }) = self.keeper.take() {
             for group in self.made_groups() {
                 first = first.and(self.layout.thaw(&group).map_err(Into::into));

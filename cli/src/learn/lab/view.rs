@@ -17,6 +17,8 @@ pub(crate) struct View {
     proc: OwnedFd,
     /// Whose eyes these are, as the machine numbers it.
     pub(crate) pid: i32,
+    /// The first process of each of the groups that lessons make.
+    members: [(&'static str, Option<i32>); 2],
 }
 
 impl View {
@@ -27,9 +29,30 @@ impl View {
 
     /// A file of another process's.
     pub(crate) fn of(&self, pid: i32, file: &str) -> String {
-        let path = format!("{pid}/{file}");
+        self.file(&format!("{pid}/{file}"))
+    }
+
+    /// The first process in one of the groups that lessons make.
+    pub(crate) fn member(&self, group: &str) -> Option<i32> {
+        self.members.iter().find(|(name, _)| *name == group)?.1
+    }
+
+    /// What is in a directory of the own directory below /proc, in one line.
+    pub(crate) fn list(&self, directory: &str) -> String {
+        let path = format!("{}/{directory}", self.pid);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(self.proc.as_fd(), path.as_str(), flags, Mode::empty());
+        let Ok(entries) = opened.and_then(rustix::fs::Dir::new) else { return String::new() };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| name != "." && name != "..").collect();
+        names.sort();
+        names.join(" ")
+    }
+
+    /// A file below /proc; empty where it cannot be read.
+    pub(crate) fn file(&self, path: &str) -> String {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let Ok(file) = rustix::fs::openat(self.proc.as_fd(), path.as_str(), flags, Mode::empty()) else {
+        let Ok(file) = rustix::fs::openat(self.proc.as_fd(), path, flags, Mode::empty()) else {
             return String::new();
         };
         let mut text = Vec::new();
@@ -59,7 +82,8 @@ impl Lab {
     pub(crate) fn see(&self, pid: i32, look: &dyn Fn(&View) -> String) -> Result<String> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = rustix::fs::open("/proc", flags, Mode::empty()).context("open(\"/proc\")")?;
-        let view = View { proc, pid };
+        let members = ["sub1", "sub2"].map(|name| (name, self.in_group(name)));
+        let view = View { proc, pid, members };
         self.errand(pid, &|| Ok(look(&view)))
     }
 

@@ -41,6 +41,7 @@ pub(crate) const LESSON: Lesson = Lesson {
         },
         done: None,
     },
+    outside: Lab::keeper,
     inside: Lab::youngest,
     check,
     machine: no_machine,

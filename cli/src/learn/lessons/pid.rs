@@ -33,6 +33,7 @@ pub(crate) const LESSON: Lesson = Lesson {
         perform: isolated,
         done: None,
     },
+    outside: Lab::keeper,
     inside: |lab| lab.isolated("pid").or_else(|| lab.youngest()),
     check,
     machine: no_machine,

@@ -69,6 +69,7 @@ pub(crate) const LESSON: Lesson = Lesson {
         },
         done: None,
     },
+    outside: Lab::keeper,
     inside: |lab| lab.isolated("user").or_else(|| lab.youngest()),
     check,
     machine: no_machine,
