@@ -98,7 +98,6 @@ impl Course {
         }
         while let Form::Screen(screen) = &mut self.form {
             let prompt = self.messages.text("screen.prompt");
-            screen.say(&What::Text { text: String::new() })?;
             screen.say(&What::Text { text: self.messages.text("screen.how") })?;
             let line = loop {
                 let line = screen.ask(&prompt)?;

@@ -137,7 +137,8 @@ pub(crate) fn learn(context: &Context, names: &[String], manner: Manner) -> Resu
             Err(error) => match (error.downcast_ref::<Interrupted>(), error.downcast_ref::<Left>()) {
                 (Some(Interrupted(signal)), _) => signal::die_of(*signal),
                 (None, Some(Left)) => {
-                    output::print_line(&format!("\n{}", course.messages.text("course.left")))?;
+                    let text = wrap::wrap(&course.messages.text("course.left"), 79, 0).join("\n");
+                    output::print_line(&format!("\n{text}"))?;
                     return Ok(ExitCode::Success);
                 }
                 (None, None) => return Err(error),

@@ -167,7 +167,7 @@ impl Screen {
     /// # Errors
     /// [`Left`] at the end of input, and for `q`; [`Interrupted`].
     pub(crate) fn ask(&mut self, prompt: &str) -> Result<String> {
-        self.write(prompt)?;
+        self.write(&format!("{prompt} "))?;
         std::io::stdout().flush()?;
         let line = self.read_line()?;
         self.row += 1;

@@ -178,10 +178,11 @@ fn live(setup: &dyn Fn() -> Result<()>, life: Life, answer: &OwnedFd) -> ! {
     let prepared = || -> Result<()> {
         process::new_session()?;
         signal::reset()?;
+        // Before it may get another root, without a /dev.
+        let null = sys::terminal::open_null()?;
         enter_process("container");
         setup()?;
         enter_process("helper");
-        let null = sys::terminal::open_null()?;
         process::set_stdio([null.as_fd(), null.as_fd(), null.as_fd()])?;
         // What it was copied from is no secret, and it is there to be looked at: /proc/PID/ns as the lab's root sees it.
         Ok(process::show_memory()?)

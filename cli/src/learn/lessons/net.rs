@@ -103,7 +103,7 @@ fn addresses(trie: &str) -> Vec<String> {
     for line in trie.lines().map(str::trim) {
         if let Some(address) = line.strip_prefix("|-- ") {
             last = address;
-        } else if line.ends_with("host LOCAL") && !found.iter().any(|known| known == last) {
+        } else if line == "/32 host LOCAL" && !found.iter().any(|known| known == last) {
             found.push(last.to_owned());
         }
     }
