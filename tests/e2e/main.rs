@@ -62,6 +62,7 @@
 //! | the plan that touches nothing | [`dry_run`] |
 //! | the plan as a shell script, carried out and compared | [`script`], [`script_life`] |
 //! | namespaces of containers and host | [`ns`] |
+//! | lessons, by who does what is asked and who lets it be done | [`learn`] |
 //! | whole outputs, as they were when somebody read them | [`snapshots`] |
 //! | beside docker: the same lines, the same answers | [`differential`] |
 //! | inspect, its templates and docker's shapes | [`inspect`] |
@@ -118,6 +119,7 @@ mod kill_spaces;
 mod kill_update;
 mod killing;
 mod layers;
+mod learn;
 mod lifecycle;
 mod limits;
 mod listing;

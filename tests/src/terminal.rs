@@ -129,6 +129,31 @@ impl Terminal {
         }
     }
 
+    /// Waits until more bytes than these have reached the screen, or the client has ended.
+    ///
+    /// # Panics
+    /// At the deadline, with the screen.
+    #[track_caller]
+    pub fn expect_more(&mut self, bytes: usize) {
+        let deadline = Instant::now() + wait::PATIENCE;
+        while self.raw.len() <= bytes {
+            let master = self.master.as_ref().expect("the terminal is there");
+            let ready = wait::ready(&[self.pidfd.as_fd(), master.as_fd()], deadline);
+            match ready[..] {
+                [_, true] => drop(self.read(deadline)),
+                [true, _] => return,
+                _ => panic!("nothing more:\n{}\n{}", self.contents(), self.stacks()),
+            }
+        }
+    }
+
+    /// The line that the cursor is in.
+    pub fn cursor_line(&self) -> String {
+        let screen = self.screen.screen();
+        let (row, columns) = (usize::from(screen.cursor_position().0), screen.size().1);
+        screen.rows(0, columns).nth(row).unwrap_or_default().trim_end().to_owned()
+    }
+
     /// What the screen shows.
     pub fn contents(&self) -> String {
         self.screen.screen().contents()

@@ -90,8 +90,8 @@ fn pivot(lab: &Lab) -> Result<()> {
 /// The old way out of chroot(2): make another root further down while the working directory stays above it, climb, and make
 /// the place where that ends the root.
 fn break_out() -> Result<()> {
-    make_dir(Path::new("further"))?;
-    mount::change_root(Path::new("further"))?;
+    make_dir(Path::new("/further"))?;
+    mount::change_root(Path::new("/further"))?;
     for _ in 0..DEEP {
         // Not told sixteen times.
         rustix::process::chdir("..")?;
