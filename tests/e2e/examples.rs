@@ -25,6 +25,8 @@ const ENDINGS: &[(&str, &str, &str, i32)] = &[
     ("mini attach --no-stdin --sig-proxy=false web", "ready", CTRL_C, 130),
     ("mini logs -f web", "ready", CTRL_C, 130),
     ("mini stats", "CPU %", CTRL_C, 130),
+    ("mini learn", "q: leave", "q\r", 0),
+    ("mini learn uts", "q: leave", "q\r", 0),
     ("mini volume prune -a --filter label=scratch", "[y/N]", "y\r", 0),
     ("mini system prune -a --volumes", "[y/N]", "y\r", 0),
 ];

@@ -150,7 +150,7 @@ impl Terminal {
     /// The line that the cursor is in.
     pub fn cursor_line(&self) -> String {
         let screen = self.screen.screen();
-        let (row, columns) = (usize::from(screen.cursor_position().0), screen.size().1);
+        let (row, columns) = (usize::from(screen.cursor_position().0), screen.size().1.get());
         screen.rows(0, columns).nth(row).unwrap_or_default().trim_end().to_owned()
     }
 

@@ -87,6 +87,10 @@ pub(super) fn kind(path: &str, arg: &Arg) -> Option<Kind> {
             Some("secret") => Kind::Kept("secrets"),
             _ => Kind::Things,
         },
+        ("LESSON", _) => {
+            let word = |name: &str| Choice { word: name.to_owned(), rest: None };
+            Kind::Words(crate::learn::names().map(word).collect())
+        }
         ("FILE" | "PATH" | "ROOTFS", _) => Kind::Files,
         ("DIR" | "DIRECTORY", _) => Kind::Directories,
         ("SOURCE" | "DESTINATION", "") => Kind::Copied,

@@ -98,7 +98,7 @@ impl Course {
         }
         while let Form::Screen(screen) = &mut self.form {
             let prompt = self.messages.text("screen.prompt");
-            screen.say(&What::Text { text: self.messages.text("screen.how") })?;
+            screen.say(&What::Text { text: format!("\n{}", self.messages.text("screen.how")) })?;
             let line = loop {
                 let line = screen.ask(&prompt)?;
                 if line.is_empty() || line == "c" {

@@ -43,6 +43,11 @@ pub(crate) struct Manner {
     pub(crate) language: Language,
 }
 
+/// What the lessons are called, in order.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    LESSONS.iter().map(|lesson| lesson.key)
+}
+
 /// The lesson that is called so.
 ///
 /// # Errors
@@ -51,8 +56,7 @@ fn find(name: &str) -> Result<&'static Lesson> {
     match LESSONS.iter().find(|lesson| lesson.key == name) {
         Some(lesson) => Ok(*lesson),
         None => {
-            let names: Vec<&str> = LESSONS.iter().map(|lesson| lesson.key).collect();
-            bail!("there is no lesson {name:?}: there are {}", names.join(", "))
+            bail!("there is no lesson {name:?}: there are {}", names().collect::<Vec<_>>().join(", "))
         }
     }
 }

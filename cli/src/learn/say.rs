@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::screen::Screen;
-use crate::output;
+use super::screen::{Screen, print};
 
 /// Where in a lesson something is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,8 +92,8 @@ impl Form {
     pub(crate) fn say(&mut self, said: &Said<'_>) -> Result<()> {
         match self {
             Form::Screen(screen) => screen.say(&said.what),
-            Form::Json => output::print_line(&serde_json::to_string(said)?),
-            Form::Plain { outside, inside } => output::print_line(&plain(&said.what, outside, inside)),
+            Form::Json => print(&format!("{}\n", serde_json::to_string(said)?)),
+            Form::Plain { outside, inside } => print(&format!("{}\n", plain(&said.what, outside, inside))),
         }
     }
 
@@ -105,7 +104,7 @@ impl Form {
     pub(crate) fn begin(&mut self, lesson: &str, step: &str) -> Result<()> {
         match self {
             Form::Screen(screen) => screen.begin(lesson, step),
-            Form::Plain { .. } => output::print_line(&format!("\n== {lesson}: {step} ==")),
+            Form::Plain { .. } => print(&format!("\n== {lesson}: {step} ==\n")),
             Form::Json => Ok(()),
         }
     }

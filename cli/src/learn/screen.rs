@@ -12,7 +12,6 @@ use rustix::event::{PollFd, PollFlags};
 use super::messages::Messages;
 use super::say::{What, failed, mark};
 use super::wrap::{beside, wrap};
-use crate::output;
 
 /// A signal that ends the lesson.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +22,21 @@ pub(crate) struct Interrupted(pub(crate) i32);
 #[derive(Debug, thiserror::Error)]
 #[error("left")]
 pub(crate) struct Left;
+
+/// Writes. Who does not read any more ends the lesson, as every program that writes to a closed pipe, but not before the lab
+/// is gone.
+///
+/// # Errors
+/// [`Interrupted`]; what write(2) answered.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Err(Interrupted(libc::SIGPIPE).into())
+        }
+        other => Ok(other?),
+    }
+}
 
 /// Signals as data: what ends us is taken when there is time to clean up.
 #[derive(Debug)]
@@ -158,7 +172,7 @@ impl Screen {
 
     fn write(&self, text: &str) -> Result<()> {
         self.signals.check()?;
-        output::print(text.as_bytes())
+        print(text)
     }
 
     /// Asks, and waits for a line; the rows of what runs in between are not counted, so a new page begins afterwards where it is
@@ -168,7 +182,6 @@ impl Screen {
     /// [`Left`] at the end of input, and for `q`; [`Interrupted`].
     pub(crate) fn ask(&mut self, prompt: &str) -> Result<String> {
         self.write(&format!("{prompt} "))?;
-        std::io::stdout().flush()?;
         let line = self.read_line()?;
         self.row += 1;
         match line.trim() {

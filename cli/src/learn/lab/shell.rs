@@ -16,6 +16,8 @@ impl Lab {
     /// # Errors
     /// Where nobody can be sent into the lab.
     pub(crate) fn shell(&self, line: Option<&str>) -> Result<i32> {
+        // What is typed may change the terminal, and be killed before it can put it back.
+        terminal::remember(std::io::stdin().as_fd());
         let Some(helper) = self.birth()? else {
             let code = match self.go(self.keeper()).and_then(|()| front(line)) {
                 Ok(code) => code,
@@ -29,6 +31,7 @@ impl Lab {
         let code = errand::wait(helper);
         // SIGTTOU is blocked: a process that asks for the terminal from behind would be stopped (tcsetpgrp(3)).
         let _no_terminal = terminal::to_foreground(std::io::stdin().as_fd());
+        terminal::restore();
         code
     }
 }
