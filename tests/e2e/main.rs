@@ -62,7 +62,7 @@
 //! | the plan that touches nothing | [`dry_run`] |
 //! | the plan as a shell script, carried out and compared | [`script`], [`script_life`] |
 //! | namespaces of containers and host | [`ns`] |
-//! | lessons, by who does what is asked and who lets it be done | [`learn`] |
+//! | lessons: each check before, after, broken and fixed; by what students type | [`learn`], [`learn_terminal`] |
 //! | whole outputs, as they were when somebody read them | [`snapshots`] |
 //! | beside docker: the same lines, the same answers | [`differential`] |
 //! | inspect, its templates and docker's shapes | [`inspect`] |
@@ -120,6 +120,7 @@ mod kill_update;
 mod killing;
 mod layers;
 mod learn;
+mod learn_terminal;
 mod lifecycle;
 mod limits;
 mod listing;

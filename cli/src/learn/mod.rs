@@ -62,7 +62,7 @@ fn find(name: &str) -> Result<&'static Lesson> {
 }
 
 fn progress(context: &Context) -> Progress {
-    Progress::load(context.dirs.root.join("learn"))
+    Progress::load(&context.dirs.root.join("learn"))
 }
 
 /// A row a lesson: whether it has been done, and what it is about.

@@ -1,7 +1,7 @@
 //! Which lessons have been gone through, kept whole in one file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use runtime::sys;
@@ -28,7 +28,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Reads what is kept in a directory. What makes no sense counts as nothing: it is only a list of what to repeat.
-    pub(crate) fn load(directory: PathBuf) -> Progress {
+    pub(crate) fn load(directory: &Path) -> Progress {
         let file = directory.join("progress.json");
         let kept = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
         Progress { file, kept: kept.filter(|kept| kept.version == VERSION).unwrap_or_default() }

@@ -169,7 +169,7 @@ fn foreign(target: i32) -> Kinds {
     ];
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let differs = |kind: &&str| view::inode(target, kind) != view::inode(own, kind);
-    NAMES.iter().filter(|(_, name)| differs(&name)).fold(Kinds::empty(), |all, (kind, _)| all | *kind)
+    NAMES.iter().filter(|(_, name)| differs(name)).fold(Kinds::empty(), |all, (kind, _)| all | *kind)
 }
 
 /// The life of what is contained.
