@@ -23,6 +23,10 @@ pub(super) fn notes(subject: &Subject<'_>) -> Vec<String> {
         "The device rules of control groups of version 2 are a BPF program, which no program of the host's loads: whoever has a \
          device node can open it.",
     );
+    say(
+        true,
+        "Descriptors from 10 on that are open where the script is called stay open in the container: sh(1) cannot close them.",
+    );
     say(true, "The container keeps its caller's session keyring: util-linux has no keyctl(1).");
     say(
         true,
