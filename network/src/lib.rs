@@ -16,6 +16,7 @@
 //! Modules in reading order.
 
 mod attach;
+mod cards;
 mod check;
 mod config;
 mod hosts;
@@ -49,6 +50,7 @@ pub mod op;
 mod sys;
 
 pub use attach::{AttachError, forget_connections, loopback_up};
+pub use cards::{Card, Cards, CardsError, Way, cards};
 pub use check::{CheckError, check};
 pub use config::NetworkConfig;
 pub use host::HostError;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage::{
     DelLink, GetAddress, GetLink, GetRoute, NewAddress, NewLink, NewRoute,
@@ -18,6 +18,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use crate::cards::{Card, Way};
 use crate::message::{Batch, attribute, attributes, name};
 use crate::plan::{AttachPlan, mac_of};
 
@@ -157,6 +158,16 @@ pub(crate) fn routes() -> Batch {
     batch([(GetRoute(message), NLM_F_DUMP)])
 }
 
+/// Asks for all links.
+pub(crate) fn all_links() -> Batch {
+    batch([(GetLink(LinkMessage::default()), NLM_F_DUMP)])
+}
+
+/// Asks for all addresses, of both families.
+pub(crate) fn all_addresses() -> Batch {
+    batch([(GetAddress(AddressMessage::default()), NLM_F_DUMP)])
+}
+
 /// What an answer says about a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -198,6 +209,48 @@ pub(crate) fn read_address(answer: &[u8]) -> Option<(u32, Ipv4Net)> {
     const IFA_LOCAL: u16 = 2;
     let address = attribute(answer, HEADER, IFA_LOCAL).and_then(ipv4)?;
     Some((number(answer.get(4..8)?)?, Ipv4Net::new(address, *answer.get(1)?).ok()?))
+}
+
+/// Reads an answer about a link as a card, without addresses.
+pub(crate) fn read_card(answer: &[u8]) -> Option<Card> {
+    const HEADER: usize = 16;
+    const IFLA_ADDRESS: u16 = 1;
+    const IFLA_LINK: u16 = 5;
+    let Link { index, name, kind, up, master, .. } = read_link(answer)?;
+    let mac = attribute(answer, HEADER, IFLA_ADDRESS).unwrap_or_default();
+    let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Of other kinds, that is what they are on top of.
+    let peer = attribute(answer, HEADER, IFLA_LINK).and_then(number).filter(|_| kind == "veth");
+    Some(Card { index, name, kind, mac: mac.join(":"), up, master, peer, addresses: Vec::new() })
+}
+
+/// The same as [`read_address`], for both families.
+pub(crate) fn read_any_address(answer: &[u8]) -> Option<(u32, IpNet)> {
+    const HEADER: usize = 8;
+    const IFA_ADDRESS: u16 = 1;
+    if let Some((index, address)) = read_address(answer) {
+        return Some((index, address.into()));
+    }
+    // Version 6 has no local one unless there is another at the other end.
+    let octets: [u8; 16] = attribute(answer, HEADER, IFA_ADDRESS)?.try_into().ok()?;
+    let address = Ipv6Net::new(octets.into(), *answer.get(1)?).ok()?;
+    Some((number(answer.get(4..8)?)?, address.into()))
+}
+
+/// Reads a route of the main table to other machines.
+pub(crate) fn read_way(answer: &[u8]) -> Option<Way> {
+    const HEADER: usize = 12;
+    const RTA_OIF: u16 = 4;
+    const RTA_GATEWAY: u16 = 5;
+    let (table, kind) = (*answer.get(4)?, *answer.get(7)?);
+    if table != RouteHeader::RT_TABLE_MAIN || kind != u8::from(RouteType::Unicast) {
+        return None;
+    }
+    Some(Way {
+        to: read_route(answer)?.into(),
+        gateway: attribute(answer, HEADER, RTA_GATEWAY).and_then(ipv4).map(IpAddr::V4),
+        card: attribute(answer, HEADER, RTA_OIF).and_then(number),
+    })
 }
 
 /// Reads where a route leads to.
