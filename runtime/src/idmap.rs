@@ -29,6 +29,16 @@ pub fn user_namespace(pid: Pid) -> Result<OwnedFd, OpError> {
     sys::control::open_namespace(pid, "user")
 }
 
+/// A map as the kernel tells it: `FIRST-INSIDE FIRST-OUTSIDE HOW-MANY`, a line an entry (user_namespaces(7)). PURE.
+pub fn parse(text: &str) -> Vec<IdMap> {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(IdMap { container: next()?, host: next()?, size: next()? })
+    };
+    text.lines().filter_map(line).collect()
+}
+
 /// The form that the kernel reads: one line an entry.
 fn text(map: &[IdMap]) -> String {
     map.iter().map(|line| format!("{} {} {}\n", line.container, line.host, line.size)).collect()
@@ -45,5 +55,9 @@ mod tests {
             IdMap { container: 1_000_000, host: 2_147_549_184, size: 1 },
         ];
         assert_eq!(text(&map), "0 2147483648 65536\n1000000 2147549184 1\n");
+        assert_eq!(parse(&text(&map)), map);
+        let all = [IdMap { container: 0, host: 0, size: u32::MAX }];
+        assert_eq!(parse("         0          0 4294967295\n"), all);
+        assert_eq!(parse(""), []);
     }
 }

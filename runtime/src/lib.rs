@@ -29,6 +29,7 @@ pub mod user;
 
 pub mod changes;
 pub mod files;
+pub mod inside;
 pub mod io;
 pub mod record;
 pub mod self_exe;

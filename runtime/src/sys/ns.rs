@@ -259,13 +259,24 @@ pub const KINDS_IN_PROC: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "tim
 /// What ioctl(2) answered: `EPERM` where that namespace cannot be seen from here.
 pub fn owner_of(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     const NS_GET_USERNS: libc::c_ulong = 0xb701;
-    op!(("ioctl(NS, NS_GET_USERNS)"), ("lsns --output NS,ONS"), || {
-        // SAFETY: this request takes no argument and returns a new descriptor.
-        let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made this descriptor for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-    })
+    op!(("ioctl(NS, NS_GET_USERNS)"), ("lsns --output NS,ONS"), || relative(namespace, NS_GET_USERNS))
+}
+
+/// A descriptor of the parent of a user or pid namespace (ioctl_ns(2), `NS_GET_PARENT`, Linux 4.9).
+///
+/// # Errors
+/// What ioctl(2) answered: `EPERM` where there is none, or none that can be seen from here; `EINVAL` for one of another kind.
+pub fn parent_of(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const NS_GET_PARENT: libc::c_ulong = 0xb702;
+    op!(("ioctl(NS, NS_GET_PARENT)"), ("lsns --output NS,PNS"), || relative(namespace, NS_GET_PARENT))
+}
+
+fn relative(namespace: BorrowedFd<'_>, request: libc::c_ulong) -> io::Result<OwnedFd> {
+    // SAFETY: both requests take no argument and return a new descriptor.
+    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), request) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

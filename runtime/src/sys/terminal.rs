@@ -76,6 +76,13 @@ pub struct Raw(());
 /// The terminal to be put back, and how it was. One process has one.
 static BEFORE: Mutex<Option<(OwnedFd, Termios)>> = Mutex::new(None);
 
+/// Where a whole screen is drawn over the user's own, which comes back with [`restore`].
+static SCREEN: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// Another screen, without a cursor; and back (xterm's "alternate screen buffer").
+const OTHER_SCREEN: &[u8] = b"\x1b[?1049h\x1b[?25l";
+const OWN_SCREEN: &[u8] = b"\x1b[?25h\x1b[?1049l";
+
 impl Raw {
     /// Puts the terminal in raw mode: every key goes to the container.
     ///
@@ -91,6 +98,21 @@ impl Raw {
             *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));
             Ok::<_, io::Error>(Raw(()))
         })
+    }
+
+    /// As [`Raw::enter`], and gives way to a screen that is drawn on `output`, and that is gone when the terminal is put back.
+    ///
+    /// # Errors
+    /// What ioctl(2) or write(2) answered.
+    pub fn enter_screen(terminal: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<Raw> {
+        let raw = Raw::enter(terminal)?;
+        op!(("write(STDOUT, another screen)"), ("tput smcup; tput civis"), || {
+            let output = output.try_clone_to_owned()?;
+            rustix::io::write(&output, OTHER_SCREEN)?;
+            *SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
+            Ok::<_, io::Error>(())
+        })?;
+        Ok(raw)
     }
 }
 
@@ -111,6 +133,12 @@ impl Drop for Raw {
 /// Puts the user's terminal back as it was, where it was changed: also for a panic and for the way out by a signal, which
 /// drop nothing.
 pub fn restore() {
+    if let Ok(mut screen) = SCREEN.try_lock()
+        && let Some(output) = screen.take()
+    {
+        // As below.
+        let _gone = rustix::io::write(&output, OWN_SCREEN);
+    }
     if let Ok(mut before) = BEFORE.try_lock()
         && let Some((terminal, before)) = before.take()
     {
