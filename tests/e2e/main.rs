@@ -61,8 +61,8 @@
 //! | the narration | [`explain`] |
 //! | the plan that touches nothing | [`dry_run`] |
 //! | the plan as a shell script, carried out and compared | [`script`], [`script_life`] |
-//! | namespaces of containers and host | [`ns`] |
 //! | lessons: each check before, after, broken and fixed; by what students type | [`learn`], [`learn_terminal`] |
+//! | namespaces of containers and host; both sides at once | [`ns`], [`view`], [`view_screen`] |
 //! | whole outputs, as they were when somebody read them | [`snapshots`] |
 //! | beside docker: the same lines, the same answers | [`differential`] |
 //! | inspect, its templates and docker's shapes | [`inspect`] |
@@ -167,6 +167,8 @@ mod units;
 mod update;
 mod usage;
 mod userns;
+mod view;
+mod view_screen;
 mod volume_content;
 mod volume_mounts;
 mod volume_store;

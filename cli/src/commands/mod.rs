@@ -50,6 +50,7 @@ mod top;
 mod units;
 mod update;
 mod version;
+mod view;
 mod volume;
 mod wait;
 
@@ -130,6 +131,7 @@ enum Command {
     Script(Box<Later<script::ScriptArgs>>),
     Ns(Later<ns::NsArgs>),
     Learn(Later<learn::LearnArgs>),
+    View(Later<view::ViewArgs>),
     Events(Later<events::EventsArgs>),
     Info(Later<info::InfoArgs>),
     System(Later<system::SystemArgs>),
@@ -220,6 +222,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Script(args) => script::script(&context, args),
         Command::Ns(args) => ns::ns(&context, args),
         Command::Learn(args) => learn::learn(&context, args),
+        Command::View(args) => view::view(&context, args),
         Command::Events(args) => events::events(&context, args),
         Command::Info(args) => info::info(&context, args),
         Command::System(args) => system::system(&context, args),

@@ -76,9 +76,39 @@ pub(crate) fn panic(text: &str) {
     say(&format!("mini: this is a defect of mini, please report it: {text}"));
 }
 
+/// Words of others, such as the names of processes and files, as they may be shown on a terminal: what would move its cursor or
+/// turn its letters around is written out as its number. PURE.
+pub(crate) fn visible(text: &str) -> String {
+    let is_hidden = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_hidden(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_command_a_terminal_is_written_out() {
+        for (text, expected) in [
+            ("sh -c '한국'", "sh -c '한국'"),
+            ("a\x1b[2Jb\n", "a\\u{1b}[2Jb\\n"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+        ] {
+            assert_eq!(visible(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn colours_are_for_terminals_that_know_them_and_for_who_insists() {

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output::{self, table};
 use options::Column;
+pub(super) use process::name as name_of;
 use process::{Host, Process};
 
 /// Print the processes of a container, as ps does on the host

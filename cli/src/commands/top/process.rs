@@ -55,7 +55,7 @@ impl Host {
 }
 
 /// `NAME:x:ID:…`, a line each (passwd(5), group(5)). PURE.
-fn name(text: &str, id: u32) -> String {
+pub(crate) fn name(text: &str, id: u32) -> String {
     let id = id.to_string();
     let mut lines = text.lines().map(|line| line.split(':'));
     let found =
