@@ -37,8 +37,14 @@ pub(crate) fn build(mount: &MountPlan, plan: &InitPlan) -> Result<OwnedFd, OpErr
     let mut all = vec![("uid", uid_text.as_str()), ("gid", gid_text.as_str())];
     all.extend(options.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     let dev = sys::mount::new_filesystem("tmpfs", &all, mount.attr)?;
-    // A device that was asked for under such a name takes its place.
-    let asked = |name: &str| plan.devices.iter().any(|device| device.name == Path::new(name));
+    // What was asked for under such a name takes its place: a device, or a file of the host's, where no node can be made.
+    let bound = |name: &str| {
+        let target = Path::new("/dev").join(name);
+        plan.mounts
+            .iter()
+            .any(|mount| mount.target == target && matches!(mount.source, MountSource::Bind { .. }))
+    };
+    let asked = |name: &str| plan.devices.iter().any(|device| device.name == Path::new(name)) || bound(name);
     idmapped::as_container_root(uid, gid, || {
         for (name, major, minor) in NODES.into_iter().filter(|(name, ..)| !asked(name)) {
             sys::nodes::make_device_at(dev.as_fd(), Path::new(name), 'c', major, minor, 0o666)?;

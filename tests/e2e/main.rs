@@ -59,6 +59,7 @@
 //! | published attacks on runtimes, on copies and volumes | [`security_runtime`], [`security_image`], [`security_copy`] |
 //! | what a checker finds by default, from inside and outside | [`security_posture`] |
 //! | the narration | [`explain`] |
+//! | containers that lack one isolation | [`without`] |
 //! | the plan that touches nothing | [`dry_run`] |
 //! | the plan as a shell script, carried out and compared | [`script`], [`script_life`] |
 //! | lessons: each check before, after, broken and fixed; by what students type | [`learn`], [`learn_terminal`] |
@@ -173,3 +174,4 @@ mod volume_content;
 mod volume_mounts;
 mod volume_store;
 mod volumes;
+mod without;

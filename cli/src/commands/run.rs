@@ -153,6 +153,7 @@ pub(crate) fn request(context: &Context, flags: &ContainerArgs, detached: bool) 
             cwd: &cwd,
             strict: context.config.userns.strict,
             own,
+            first_users: &facts::lives_in_first_users,
             ids,
             init: context.config.init,
             kernel: runtime::running_kernel(),

@@ -35,6 +35,8 @@ pub(crate) struct HostFacts {
     pub(crate) shown: Vec<(HostDevice, String)>,
     /// Disks whose traffic is limited, by the path that was asked for.
     pub(crate) disks: Vec<HostDevice>,
+    /// How many groups there are from 0 on where the container has mini's own: another user namespace than the first may have few.
+    pub(crate) groups: u32,
     /// The host has its message queues at /dev/mqueue.
     pub(crate) mqueue: bool,
 }
@@ -92,6 +94,7 @@ impl HostFacts {
             devices: Vec::new(),
             shown: Vec::new(),
             disks: resources.disks().filter_map(device).filter(|disk| disk.kind == 'b').collect(),
+            groups: if request.user_namespace { u32::MAX } else { own_groups() },
             mqueue: rustix::fs::statfs("/dev/mqueue").is_ok_and(|stat| stat.f_type == MQUEUE_MAGIC),
         })
     }
@@ -104,6 +107,23 @@ const MQUEUE_MAGIC: i64 = 0x1980_0202;
 fn processors() -> u64 {
     let online = std::fs::read_to_string(ONLINE_PROCESSORS).unwrap_or_default();
     count_list(online.trim()).max(1)
+}
+
+/// Whether this process's root is the host's: the first user namespace maps every id to itself (user_namespaces(7)).
+pub(crate) fn lives_in_first_users() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    // Where that cannot be read, the worse is true.
+    map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// How many groups this user namespace has from 0 on (user_namespaces(7)).
+fn own_groups() -> u32 {
+    let map = std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
+    let counts = map.lines().filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["0", _, count] => count.parse().ok(),
+        _ => None,
+    });
+    counts.max().unwrap_or(u32::MAX)
 }
 
 /// Whether some disk shares its time out by weight: by its scheduler, or by the cost model of version 2.

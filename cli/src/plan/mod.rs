@@ -22,6 +22,7 @@ pub(crate) mod stdio;
 pub(crate) mod storage;
 pub(crate) mod values;
 pub(crate) mod whose;
+mod without;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -115,7 +115,7 @@ pub(super) fn adapt(
         // Not mounted anew: a mount of the first cgroup namespace sets the options of all (cgroup-v2.rst, "nsdelegate").
         put("/sys/fs/cgroup", Some(bind("/sys/fs/cgroup", Path::new("/sys/fs/cgroup"), &READ_ONLY)?));
     }
-    if request.user_namespace && !idmaps::has(gid_map, 5) {
+    if request.user_namespace && !idmaps::has(gid_map, 5) || facts.groups <= 5 {
         // Terminals belong to group tty, where the map has one.
         for mount in all.iter_mut().filter(|mount| mount.typ().as_deref() == Some("devpts")) {
             let options = mount.options().iter().flatten().filter(|option| *option != "gid=5").cloned();

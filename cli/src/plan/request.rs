@@ -23,6 +23,7 @@ use super::stdio::Attach;
 use super::storage::{Bind, Understood};
 use super::values;
 use super::whose::{Whose, whose};
+use super::without::Without;
 use crate::commands::flags::ContainerArgs;
 
 /// Which network a container gets.
@@ -64,6 +65,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) own: CapSet,
     /// Host ids that mini gives to containers by itself.
     pub(crate) ids: IdMap,
+    /// Whether mini itself lives in the first user namespace: its root is the host's then.
+    pub(crate) first_users: &'a dyn Fn() -> bool,
     /// The configuration wants an init in every container.
     pub(crate) init: bool,
     /// The kernel's version.
@@ -161,8 +164,10 @@ impl Request {
     pub(crate) fn new(args: &ContainerArgs, detached: bool, caller: &Caller<'_>) -> Result<Request> {
         args.refused.refuse()?;
         let Caller { cwd, strict, own, environment, read, .. } = *caller;
-        let (network, other) = spaces::network(&args.network, caller.find)?;
-        let spaces = Spaces::new(args, other, caller.ids, caller.find)?;
+        let without = Without::new(args, caller.first_users)?;
+        let (network, other) = spaces::network(without.network(&args.network), caller.find)?;
+        let mut spaces = Spaces::new(args, other, caller.ids, caller.find)?;
+        without.share(&mut spaces);
         spaces::check(args, &spaces, network)?;
         let (user_namespace, implied_by) = match spaces.joins() {
             // What it shares decides, and is looked at when it starts.
@@ -196,7 +201,9 @@ impl Request {
         for text in &args.env {
             variables.push(env(text, environment)?);
         }
-        let Understood { binds, tmpfs, storage } = Understood::new(&args.storage, cwd)?;
+        let Understood { mut binds, tmpfs, storage } = Understood::new(&args.storage, cwd)?;
+        let (nodes, rule) = without.devices();
+        binds.extend(nodes);
         if let Some(bind) = binds.iter().find(|bind| user_namespace && bind.propagation.ends_with("shared")) {
             bail!(
                 "{} on {}: what the container mounts there would be mounted on the host; a container with a user namespace of \
@@ -208,8 +215,13 @@ impl Request {
         let mut options = Options::new(&args.more, network, read)?;
         options.spaces = spaces;
         options.origin = Origin::new(args, cwd, caller.variables)?;
-        let capabilities = caps::grant(&args.cap_add, &args.cap_drop, args.privileged, available)?;
+        let capabilities =
+            caps::grant(&without.capabilities(&args.cap_add), &args.cap_drop, args.privileged, available)?;
         options.security = Security::new(&args.security, caller.init, capabilities, caller.kernel, read)?;
+        if let Some((filter, word)) = without.filter() {
+            options.security.seccomp = filter;
+            options.security.words.push(word.to_owned());
+        }
         if let Some(key) = options.sysctls.keys().find(|key| !key.starts_with("net")) {
             ensure!(
                 options.spaces.ipc != spaces::Ipc::Host,
@@ -226,6 +238,7 @@ impl Request {
         );
         options.resources = Resources::new(&args.resources)?;
         options.devices = Devices::new(&args.devices)?;
+        options.devices.rules.extend(rule.map(str::to_owned));
         let asked = Asked::new(&args.resources.limits)?;
         let mut request = Request {
             image: match &options.origin.rootfs {

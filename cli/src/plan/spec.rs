@@ -259,7 +259,8 @@ fn linux(request: &Request, facts: &HostFacts, identity: &Identity<'_>) -> Resul
         sysctl.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         // Under a user namespace only ids that it maps are taken: those of the line that begins at 0.
         let from_0 = identity.gid_map.iter().find(|line| line.container == 0);
-        let highest = from_0.map_or(i32::MAX as u32, |line| (line.size - 1).min(65_535));
+        let highest =
+            from_0.map_or((facts.groups - 1).min(i32::MAX as u32), |line| (line.size - 1).min(65_535));
         sysctl.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {highest}"));
     }
     sysctl.extend(request.options.sysctls.clone());

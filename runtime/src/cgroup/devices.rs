@@ -10,6 +10,7 @@ use std::fmt;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
 
 use super::devices_bpf;
+use crate::op::OpError;
 
 /// What a container may do with device nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,21 @@ impl DevicePolicy {
         }
         self.exceptions.retain(|exception| exception.access != Access::NONE);
         Ok(())
+    }
+
+    /// What carrying it out came to: who may not allow everything has what the groups above have, and that is all it can have.
+    ///
+    /// # Errors
+    /// Every other failure.
+    pub(crate) fn carried_out(&self, result: Result<(), OpError>) -> Result<(), OpError> {
+        match result {
+            Err(error)
+                if error.errno() == libc::EPERM && self.default_allow && self.exceptions.is_empty() =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// The writes that put the policy into a cgroup of version 1, in this order: file and line.

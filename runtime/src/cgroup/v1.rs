@@ -212,7 +212,7 @@ fn fill_cpuset(root: &Path, path: &Path) -> Result<(), OpError> {
 
 fn write_rules(directory: &Path, plan: &CgroupPlan) -> Result<(), OpError> {
     for (file, line) in plan.devices.v1_writes() {
-        sys::control::write_control(&directory.join(file), &line)?;
+        plan.devices.carried_out(sys::control::write_control(&directory.join(file), &line))?;
     }
     Ok(())
 }

@@ -19,7 +19,8 @@ pub(super) fn create(root: &Path, plan: &CgroupPlan) -> Result<OwnedFd, CgroupEr
     }
     settings.iter().try_for_each(|setting| write(root, &plan.path, setting))?;
     let opened = sys::fs::open_dir(&directory)?;
-    sys::bpf::attach_devices(opened.as_fd(), &devices_bpf::program(&plan.devices), &directory)?;
+    let program = devices_bpf::program(&plan.devices);
+    plan.devices.carried_out(sys::bpf::attach_devices(opened.as_fd(), &program, &directory))?;
     Ok(opened)
 }
 

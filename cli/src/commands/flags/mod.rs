@@ -14,6 +14,7 @@ mod security;
 mod spaces;
 mod stay;
 mod storage;
+mod without;
 
 use super::run::PullPolicy;
 pub(crate) use devices::DeviceArgs;
@@ -28,6 +29,7 @@ pub(crate) use security::SecurityArgs;
 pub(crate) use spaces::SpacesArgs;
 pub(crate) use stay::{KeysArgs, StayArgs};
 pub(crate) use storage::StorageArgs;
+pub(crate) use without::{Isolation, WithoutArgs};
 
 /// A container that is to be.
 #[derive(Debug, clap::Args)]
@@ -115,6 +117,8 @@ pub(crate) struct ContainerArgs {
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) origin: OriginArgs,
+    #[command(flatten)]
+    pub(crate) without: WithoutArgs,
     #[command(flatten)]
     pub(crate) refused: RefusedArgs,
     /// Pull without a word

@@ -23,6 +23,7 @@ fn understood(words: &[String]) -> (Request, Settings) {
     let read = |file: &str| Ok(format!("# of {file}\nIN_FILE=it's here\n"));
     let container = &args.container;
     let caller = Caller {
+        first_users: &|| true,
         cwd: Path::new("/cwd"),
         strict: false,
         own: CapSet::ALL,
