@@ -6,18 +6,28 @@
 //! | target | fields | when |
 //! |---|---|---|
 //! | `mini::step` | `why` | a sentence: why the operations that follow happen |
-//! | `mini::before` | `call`, `shell` | just before an operation; a listener may hold it up |
+//! | `mini::before` | `call`, `shell`, `skippable` | just before an operation; a listener may hold it up, and [`skip`] it |
 //! | `mini::op` | `call`, `shell`, `micros`, `errno` | just after it; `errno` is 0 on success |
 //!
 //! Each library has this file: they share the events, not the code.
 
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Says why the operations that follow happen.
 pub fn step(why: &str) {
     tracing::info!(target: "mini::step", why);
+}
+
+/// The operation that a listener holds up is not to happen.
+static SKIPPED: AtomicBool = AtomicBool::new(false);
+
+/// For a listener that holds an operation up which returns nothing (`skippable`): it is taken for done, and never happens.
+pub fn skip() {
+    SKIPPED.store(true, Ordering::Relaxed);
 }
 
 /// A kernel operation, described: nothing is formatted unless somebody listens or it fails.
@@ -52,12 +62,21 @@ impl Op<'_> {
     ///
     /// # Errors
     /// What `act` returned, with the call's text.
-    pub fn perform<T, E: Into<io::Error>>(self, act: impl FnOnce() -> Result<T, E>) -> Result<T, OpError> {
+    pub fn perform<T: 'static, E: Into<io::Error>>(
+        self,
+        act: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, OpError> {
         let failed = |source| OpError { call: self.call.to_string(), source };
         if !tracing::enabled!(target: "mini::op", tracing::Level::INFO) {
             return act().map_err(|error| failed(error.into()));
         }
-        tracing::info!(target: "mini::before", call = %self.call, shell = %self.shell);
+        let skippable = TypeId::of::<T>() == TypeId::of::<()>();
+        tracing::info!(target: "mini::before", call = %self.call, shell = %self.shell, skippable);
+        if SKIPPED.swap(false, Ordering::Relaxed)
+            && let Ok(nothing) = (Box::new(()) as Box<dyn Any>).downcast::<T>()
+        {
+            return Ok(*nothing);
+        }
         let begin = Instant::now();
         let result = act().map_err(Into::into);
         let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -17,9 +17,9 @@ const OTHERS: [&str; 4] = ["completion.rs", "coverage.rs", "help.rs", "usage.rs"
 /// Says of each flag of `run` that the line that it prints has it, not what it does.
 const ROUND_TRIP: &str = "as_run.rs";
 
-/// `create` and `script` take the arguments of `run`, the very same; [`crate::again`] starts what the one makes beside what is run,
+/// These take the arguments of `run`, the very same; [`crate::again`] starts what `create` makes beside what is run,
 /// [`crate::script`] carries out what the other prints.
-const SAME: (&[&str], &str) = (&["mini create", "mini script"], "mini run");
+const SAME: (&[&str], &str) = (&["mini create", "mini script", "mini step"], "mini run");
 
 /// Flags that no test here types: the command's path, the flag, and the reason.
 const ELSEWHERE: &[(&str, &str, &str)] = &[];

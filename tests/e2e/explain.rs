@@ -198,7 +198,146 @@ fn a_failure_is_told_with_its_cause() {
 }
 
 #[test]
-fn an_unknown_form_is_refused() {
+fn an_unknown_word_is_refused() {
     let host = Host::with_busybox();
-    host.mini(["run", "--explain=xml", "--rm", "busybox", "true"]).run().code(125).stderr_has("xml");
+    for word in ["xml", "4", "1,fr", ""] {
+        let flag = format!("--explain={word}");
+        host.mini(["run", &flag, "--rm", "busybox", "true"]).run().error(125, &["--explain"]);
+    }
+    host.mini(["run", "--explain=xml", "--rm", "busybox", "true"]).run().error(125, &["xml", "json", "ko"]);
+}
+
+fn is_korean(text: &str) -> bool {
+    text.chars().any(|letter| ('가'..='힣').contains(&letter))
+}
+
+/// The first level is why, and how long: no call, and what each step did is counted.
+#[test]
+fn the_story_is_told_without_its_calls() {
+    let host = Host::with_busybox();
+    let text =
+        host.mini(["run", "--explain=1", "--rm", "busybox", "echo", "hello"]).run().ok().stdout("hello\n");
+    let told = text.err();
+    for part in
+        ["Make the container's first process", "Become the program", " µs", "█", " calls)", "(1 call)"]
+    {
+        assert!(told.contains(part), "no {part:?}: {told}");
+    }
+    for call in ["clone3(", "execve(", "$ ", "man "] {
+        assert!(!told.contains(call), "{call:?} in {told}");
+    }
+    let output = host.mini(["run", "--explain=json,1", "--rm", "busybox", "true"]).run().ok();
+    let steps = story(&output);
+    let whole = host.mini(["run", "--explain=json", "--rm", "busybox", "true"]).run().ok();
+    let all = story(&whole);
+    let sentences = |story: &[Value]| {
+        let mut found: Vec<_> =
+            story.iter().filter_map(|line| line["step"].as_str().map(str::to_owned)).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(sentences(&steps), sentences(&all), "a step was lost, or told twice");
+    assert!(steps.iter().all(|line| line["call"].is_null()), "{output}");
+    let of = |line: &Value, name: &str| line[name].as_u64().unwrap_or(0);
+    let counted: u64 = steps.iter().map(|line| of(line, "calls")).sum();
+    // The client does a few things before it first says why.
+    let calls = u64::try_from(calls(&all).len()).expect("a number");
+    assert!(counted > 100 && counted <= calls, "{counted} of {calls}");
+    assert!(steps.iter().any(|line| of(line, "micros") > 0), "{output}");
+}
+
+/// Every call of every kind of run can be read about.
+#[test]
+fn the_third_level_says_where_each_call_is_written_about() {
+    let host = Host::with_busybox();
+    let text = host.mini(["run", "--explain=3", "--rm", "busybox", "true"]).run().ok();
+    for part in [
+        "man clone3(2), namespaces(7)",
+        "OCI config-linux.md#namespaces",
+        "pivot_root(2)",
+        "user_namespaces(7)",
+    ] {
+        assert!(text.err().contains(part), "no {part:?}: {text}");
+    }
+    let plain = host.mini(["run", "--explain=2", "--rm", "busybox", "true"]).run().ok();
+    assert!(!plain.err().contains("namespaces(7)"), "{plain}");
+    host.mini(["volume", "create", "data"]).run().ok();
+    let archive = host.work().join("box.tar");
+    let archive = archive.to_str().expect("UTF-8");
+    let lines: &[&[&str]] = &[
+        &["run", "--rm", "-p", "8080:80", "-v", "data:/data", "-m", "64m", "--init", "busybox", "true"],
+        &["run", "--rm", "--privileged", "busybox", "true"],
+        &[
+            "run",
+            "--rm",
+            "--read-only",
+            "--tmpfs",
+            "/x",
+            "-u",
+            "1000",
+            "--sysctl",
+            "net.ipv4.ip_forward=1",
+            "busybox",
+            "true",
+        ],
+        &["run", "-d", "--name", "box", "busybox", "sleep", "1000"],
+        &["run", "--rm", "--network", "container:box", "--pid", "container:box", "busybox", "true"],
+        &["exec", "box", "true"],
+        &["cp", "box:/etc/passwd", "-"],
+        &["export", "-o", archive, "box"],
+        &["stop", "-t", "0", "box"],
+        &["rm", "box"],
+        &["rmi", "busybox"],
+    ];
+    for line in lines {
+        let output = host.mini([line[0], "--explain=json,3"]).args(&line[1..]).run().ok();
+        for told in story(&output) {
+            assert!(told["call"].is_null() != told["man"].is_string(), "{told}");
+            let spec = told["spec"].as_str().unwrap_or("x.md#y");
+            assert!(spec.contains(".md#"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_and_bars_for_everybody() {
+    let host = Host::with_busybox();
+    let shown = |variables: &[(&str, &str)]| {
+        let mini = host.mini(["run", "--explain", "--rm", "busybox", "true"]);
+        let mini = variables.iter().fold(mini, |mini, (key, value)| mini.env(key, value));
+        let mut terminal = mini.terminal(24, 100);
+        terminal.ends_with(0);
+        String::from_utf8_lossy(terminal.bytes()).into_owned()
+    };
+    let (outside, inside) = ("\x1b[34m", "\x1b[32m");
+    let coloured = shown(&[]);
+    assert!(coloured.contains(outside) && coloured.contains(inside) && coloured.contains('█'), "{coloured}");
+    assert!(coloured.contains("blue: on the host"), "{coloured}");
+    for variables in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
+        let plain = shown(&[variables]);
+        assert!(!plain.contains("\x1b[") && plain.contains('█') && !plain.contains("blue:"), "{plain}");
+    }
+    let piped = host.mini(["run", "--explain", "--rm", "busybox", "true"]).run().ok();
+    assert!(!piped.err().contains('\x1b') && piped.err().contains('█'), "{piped}");
+}
+
+#[test]
+fn the_story_is_told_in_korean_to_who_reads_it() {
+    let host = Host::with_busybox();
+    let by_word = host.mini(["run", "--explain=1,ko", "--rm", "busybox", "true"]).run().ok();
+    let by_locale =
+        host.mini(["run", "--explain=1", "--rm", "busybox", "true"]).env("LANG", "ko_KR.UTF-8").run().ok();
+    for output in [&by_word, &by_locale] {
+        let told = output.err();
+        assert!(told.contains("프로그램으로 바뀐다") && told.contains("모니터"), "{told}");
+        let steps = told.lines().filter(|line| line.contains('µ'));
+        steps.for_each(|line| assert!(is_korean(line) && !line.contains("the "), "{line}"));
+    }
+    let english =
+        host.mini(["run", "--explain=en", "--rm", "busybox", "true"]).env("LC_ALL", "ko_KR.UTF-8").run().ok();
+    assert!(!is_korean(&english.err()) && english.err().contains("Become the program"), "{english}");
+    let json = host.mini(["run", "--explain=json,ko", "--rm", "--privileged", "busybox", "true"]).run().ok();
+    for line in story(&json) {
+        line["step"].as_str().inspect(|step| assert!(is_korean(step), "{step}"));
+    }
 }

@@ -59,6 +59,7 @@
 //! | published attacks on runtimes, on copies and volumes | [`security_runtime`], [`security_image`], [`security_copy`] |
 //! | what a checker finds by default, from inside and outside | [`security_posture`] |
 //! | the narration | [`explain`] |
+//! | making a container one operation at a time | [`step`] |
 //! | containers that lack one isolation | [`without`] |
 //! | the plan that touches nothing | [`dry_run`] |
 //! | the plan as a shell script, carried out and compared | [`script`], [`script_life`] |
@@ -159,6 +160,7 @@ mod snapshots;
 mod spaces;
 mod spaces_life;
 mod stats;
+mod step;
 mod supervise;
 mod system_check;
 mod system_df;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use crate::context::Context;
 use crate::copy::{self, Arg, Options};
 use crate::exit_code::ExitCode;
-use crate::explain::{Form, Story};
+use crate::explain::{ExplainArgs, Story};
 use crate::output::{self, size};
 
 /// Copy files between a container and the host
@@ -30,9 +30,8 @@ pub(crate) struct CpArgs {
     /// Do not say what was copied; nothing is said either where standard output is no terminal
     #[arg(short, long)]
     quiet: bool,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// What is copied
     #[arg(value_name = "SOURCE")]
     source: OsString,
@@ -45,7 +44,7 @@ pub(crate) struct CpArgs {
 pub(crate) fn cp(context: &Context, args: &CpArgs) -> Result<ExitCode> {
     ensure!(!args.source.is_empty(), "source can not be empty");
     ensure!(!args.destination.is_empty(), "destination can not be empty");
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let options = Options { archive: args.archive, follow: args.follow_link };
     let copied = match (Arg::parse(&args.source)?, Arg::parse(&args.destination)?) {
         (Arg::Container(container, source), Arg::Local(destination)) => {

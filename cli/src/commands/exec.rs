@@ -18,7 +18,7 @@ use super::leave;
 use crate::context::Context;
 use crate::events::{Event, Journal};
 use crate::exit_code::ExitCode;
-use crate::explain::Form;
+use crate::explain::ExplainArgs;
 use crate::launch;
 use crate::output;
 use crate::plan::options;
@@ -60,9 +60,8 @@ pub(crate) struct ExecArgs {
     /// Working directory in the container
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// The container, the program and its arguments
     // One list: whatever follows the container is the program's, flags too.
     #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_name = "CONTAINER COMMAND [ARG]…")]
@@ -95,7 +94,7 @@ pub(crate) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     let user_namespace = namespaces.contains(runtime::sys::ns::Kinds::USER);
     super::seal(user_namespace, &uid_map)?;
     let keys = args.keys.keys(context)?;
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let exit = match args.tty && args.interactive {
         true => match leave::split()? {
             Ok(exit) => Some(exit),

@@ -11,7 +11,7 @@ use runtime::sys::whole::NewFile;
 use crate::context::Context;
 use crate::copy::{self, container};
 use crate::exit_code::ExitCode;
-use crate::explain::{Form, Story};
+use crate::explain::{ExplainArgs, Story};
 
 /// Write a container's files as a tar archive
 ///
@@ -24,9 +24,8 @@ pub(crate) struct ExportArgs {
     /// Write it here instead of to standard output; the file appears when it is whole
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// The container
     container: String,
 }
@@ -36,7 +35,7 @@ pub(crate) fn export(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
     if args.output.is_none() && io::stdout().is_terminal() {
         bail!("cowardly refusing to save to a terminal. Use the -o flag or redirect");
     }
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let file = args.output.as_deref().map(NewFile::begin).transpose()?;
     let opened = container::open_alone(context, &args.container)?;
     context.happened("export", opened.record());

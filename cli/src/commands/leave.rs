@@ -33,6 +33,8 @@ pub(crate) fn split() -> Result<Result<Exit, ExitCode>> {
     let (read, write) = sys::socket::pipe()?;
     let front = rustix::process::getpid();
     terminal::remember(rustix::stdio::stdin());
+    // Both would tell it.
+    crate::explain::finish();
     match sys::ns::fork()? {
         None => {
             enter_process("client");

@@ -10,7 +10,7 @@ use image::{LoadOptions, Loaded};
 use crate::context::Context;
 use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
-use crate::explain::Form;
+use crate::explain::ExplainArgs;
 use crate::output::{self, progress::Progress};
 
 /// Load images from an archive
@@ -27,14 +27,13 @@ pub(crate) struct LoadArgs {
     /// Print only what was loaded
     #[arg(short, long)]
     quiet: bool,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
 }
 
 /// Loads, and says what.
 pub(crate) fn load(context: &Context, args: &LoadArgs) -> Result<ExitCode> {
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let input = match &args.input {
         Some(path) => File::open(path).with_context(|| format!("cannot open {}", path.display()))?,
         None if std::io::stdin().is_terminal() => bail!("give an archive with -i, or on standard input"),

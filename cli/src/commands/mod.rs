@@ -44,6 +44,7 @@ mod script;
 mod secret;
 mod start;
 mod stats;
+mod step;
 mod stop;
 mod system;
 mod top;
@@ -132,6 +133,7 @@ enum Command {
     Ns(Later<ns::NsArgs>),
     Learn(Later<learn::LearnArgs>),
     View(Later<view::ViewArgs>),
+    Step(Box<Later<step::StepArgs>>),
     Events(Later<events::EventsArgs>),
     Info(Later<info::InfoArgs>),
     System(Later<system::SystemArgs>),
@@ -149,7 +151,9 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(answer) => return tell(answer),
     };
-    match dispatch(&cli) {
+    let done = dispatch(&cli);
+    crate::explain::finish();
+    match done {
         Ok(code) => code,
         Err((error, code)) => {
             output::error(&error);
@@ -193,6 +197,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, (anyhow::Error, ExitCode)> {
     let own_code = match &cli.command {
         Command::OnContainers(command) => command.own_code(),
         Command::Container(group) => group.own_code(),
+        Command::Step(_) => ExitCode::Mini,
         _ => ExitCode::Failure,
     };
     carry_out(cli).map_err(|error| (error, own_code))
@@ -223,6 +228,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Ns(args) => ns::ns(&context, args),
         Command::Learn(args) => learn::learn(&context, args),
         Command::View(args) => view::view(&context, args),
+        Command::Step(args) => step::step(&context, args),
         Command::Events(args) => events::events(&context, args),
         Command::Info(args) => info::info(&context, args),
         Command::System(args) => system::system(&context, args),

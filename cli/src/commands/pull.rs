@@ -10,7 +10,7 @@ use super::run::PullPolicy;
 use crate::context::Context;
 use crate::events::{Event, Journal, Kind};
 use crate::exit_code::ExitCode;
-use crate::explain::{Form, Story};
+use crate::explain::{ExplainArgs, Story};
 use crate::output::{self, progress::Progress};
 
 /// Fetch an image from its registry
@@ -25,16 +25,15 @@ pub(crate) struct PullArgs {
     /// The image's platform, of several that its name has
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Tell every kernel operation, in order; one event a layer
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// The image
     image: String,
 }
 
 /// Pulls, and says what came of it, in docker's words.
 pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let reference: Reference = args.image.parse()?;
     let reference = reference.with_default_tag();
     let store = context.store()?;

@@ -11,7 +11,7 @@ use super::{Failures, ending};
 use crate::context::Context;
 use crate::events::Event;
 use crate::exit_code::ExitCode;
-use crate::explain::Form;
+use crate::explain::ExplainArgs;
 use crate::output;
 use crate::plan::NetworkMode;
 use crate::plan::spaces::Space;
@@ -30,9 +30,8 @@ pub(crate) struct RmArgs {
     /// Remove volumes without a name with them
     #[arg(short, long)]
     volumes: bool,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// The containers
     #[arg(required = true)]
     containers: Vec<String>,
@@ -53,7 +52,7 @@ pub(crate) struct How {
 
 /// Removes each; the others go on where one fails.
 pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let state = context.state();
     let mut failures = Failures::default();
     let how = How { force: args.force, volumes: args.volumes };

@@ -8,7 +8,7 @@ use super::Failures;
 use crate::context::Context;
 use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
-use crate::explain::{Form, Story};
+use crate::explain::{ExplainArgs, Story};
 use crate::output;
 
 /// Remove images
@@ -20,9 +20,8 @@ pub(crate) struct RmiArgs {
     /// Also where an image has several names, or a stopped container uses it
     #[arg(short, long)]
     force: bool,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// The images
     #[arg(required = true)]
     images: Vec<String>,
@@ -30,7 +29,7 @@ pub(crate) struct RmiArgs {
 
 /// Removes each; the others go on where one fails.
 pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let store = context.store()?;
     let uses = users(context);
     let mut failures = Failures::default();

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::donors::{self, Found};
 use crate::events::Event;
 use crate::exit_code::ExitCode;
-use crate::explain::Form;
+use crate::explain::{ExplainArgs, Form};
 use crate::launch;
 use crate::output;
 use crate::plan::Request;
@@ -32,7 +32,7 @@ use crate::session::Outcome;
 #[command(
     disable_help_flag = true,
     override_usage = "mini run [OPTIONS] IMAGE [COMMAND [ARG]…]",
-    after_help = "Examples:\n  mini run -it --rm busybox\n  mini run -d --name web -p 8080:80 nginx\n  mini run --rm --explain busybox true\n\nSee also: mini exec, mini ps, mini logs, mini stop"
+    after_help = "Examples:\n  mini run -it --rm busybox\n  mini run -d --name web -p 8080:80 nginx\n  mini run --rm --explain busybox true\n  mini run --rm --explain=1,ko busybox true\n\nSee also: mini exec, mini ps, mini logs, mini stop"
 )]
 pub(crate) struct RunArgs {
     /// Run in the background and print the container's id
@@ -40,9 +40,8 @@ pub(crate) struct RunArgs {
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) stay: StayArgs,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    pub(crate) explain: Option<Form>,
+    #[command(flatten)]
+    pub(crate) explain: ExplainArgs,
     /// Print plan and OCI spec as JSON, and touch nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -61,10 +60,31 @@ pub(crate) enum PullPolicy {
     Never,
 }
 
-/// Plans the container, writes it down, launches it, and becomes its exit code.
+/// How a container is run, beside what it is.
+pub(crate) struct Manner<'a> {
+    pub(crate) detach: bool,
+    pub(crate) stay: &'a StayArgs,
+    pub(crate) explain: Option<Form>,
+    pub(crate) dry_run: bool,
+    /// It is removed when it ends, whatever its flags say.
+    pub(crate) removes: bool,
+}
+
+/// Runs the container that the flags describe.
 pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
-    let flags = &args.container;
+    let RunArgs { detach, stay, explain, dry_run, container } = args;
+    let (detach, dry_run) = (*detach, *dry_run);
+    let manner = Manner { detach, stay, explain: explain.form(), dry_run, removes: container.rm };
+    carry_out(context, container, &manner)
+}
+
+/// Plans the container, writes it down, launches it, and becomes its exit code.
+///
+/// # Errors
+/// The first thing that makes no sense or cannot be made.
+pub(crate) fn carry_out(context: &Context, flags: &ContainerArgs, args: &Manner<'_>) -> Result<ExitCode> {
     let mut request = request(context, flags, args.detach)?;
+    request.auto_remove = args.removes;
     let streams = request.attached();
     if flags.tty && streams.input && !std::io::stdin().is_terminal() {
         bail!("cannot attach standard input to a terminal (-it): it is not a terminal; leave -t out");

@@ -6,7 +6,7 @@ use super::Failures;
 use super::ending::Ending;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::explain::Form;
+use crate::explain::ExplainArgs;
 use crate::output;
 use crate::plan::values;
 
@@ -22,9 +22,8 @@ pub(crate) struct StopArgs {
     /// The signal, instead of the container's own
     #[arg(short, long, value_name = "SIGNAL")]
     signal: Option<String>,
-    /// Tell every kernel operation, in order
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Form>,
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// The containers
     #[arg(required = true)]
     containers: Vec<String>,
@@ -32,7 +31,7 @@ pub(crate) struct StopArgs {
 
 /// Signals all, then waits for all.
 pub(crate) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode> {
-    let story = context.listen(args.explain)?;
+    let story = context.listen(args.explain.form())?;
     let signal = args.signal.as_deref().map(values::signal).transpose()?;
     let state = context.state();
     let mut failures = Failures::default();

@@ -6,21 +6,31 @@
 //!
 //! Before every operation the narrator can also be made to ask somebody who holds it up ([`step`]).
 
+mod form;
 mod line;
+mod messages;
+mod pages;
+#[cfg(test)]
+mod sources;
 pub(crate) mod step;
+mod teller;
+mod text;
 mod visit;
 
-use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::Result;
 use tracing::span;
 
-pub(crate) use line::{Form, Line};
-use step::Stepper;
+pub(crate) use form::{ExplainArgs, Form};
+pub(crate) use line::Line;
+pub(crate) use messages::{Language, Messages};
+use step::{Question, Stepper, Verdict};
+use teller::Teller;
+pub(crate) use text::Scene;
 use visit::Fields;
 
 /// Set once, in the client, before anything happens; every copy of the process has it.
@@ -28,8 +38,8 @@ static NARRATOR: OnceLock<Narrator> = OnceLock::new();
 
 struct Narrator {
     begin: Instant,
-    /// How to tell; `None` where only a stepper listens.
-    form: Option<Form>,
+    /// The client's; `None` where only a stepper listens.
+    teller: Option<Mutex<Teller>>,
     /// To the client, in its copies.
     pipe: Option<OwnedFd>,
     stepper: Option<Stepper>,
@@ -44,13 +54,14 @@ struct Told {
     /// As the host numbers it.
     pid: i32,
     inside: bool,
+    /// The last step, where a stepper wants to know.
+    why: String,
 }
 
 /// The client's end: what the copies of this process tell.
 #[derive(Debug)]
 pub(crate) struct Story {
     pipe: OwnedFd,
-    form: Form,
     rest: Vec<u8>,
 }
 
@@ -59,7 +70,7 @@ pub(crate) struct Story {
 /// # Errors
 /// Where no pipe can be made.
 pub(crate) fn begin(form: Option<Form>) -> Result<Option<Story>> {
-    let stepper = Stepper::from_environment();
+    let stepper = Stepper::find();
     if form.is_none() && stepper.is_none() {
         return Ok(None);
     }
@@ -68,13 +79,14 @@ pub(crate) fn begin(form: Option<Form>) -> Result<Option<Story>> {
         None => (None, None),
     };
     let pid = own_pid();
-    let told = Mutex::new(Told { role: "client", pid, inside: false });
+    let told = Mutex::new(Told { role: "client", pid, inside: false, why: String::new() });
+    let teller = form.map(|form| Mutex::new(Teller::new(form, crate::output::stderr_has_colours())));
     let narrator =
-        Narrator { begin: Instant::now(), form, pipe: write, stepper, pid: AtomicI32::new(pid), told };
+        Narrator { begin: Instant::now(), teller, pipe: write, stepper, pid: AtomicI32::new(pid), told };
     if NARRATOR.set(narrator).is_ok() {
         tracing::subscriber::set_global_default(Listener).expect("nobody else listens in this process");
     }
-    Ok(read.zip(form).map(|(pipe, form)| Story { pipe, form, rest: Vec::new() }))
+    Ok(read.map(|pipe| Story { pipe, rest: Vec::new() }))
 }
 
 impl Story {
@@ -85,8 +97,7 @@ impl Story {
 
     /// Prints what has arrived; false at the end, when every copy of this process has ended.
     pub(crate) fn tell(&mut self) -> bool {
-        let form = self.form;
-        self.hear(&mut |line| print(&line, form))
+        self.hear(&mut tell)
     }
 
     fn hear(&mut self, each: &mut dyn FnMut(Line)) -> bool {
@@ -144,13 +155,20 @@ fn close_own_end() {
     }
 }
 
-fn print(line: &Line, form: Form) {
-    let mut error = std::io::stderr().lock();
-    // Who closed stderr wants no story.
-    let _unread = match form {
-        Form::Text => write!(error, "{}", line.text()),
-        Form::Json => writeln!(error, "{}", line.json()),
-    };
+/// Nothing follows, in the client: what is not told yet is.
+pub(crate) fn finish() {
+    let Some(narrator) = NARRATOR.get() else { return };
+    if narrator.pid.load(Ordering::Relaxed) == own_pid()
+        && let Some(teller) = &narrator.teller
+    {
+        teller.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    }
+}
+
+fn tell(line: Line) {
+    if let Some(teller) = NARRATOR.get().and_then(|narrator| narrator.teller.as_ref()) {
+        teller.lock().unwrap_or_else(PoisonError::into_inner).hear(line);
+    }
 }
 
 fn own_pid() -> i32 {
@@ -164,7 +182,7 @@ fn pid_of_proc() -> i32 {
 }
 
 impl Narrator {
-    fn hear(&self, target: &str, fields: Fields) {
+    fn hear(&self, target: &str, library: &str, fields: Fields) {
         if target == "mini::process" {
             let role = match fields.role.as_str() {
                 "client" => "client",
@@ -179,30 +197,43 @@ impl Narrator {
                 _ => "process",
             };
             self.pid.store(own_pid(), Ordering::Relaxed);
-            let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *told = Told {
-                role,
-                pid: pid_of_proc(),
-                inside: matches!(role, "init" | "exec" | "program" | "container"),
-            };
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let inside = matches!(role, "init" | "exec" | "program" | "container");
+            *told = Told { role, pid: pid_of_proc(), inside, why: String::new() };
             return;
         }
         if self.pid.load(Ordering::Relaxed) != own_pid() {
             return;
         }
-        let (role, pid, inside) = {
-            let told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            (told.role, told.pid, told.inside)
+        let (role, pid, inside, why) = {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if target == "mini::step" && self.stepper.is_some() {
+                told.why.clone_from(&fields.why);
+            }
+            (told.role, told.pid, told.inside, told.why.clone())
         };
         match (target, &self.stepper) {
-            ("mini::before" | "mini::file", Some(stepper)) => stepper.ask(role, fields.call_or_path()),
+            ("mini::before" | "mini::file", Some(stepper)) => {
+                let call = if fields.call.is_empty() { fields.path } else { fields.call };
+                let Fields { shell, skippable, .. } = fields;
+                let role = role.to_owned();
+                let verdict =
+                    stepper.ask(Question { role, seq: 0, call, pid, inside, why, shell, skippable });
+                match library.split("::").next() {
+                    Some("runtime") if verdict == Verdict::Skip => runtime::op::skip(),
+                    Some("network") if verdict == Verdict::Skip => network::op::skip(),
+                    _ => {}
+                }
+            }
             ("mini::before" | "mini::file", None) => {}
             _ => {
-                let Some(form) = self.form else { return };
+                if self.teller.is_none() {
+                    return;
+                }
                 let at = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
                 let line = Line::new(fields, role, pid, inside, at);
                 if role == "client" {
-                    print(&line, form);
+                    tell(line);
                 } else if let Some(pipe) = &self.pipe {
                     // A client that has gone hears nothing; the container goes on.
                     let _unheard =
@@ -218,9 +249,9 @@ struct Listener;
 
 impl tracing::Subscriber for Listener {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        let stepping = NARRATOR.get().is_some_and(|narrator| narrator.stepper.is_some());
+        let stepper = NARRATOR.get().and_then(|narrator| narrator.stepper.as_ref());
         match metadata.target() {
-            "mini::file" => stepping,
+            "mini::file" => stepper.is_some_and(|stepper| stepper.files),
             target => target.starts_with("mini::"),
         }
     }
@@ -229,7 +260,8 @@ impl tracing::Subscriber for Listener {
         if let Some(narrator) = NARRATOR.get() {
             let mut fields = Fields::default();
             event.record(&mut fields);
-            narrator.hear(event.metadata().target(), fields);
+            let metadata = event.metadata();
+            narrator.hear(metadata.target(), metadata.module_path().unwrap_or_default(), fields);
         }
     }
 

@@ -14,14 +14,10 @@ pub(crate) struct Fields {
     pub(crate) path: String,
     pub(crate) micros: u64,
     pub(crate) errno: i64,
+    pub(crate) skippable: bool,
 }
 
 impl Fields {
-    /// What a stepper is told.
-    pub(crate) fn call_or_path(&self) -> &str {
-        if self.call.is_empty() { &self.path } else { &self.call }
-    }
-
     fn place(&mut self, name: &str) -> Option<&mut String> {
         match name {
             "role" => Some(&mut self.role),
@@ -50,6 +46,12 @@ impl Visit for Fields {
     fn record_i64(&mut self, field: &Field, value: i64) {
         if field.name() == "errno" {
             self.errno = value;
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        if field.name() == "skippable" {
+            self.skippable = value;
         }
     }
 

@@ -130,7 +130,7 @@ pub(crate) fn learn(context: &Context, names: &[String], manner: Manner) -> Resu
         }
         (false, false) => Form::Screen(Screen::new(Rc::clone(&signals), &messages)),
     };
-    let Some(story) = explain::begin(Some(explain::Form::Json))? else { bail!("nobody tells the story") };
+    let Some(story) = explain::begin(Some(explain::Form::JSON))? else { bail!("nobody tells the story") };
     runtime::op::enter_process("learner");
     let mut course = Course { form, messages, story, signals };
     let mut right = true;

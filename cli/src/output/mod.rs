@@ -39,6 +39,11 @@ pub(crate) fn print_styled(text: &clap::builder::StyledStr) {
     crate::launch::write(&mut std::io::stdout().lock(), text.as_bytes());
 }
 
+/// Whether what is said on stderr is to have colours.
+pub(crate) fn stderr_has_colours() -> bool {
+    wants_colours(&|name| std::env::var(name).unwrap_or_default(), std::io::stderr().is_terminal())
+}
+
 /// Colours are for terminals that know them, and for who insists (no-color.org, bixense.com/clicolors). PURE.
 fn wants_colours(variable: &dyn Fn(&str) -> String, terminal: bool) -> bool {
     let is_forced = !["", "0"].contains(&variable("CLICOLOR_FORCE").as_str());
@@ -69,6 +74,12 @@ pub(crate) fn notice(text: &str) {
 /// A line on stderr; who has closed it does not want to know.
 pub(crate) fn say(text: &str) {
     let _unread = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A prompt on stderr, whose answer follows on the same line.
+pub(crate) fn ask(text: &str) {
+    let mut error = std::io::stderr().lock();
+    let _unread = write!(error, "{text}").and_then(|()| error.flush());
 }
 
 /// A defect of mini.

@@ -55,6 +55,7 @@ impl Visit for Told {
         match field.name() {
             "call" => self.call = format!("{value:?}"),
             "shell" => self.shell = format!("{value:?}"),
+            "skippable" => {}
             other => panic!("{other}"),
         }
     }

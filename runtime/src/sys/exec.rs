@@ -1,6 +1,7 @@
 //! Becoming another program, and what stays open then.
 #![expect(unsafe_code, reason = "execve and execveat take pointers; an inherited descriptor is a number")]
 
+use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
@@ -14,7 +15,7 @@ use super::{Result, op};
 /// # Errors
 /// What execve(2) answered.
 pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -> super::OpError {
-    let executed: Result<()> = op!(
+    let executed: Result<Infallible> = op!(
         ("execve({program:?}, {arguments:?}, {} variables)", environment.len()),
         ("exec {}", program.to_string_lossy()),
         || {
@@ -41,22 +42,23 @@ pub fn execute_descriptor(
     arguments: &[CString],
     environment: &[CString],
 ) -> super::OpError {
-    let executed: Result<()> = op!(("execveat(FD, \"\", AT_EMPTY_PATH)"), ("exec /proc/self/fd/FD"), || {
-        let (argv, envp) = (pointers(arguments), pointers(environment));
-        let flags = libc::AT_EMPTY_PATH;
-        // SAFETY: as in `execute`.
-        unsafe {
-            libc::syscall(
-                libc::SYS_execveat,
-                program.as_raw_fd(),
-                c"".as_ptr(),
-                argv.as_ptr(),
-                envp.as_ptr(),
-                flags,
-            )
-        };
-        Err(io::Error::last_os_error())
-    });
+    let executed: Result<Infallible> =
+        op!(("execveat(FD, \"\", AT_EMPTY_PATH)"), ("exec /proc/self/fd/FD"), || {
+            let (argv, envp) = (pointers(arguments), pointers(environment));
+            let flags = libc::AT_EMPTY_PATH;
+            // SAFETY: as in `execute`.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_execveat,
+                    program.as_raw_fd(),
+                    c"".as_ptr(),
+                    argv.as_ptr(),
+                    envp.as_ptr(),
+                    flags,
+                )
+            };
+            Err(io::Error::last_os_error())
+        });
     executed.expect_err("execveat returns only on failure")
 }
 

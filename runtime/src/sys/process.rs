@@ -236,6 +236,17 @@ pub fn change_dir_to(dir: BorrowedFd<'_>, path: &Path) -> Result<()> {
     op!(("fchdir({path:?})"), ("cd {}", path.display()), || rustix::process::fchdir(dir))
 }
 
+/// Makes an open directory the root of what this process finds by name, and its working directory (chroot(2)).
+///
+/// # Errors
+/// What fchdir(2) or chroot(2) answered.
+pub fn change_root(dir: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    op!(("chroot({path:?})"), ("chroot {} …", path.display()), || {
+        rustix::process::fchdir(dir)?;
+        rustix::process::chroot(".")
+    })
+}
+
 /// Whether the working directory lies inside this process's root: getcwd(2) says "(unreachable)" where it does not.
 ///
 /// # Errors

@@ -25,8 +25,14 @@ pub(crate) struct StayArgs {
     sig_proxy: bool,
 }
 
+impl Default for StayArgs {
+    fn default() -> StayArgs {
+        StayArgs { keys: KeysArgs::default(), sig_proxy: true }
+    }
+}
+
 /// The keys that leave a program alone.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct KeysArgs {
     /// The keys that leave it alone [default: ctrl-p,ctrl-q]
     #[arg(long, value_name = "KEYS")]
