@@ -110,7 +110,10 @@ fn the_hosts_root_is_not_given_away() {
 /// A command line of mini in a user namespace that is thrown away: root there is root here, and nothing else is anybody.
 fn thrown_away(host: &Host, words: &[&str]) -> tests::Mini {
     let mut command = std::process::Command::new("unshare");
-    command.args(["-Urmnipuf", "--mount-proc"]).arg(host.binary()).args(words);
+    // Its first process waits for all others: with it the monitor would end, which tidies up when the client has gone.
+    let first = "import os, subprocess, sys\ncode = subprocess.call(sys.argv[1:])\n\
+                 try:\n    while True: os.wait()\nexcept ChildProcessError: sys.exit(code)";
+    command.args(["-Urmnipuf", "--mount-proc", "python3", "-c", first]).arg(host.binary()).args(words);
     command.env_clear().envs(host.environment());
     tests::Mini::new(command)
 }
