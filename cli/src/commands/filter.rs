@@ -64,6 +64,36 @@ impl Label {
     }
 }
 
+/// `KEY=VALUE`, of any command.
+///
+/// # Errors
+/// Where there is no `=`.
+pub(crate) fn key_value(text: &str) -> Result<(&str, &str)> {
+    text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))
+}
+
+/// A value that is true or false, in docker's words.
+pub(crate) fn truth(value: &str) -> Option<bool> {
+    match value {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether all keys agree: of a key one value is enough, but where `all_count`, each of its values must.
+pub(crate) fn agree<F>(
+    filters: &[F],
+    all_count: impl Fn(&F) -> bool,
+    agrees: impl Fn(&F) -> bool + Copy,
+) -> bool {
+    filters.iter().all(|filter| {
+        let kind = std::mem::discriminant(filter);
+        let mut alike = filters.iter().filter(|other| std::mem::discriminant(*other) == kind);
+        if all_count(filter) { agrees(filter) } else { alike.any(agrees) }
+    })
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filters(Vec<Filter>);
@@ -86,14 +116,7 @@ impl Filters {
 
     /// Whether a container is to be listed.
     pub(crate) fn pass(&self, listed: &Listed<'_>) -> bool {
-        let of_a_kind = |filter: &Filter| {
-            let kind = std::mem::discriminant(filter);
-            self.0.iter().filter(move |other| std::mem::discriminant(*other) == kind)
-        };
-        self.0.iter().all(|filter| match filter {
-            Filter::Label(_) => filter.pass(listed),
-            filter => of_a_kind(filter).any(|one| one.pass(listed)),
-        })
+        agree(&self.0, |filter| matches!(filter, Filter::Label(_)), |filter| filter.pass(listed))
     }
 }
 
@@ -101,7 +124,7 @@ impl Filters {
 pub(crate) type Made<'a> = &'a dyn Fn(&str) -> Result<u64>;
 
 fn parse(text: &str, made: Made<'_>) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let (key, value) = key_value(text)?;
     let owned = || value.to_owned();
     Ok(match key.trim().to_lowercase().as_str() {
         "id" => Filter::Id(owned()),

@@ -1,9 +1,9 @@
 //! `--filter KEY=VALUE` of `events`: all keys must agree, one value of each is enough. PURE.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::{Event, Kind};
-use crate::commands::filter::Label;
+use crate::commands::filter::{Label, agree, key_value};
 
 /// What an event must be like to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +33,12 @@ impl Filters {
 
     /// Whether an event is to be shown.
     pub(crate) fn pass(&self, event: &Event) -> bool {
-        let passed: Vec<_> =
-            self.0.iter().map(|filter| (std::mem::discriminant(filter), filter.pass(event))).collect();
-        passed.iter().all(|(kind, one)| *one || passed.iter().any(|(other, also)| other == kind && *also))
+        agree(&self.0, |_| false, |filter| filter.pass(event))
     }
 }
 
 fn parse(text: &str) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let (key, value) = key_value(text)?;
     let owned = || value.to_owned();
     Ok(match key.trim().to_lowercase().as_str() {
         "container" => Filter::Container(owned()),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::commands::filter::Label;
+use crate::commands::filter::{Label, key_value, truth};
 use crate::commands::pattern;
 
 /// What an image must be like to be listed.
@@ -80,13 +80,12 @@ fn fits(pattern: &str, name: &image::Reference) -> bool {
 }
 
 fn parse(text: &str, built: &dyn Fn(&str) -> Result<u64>, now: u64) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let (key, value) = key_value(text)?;
     Ok(match key.trim().to_lowercase().as_str() {
-        "dangling" => match value {
-            "true" | "1" => Filter::Dangling(true),
-            "false" | "0" => Filter::Dangling(false),
-            other => bail!("invalid filter {text:?}: {other:?} is neither true nor false"),
-        },
+        "dangling" => Filter::Dangling(
+            truth(value)
+                .with_context(|| format!("invalid filter {text:?}: {value:?} is neither true nor false"))?,
+        ),
         "label" => Filter::Label(Label::parse(value)),
         "before" => Filter::Before(built(value)?),
         "since" => Filter::Since(built(value)?),

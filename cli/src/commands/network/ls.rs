@@ -5,7 +5,7 @@ use regex_lite::Regex;
 use serde_json::Value as Json;
 
 use crate::clock;
-use crate::commands::filter::Label;
+use crate::commands::filter::{Label, agree, key_value, truth};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::networks::{ALL, Network};
@@ -118,14 +118,15 @@ pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<ExitCode> {
 }
 
 fn parse(text: &str) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let (key, value) = key_value(text)?;
     let owned = || value.to_owned();
     Ok(match key.trim().to_lowercase().as_str() {
-        "dangling" => match value {
-            "true" | "1" => Filter::Dangling(true),
-            "false" | "0" => Filter::Dangling(false),
-            _ => bail!("invalid filter {text:?}: dangling is true or false"),
-        },
+        "dangling" => {
+            let wanted = truth(value);
+            let wanted =
+                wanted.with_context(|| format!("invalid filter {text:?}: dangling is true or false"))?;
+            Filter::Dangling(wanted)
+        }
         "driver" => Filter::Driver(owned()),
         "id" => Filter::Id(owned()),
         "label" => Filter::Label(Label::parse(value)),
@@ -155,14 +156,7 @@ fn passes(filters: &[Filter], network: Network) -> bool {
         Filter::Scope(scope) => scope == "local",
         Filter::Builtin(wanted) => *wanted,
     };
-    filters.iter().all(|filter| {
-        let kind = std::mem::discriminant(filter);
-        let alike = |other: &&Filter| std::mem::discriminant(*other) == kind;
-        match filter {
-            Filter::Label(_) => agrees(filter),
-            _ => filters.iter().filter(alike).any(agrees),
-        }
-    })
+    agree(filters, |filter| matches!(filter, Filter::Label(_)), agrees)
 }
 
 #[cfg(test)]

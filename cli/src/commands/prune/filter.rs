@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 
 use crate::clock;
-use crate::commands::filter::Label;
+use crate::commands::filter::{Label, key_value, truth};
 
 /// What something must be like to be taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Filters {
 }
 
 fn parse(text: &str, known: &[&str], now: u64) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let (key, value) = key_value(text)?;
     Ok(match key {
         other if !known.contains(&other) => {
             bail!("invalid filter {other:?}: one of {}", known.join(", "))
@@ -65,11 +65,10 @@ fn parse(text: &str, known: &[&str], now: u64) -> Result<Filter> {
         "until" => Filter::Until(clock::moment(value, now)?),
         "label" => Filter::Label(Label::parse(value), true),
         "label!" => Filter::Label(Label::parse(value), false),
-        _ => match value {
-            "true" | "1" => Filter::Dangling(true),
-            "false" | "0" => Filter::Dangling(false),
-            other => bail!("invalid filter {text:?}: {other:?} is neither true nor false"),
-        },
+        _ => Filter::Dangling(
+            truth(value)
+                .with_context(|| format!("invalid filter {text:?}: {value:?} is neither true nor false"))?,
+        ),
     })
 }
 

@@ -1,10 +1,10 @@
 //! `mini secret ls`: which secrets there are.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value as Json;
 
 use crate::clock;
-use crate::commands::filter::Label;
+use crate::commands::filter::{Label, key_value};
 use crate::commands::objects::joined;
 use crate::exit_code::ExitCode;
 use crate::output;
@@ -87,7 +87,7 @@ pub(super) fn ls(store: &Store, args: &LsArgs) -> Result<ExitCode> {
 }
 
 fn parse(text: &str) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let (key, value) = key_value(text)?;
     Ok(match key {
         "id" => Filter::Id(value.to_owned()),
         "name" => Filter::Name(value.to_owned()),

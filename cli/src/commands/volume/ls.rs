@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value as Json;
 
-use crate::commands::filter::Label;
+use crate::commands::filter::{Label, agree, key_value, truth};
 use crate::commands::objects::joined;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -102,13 +102,14 @@ pub(super) fn ls(context: &Context, store: &Store, args: &LsArgs) -> Result<Exit
 }
 
 fn parse(text: &str) -> Result<Filter> {
-    let (key, value) = text.split_once('=').with_context(|| format!("invalid filter {text:?}: KEY=VALUE"))?;
+    let (key, value) = key_value(text)?;
     Ok(match key {
-        "dangling" => Filter::Dangling(match value {
-            "true" | "1" => true,
-            "false" | "0" => false,
-            _ => bail!("invalid filter {text:?}: dangling is true or false"),
-        }),
+        "dangling" => {
+            let wanted = truth(value);
+            let wanted =
+                wanted.with_context(|| format!("invalid filter {text:?}: dangling is true or false"))?;
+            Filter::Dangling(wanted)
+        }
         "driver" => Filter::Driver(value.to_owned()),
         "label" => Filter::Label(Label::parse(value)),
         "name" => Filter::Name(value.to_owned()),
@@ -124,12 +125,5 @@ fn passes(filters: &[Filter], volume: &Volume, users: &Users) -> bool {
         Filter::Label(label) => label.is_among(|key| volume.label(key)),
         Filter::Name(part) => volume.record.name.contains(part.as_str()),
     };
-    filters.iter().all(|filter| {
-        let kind = std::mem::discriminant(filter);
-        let alike = |other: &&Filter| std::mem::discriminant(*other) == kind;
-        match filter {
-            Filter::Label(_) => agrees(filter),
-            _ => filters.iter().filter(alike).any(agrees),
-        }
-    })
+    agree(filters, |filter| matches!(filter, Filter::Label(_)), agrees)
 }
