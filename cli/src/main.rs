@@ -32,6 +32,7 @@ mod script;
 mod secret;
 mod session;
 mod settings;
+mod shelf;
 mod stepping;
 mod supervise;
 mod tree;

@@ -3,9 +3,8 @@
 use anyhow::Result;
 use runtime::op::step;
 use runtime::state::State;
-use runtime::sys;
 
-use super::Store;
+use super::{Record, Store};
 
 /// Finds it, and removes it where `repair` is given; a sentence each.
 ///
@@ -13,22 +12,10 @@ use super::Store;
 /// What the kernel answered.
 pub(crate) fn check(state: &State, repair: bool) -> Result<Vec<String>> {
     let store = Store::new(state.root());
-    let mut found = Vec::new();
-    if !store.root.is_dir() {
-        return Ok(found);
+    if !store.0.is_there() {
+        return Ok(Vec::new());
     }
     step("Look for what is left of secrets");
-    // Whoever makes or removes one holds this: what is half made now was left.
-    let _alone = store.lock()?;
-    for name in store.names() {
-        let path = store.root.join(&name);
-        let is_left = name.starts_with(".new.") || name.starts_with(".gone.");
-        if is_left || !name.starts_with('.') && !path.join("secret.json").exists() {
-            if repair {
-                sys::removal::remove_tree(&path)?;
-            }
-            found.push(format!("{}: left by a command that was killed", path.display()));
-        }
-    }
-    Ok(found)
+    let _alone = store.0.lock()?;
+    store.0.check::<Record>(repair)
 }

@@ -12,8 +12,7 @@
 pub(crate) mod check;
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use runtime::op::step;
@@ -23,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::plan::storage::check_secret_name;
+use crate::shelf::{self, Shelf};
 
 /// The form of `secret.json`.
 const VERSION: u32 = 1;
@@ -43,6 +43,16 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
 }
 
+impl shelf::Record for Record {
+    const KIND: &'static str = "secret";
+    const FILE: &'static str = "secret.json";
+    const VERSION: u32 = VERSION;
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 /// There is no such secret.
 #[derive(Debug, thiserror::Error)]
 #[error("no such secret: {0}")]
@@ -50,14 +60,12 @@ pub(crate) struct NotFound(pub(crate) String);
 
 /// Where secrets are kept.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
-    root: PathBuf,
-}
+pub(crate) struct Store(Shelf);
 
 impl Store {
     /// Secrets below a root.
     pub(crate) fn new(root: &Path) -> Store {
-        Store { root: root.join("secrets") }
+        Store(Shelf::new(root.join("secrets")))
     }
 
     /// A secret, by its name or its id.
@@ -76,18 +84,7 @@ impl Store {
         if check_secret_name(name).is_err() {
             return Ok(None);
         }
-        let text = match std::fs::read(self.root.join(name).join("secret.json")) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.with_context(|| format!("cannot read the record of secret {name}"))?,
-        };
-        let record: Record = serde_json::from_slice(&text)
-            .with_context(|| format!("the record of secret {name} is damaged"))?;
-        ensure!(
-            record.version <= VERSION,
-            "the record of secret {name} has version {}; this mini knows version {VERSION}",
-            record.version
-        );
-        Ok(Some(record))
+        self.0.read(name)
     }
 
     /// Every secret, by name.
@@ -95,16 +92,7 @@ impl Store {
     /// # Errors
     /// A record that this mini cannot read.
     pub(crate) fn list(&self) -> Result<Vec<Record>> {
-        let mut names = self.names();
-        names.retain(|name| !name.starts_with('.'));
-        names.sort();
-        names.iter().filter_map(|name| self.get(name).transpose()).collect()
-    }
-
-    /// Everything that lies where secrets lie.
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        self.0.names().iter().filter_map(|name| self.get(name).transpose()).collect()
     }
 
     /// What a secret says.
@@ -113,15 +101,8 @@ impl Store {
     /// [`NotFound`]; where it cannot be read.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
         let record = self.find(name)?;
-        let path = self.root.join(&record.name).join("data");
+        let path = self.0.place(&record.name).join("data");
         std::fs::read(path).with_context(|| format!("cannot read secret {name}"))
-    }
-
-    fn lock(&self) -> Result<OwnedFd> {
-        if !self.root.is_dir() {
-            sys::fs::make_dirs(&self.root)?;
-        }
-        Ok(sys::fs::lock_file(&self.root.join(".lock"), true)?)
     }
 
     /// Makes a secret.
@@ -132,19 +113,14 @@ impl Store {
         check_secret_name(name)?;
         let length = data.len();
         ensure!((1..=LONGEST).contains(&length), "a secret has 1 to {LONGEST} bytes, this one {length}");
-        let _alone = self.lock()?;
+        let _alone = self.0.lock()?;
         ensure!(self.get(name)?.is_none(), "a secret {name} is there already");
         step("Write the secret down, for root alone");
         let record =
             Record { version: VERSION, id: new_id()?, name: name.to_owned(), created: clock::now(), labels };
-        let fresh = self.root.join(format!(".new.{name}"));
-        sys::removal::remove_tree(&fresh)?;
-        sys::fs::make_dir(&fresh, 0o700)?;
-        sys::fs::write_whole(&fresh.join("data"), data, Durability::Synced)?;
-        let text = serde_json::to_vec(&record).expect("a record can be written as JSON");
-        sys::fs::write_whole(&fresh.join("secret.json"), &text, Durability::Synced)?;
-        sys::fs::rename(&fresh, &self.root.join(name))?;
-        sys::fs::sync(&self.root)?;
+        self.0.make(name, &record, Durability::Synced, |fresh| {
+            sys::fs::write_whole(&fresh.join("data"), data, Durability::Synced)
+        })?;
         Ok(record)
     }
 
@@ -153,12 +129,10 @@ impl Store {
     /// # Errors
     /// [`NotFound`]; what the kernel answered.
     pub(crate) fn remove(&self, word: &str) -> Result<()> {
-        let _alone = self.lock()?;
+        let _alone = self.0.lock()?;
         let record = self.find(word)?;
-        let gone = self.root.join(format!(".gone.{}", record.name));
-        sys::removal::remove_tree(&gone)?;
-        sys::fs::rename(&self.root.join(&record.name), &gone)?;
-        Ok(sys::removal::remove_tree(&gone)?)
+        self.0.take_away(&record.name)?;
+        Ok(self.0.remove_gone(&record.name)?)
     }
 }
 

@@ -3,10 +3,9 @@
 use anyhow::Result;
 use runtime::op::step;
 use runtime::state::State;
-use runtime::sys;
 
-use super::Store;
 use super::users::Users;
+use super::{Record, Store};
 
 /// Finds it, and removes it where `repair` is given; a sentence each.
 ///
@@ -14,23 +13,12 @@ use super::users::Users;
 /// What the kernel answered; a record that this mini cannot read.
 pub(crate) fn check(state: &State, repair: bool) -> Result<Vec<String>> {
     let store = Store::new(state.root());
-    let mut found = Vec::new();
-    if !store.root.is_dir() {
-        return Ok(found);
+    if !store.0.is_there() {
+        return Ok(Vec::new());
     }
     step("Look for what is left of volumes");
-    // Whoever makes or removes one holds this: what is half made now was left.
     let alone = store.lock()?;
-    for name in store.names() {
-        let path = store.root.join(&name);
-        let is_left = name.starts_with(".new.") || name.starts_with(".gone.");
-        if is_left || !name.starts_with('.') && !path.join("volume.json").exists() {
-            if repair {
-                sys::removal::remove_tree(&path)?;
-            }
-            found.push(format!("{}: left by a command that was killed", path.display()));
-        }
-    }
+    let mut found = store.0.check::<Record>(repair)?;
     let users = Users::of(state)?;
     let volumes = store.list()?;
     drop(alone);

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use runtime::op::step;
 use runtime::sys;
 use runtime::sys::fs::Durability;
@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::plan::storage::{VolumeMount, check_volume_name};
+use crate::shelf::{self, Shelf};
 
 /// The form of `volume.json`.
 const VERSION: u32 = 1;
@@ -46,6 +47,16 @@ pub(crate) struct Record {
     /// `type`, `o` and `device`, as docker's local driver takes them.
     #[serde(default)]
     pub(crate) options: BTreeMap<String, String>,
+}
+
+impl shelf::Record for Record {
+    const KIND: &'static str = "volume";
+    const FILE: &'static str = "volume.json";
+    const VERSION: u32 = VERSION;
+
+    fn version(&self) -> u32 {
+        self.version
+    }
 }
 
 /// A volume that is there.
@@ -78,9 +89,7 @@ pub(crate) struct InUse {
 
 /// Where volumes are kept.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
-    root: PathBuf,
-}
+pub(crate) struct Store(Shelf);
 
 impl Volume {
     /// Where its files are: a directory of its own, or the one that its options name.
@@ -125,7 +134,7 @@ fn are_read_only(options: &BTreeMap<String, String>) -> bool {
 impl Store {
     /// Volumes below a root.
     pub(crate) fn new(root: &Path) -> Store {
-        Store { root: root.join("volume") }
+        Store(Shelf::new(root.join("volume")))
     }
 
     /// A volume, by its name.
@@ -144,19 +153,8 @@ impl Store {
         if check_volume_name(name).is_err() {
             return Ok(None);
         }
-        let directory = self.root.join(name);
-        let text = match std::fs::read(directory.join("volume.json")) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.with_context(|| format!("cannot read the record of volume {name}"))?,
-        };
-        let record: Record = serde_json::from_slice(&text)
-            .with_context(|| format!("the record of volume {name} is damaged"))?;
-        ensure!(
-            record.version <= VERSION,
-            "the record of volume {name} has version {}; this mini knows version {VERSION}",
-            record.version
-        );
-        Ok(Some(Volume { record, directory }))
+        let record = self.0.read(name)?;
+        Ok(record.map(|record| Volume { record, directory: self.0.place(name) }))
     }
 
     /// Every volume, by name.
@@ -164,16 +162,7 @@ impl Store {
     /// # Errors
     /// A record that this mini cannot read.
     pub(crate) fn list(&self) -> Result<Vec<Volume>> {
-        let mut names = self.names();
-        names.retain(|name| !name.starts_with('.'));
-        names.sort();
-        names.iter().filter_map(|name| self.get(name).transpose()).collect()
-    }
-
-    /// Everything that lies where volumes lie.
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        self.0.names().iter().filter_map(|name| self.get(name).transpose()).collect()
     }
 
     /// Nobody else makes or removes a volume until this is dropped.
@@ -181,10 +170,7 @@ impl Store {
     /// # Errors
     /// What the kernel answered.
     pub(crate) fn lock(&self) -> Result<OwnedFd> {
-        if !self.root.is_dir() {
-            sys::fs::make_dirs(&self.root)?;
-        }
-        Ok(sys::fs::lock_file(&self.root.join(".lock"), true)?)
+        self.0.lock()
     }
 
     /// Makes a volume, or gives the one that is there. The caller holds the lock.
@@ -196,18 +182,10 @@ impl Store {
             return Ok((there, Made::Before));
         }
         step("Make a volume: a directory that outlives containers");
-        let fresh = self.root.join(format!(".new.{}", record.name));
-        sys::removal::remove_tree(&fresh)?;
-        sys::fs::make_dir(&fresh, 0o700)?;
-        sys::fs::make_dir(&fresh.join("_data"), 0o755)?;
-        sys::fs::make_public(&fresh.join("_data"))?;
-        let text = serde_json::to_vec(record).expect("a record can be written as JSON");
-        sys::fs::write_whole(&fresh.join("volume.json"), &text, durability)?;
-        let directory = self.root.join(&record.name);
-        sys::fs::rename(&fresh, &directory)?;
-        if durability == Durability::Synced {
-            sys::fs::sync(&self.root)?;
-        }
+        let directory = self.0.make(&record.name, record, durability, |fresh| {
+            sys::fs::make_dir(&fresh.join("_data"), 0o755)?;
+            sys::fs::make_public(&fresh.join("_data"))
+        })?;
         Ok((Volume { record: record.clone(), directory }, Made::Now))
     }
 
@@ -281,7 +259,7 @@ impl Store {
             mount.source = match (&there, mount.options.get("device")) {
                 (Some(volume), _) => volume.data(),
                 (None, Some(device)) => device.into(),
-                (None, None) => self.root.join(&mount.name).join("_data"),
+                (None, None) => self.0.place(&mount.name).join("_data"),
             };
             let options = there.as_ref().map_or(&mount.options, |volume| &volume.record.options);
             mount.read_only |= are_read_only(options);
@@ -295,14 +273,12 @@ impl Store {
     /// What the kernel answered; the volume is then as it was.
     pub(crate) fn take_away(&self, volume: &Volume) -> Result<()> {
         step("Make the volume vanish by one rename: from here on nobody finds it");
-        let gone = self.gone(&volume.record.name);
-        sys::removal::remove_tree(&gone)?;
-        Ok(sys::fs::rename(&volume.directory, &gone)?)
+        Ok(self.0.take_away(&volume.record.name)?)
     }
 
     /// Whether files of a volume that has vanished are still there.
     pub(crate) fn has_gone(&self, name: &str) -> bool {
-        self.gone(name).exists()
+        self.0.gone(name).exists()
     }
 
     /// Removes the files of a volume that has vanished; without one, nothing.
@@ -310,11 +286,7 @@ impl Store {
     /// # Errors
     /// What the kernel answered.
     pub(crate) fn remove_gone(&self, name: &str) -> Result<()> {
-        Ok(sys::removal::remove_tree(&self.gone(name))?)
-    }
-
-    fn gone(&self, name: &str) -> PathBuf {
-        self.root.join(format!(".gone.{name}"))
+        Ok(self.0.remove_gone(name)?)
     }
 }
 
