@@ -10,11 +10,11 @@ use crate::plan::{DeviceNode, InitPlan, MountPlan, MountSource};
 use crate::sys::{self, idmapped};
 
 /// Nodes that every container has: name, major, minor (config-linux.md, "Default Devices").
-const NODES: [(&str, u32, u32); 6] =
+pub const NODES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Links that every container has (runtime-linux.md, "Dev symbolic links").
-const LINKS: [(&str, &str); 6] = [
+pub const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),

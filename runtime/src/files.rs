@@ -13,39 +13,25 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use crate::gate::{self, Failure};
+use crate::helper::{Helper, VisitError};
 use crate::layers;
-use crate::op::{OpError, enter_process, step};
+use crate::op::{OpError, step};
 use crate::plan::{InitPlan, MountSource};
 use crate::rootfs;
 use crate::sys::{self, mount, ns, pidfd};
-
-/// A root that cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum FilesError {
-    /// An operation failed.
-    #[error(transparent)]
-    Op(#[from] OpError),
-    /// An operation of the child failed.
-    #[error(transparent)]
-    Child(#[from] Failure),
-    /// The container ended meanwhile.
-    #[error("the container has ended")]
-    Ended,
-}
 
 /// The root of a running container, with everything that is mounted in it.
 ///
 /// `init` is its first process and `pid` its number.
 ///
 /// # Errors
-/// See [`FilesError`].
-pub fn of_running(init: BorrowedFd<'_>, pid: i32) -> Result<OwnedFd, FilesError> {
+/// See [`VisitError`].
+pub fn of_running(init: BorrowedFd<'_>, pid: i32) -> Result<OwnedFd, VisitError> {
     step("Take hold of the container's root, as its first process sees it");
     let root = pidfd::open_root_of(pid);
     // Asked after it is held: from here on the number was this process's.
     if pidfd::has_ended(init) {
-        return Err(FilesError::Ended);
+        return Err(VisitError::Ended);
     }
     Ok(root?)
 }
@@ -61,32 +47,25 @@ pub fn of_running(init: BorrowedFd<'_>, pid: i32) -> Result<OwnedFd, FilesError>
 /// ```
 ///
 /// # Errors
-/// See [`FilesError`].
-pub fn root_of_running(init: BorrowedFd<'_>) -> Result<OwnedFd, FilesError> {
+/// See [`VisitError`].
+pub fn root_of_running(init: BorrowedFd<'_>) -> Result<OwnedFd, VisitError> {
     sys::process::assert_single_threaded()?;
     let (ours, theirs) = sys::socket::pair()?;
-    let (report_read, report_write) = sys::socket::pipe()?;
     step("Let a child look at the container's mounts, so that we stay out");
-    let Some(child) = ns::fork()? else {
-        enter_process("helper");
-        let sent = ns::join_process(init, ns::Kinds::MOUNT)
-            .and_then(|()| mount::clone_tree(rustix::fs::CWD, Path::new("/"), false))
-            .and_then(|clone| sys::socket::send(theirs.as_fd(), b"r", &[clone.as_fd()]));
-        if let Err(error) = sent {
-            gate::report(report_write.as_fd(), &error.into());
-        }
-        sys::process::exit(0)
-    };
-    drop((theirs, report_write));
-    let child = pidfd::open(child)?;
+    let child = Helper::send(|| {
+        ns::join_process(init, ns::Kinds::MOUNT)?;
+        let clone = mount::clone_tree(rustix::fs::CWD, Path::new("/"), false)?;
+        Ok(sys::socket::send(theirs.as_fd(), b"r", &[clone.as_fd()])?)
+    })?;
+    drop(theirs);
     let mut word = [0u8; 1];
     let received = sys::socket::receive(ours.as_fd(), &mut word);
-    pidfd::wait(child.as_fd())?;
+    child.wait()?;
     match received?.1.pop() {
         Some(root) => Ok(root),
         None => {
-            gate::read_report(&report_read)?;
-            Err(FilesError::Ended)
+            child.failure()?;
+            Err(VisitError::Ended)
         }
     }
 }

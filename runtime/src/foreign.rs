@@ -14,10 +14,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use crate::gate::{self, Failure, FailureKind};
-use crate::op::{OpError, enter_process, step};
+use crate::gate::{Failure, FailureKind};
+use crate::helper::Helper;
+use crate::op::{OpError, step};
 use crate::sys::confined::{self, Links};
-use crate::sys::{self, mount, ns, pidfd};
+use crate::sys::{self, mount, ns};
 
 /// Clones the tmpfs at `path` of that mount namespace, detached.
 ///
@@ -26,26 +27,17 @@ use crate::sys::{self, mount, ns, pidfd};
 pub(crate) fn clone_tmpfs(mounts: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Failure> {
     step("Send a helper for the file system that the other container has mounted there");
     let (ours, theirs) = sys::socket::pair()?;
-    let (report_read, report_write) = sys::socket::pipe()?;
-    let Some(helper) = ns::fork()? else {
-        drop((ours, report_read));
-        enter_process("helper");
-        match fetch(mounts, path) {
-            Ok(tree) => {
-                // A monitor that has died needs nothing any more.
-                let _told = sys::socket::send(theirs.as_fd(), b"t", &[tree.as_fd()]);
-                sys::process::exit(0)
-            }
-            Err(failure) => gate::report(report_write.as_fd(), &failure),
-        }
-        sys::process::exit(125)
-    };
-    drop((theirs, report_write));
-    let helper = pidfd::open(helper)?;
+    let helper = Helper::send(|| {
+        let tree = fetch(mounts, path)?;
+        // A monitor that has died needs nothing any more.
+        let _told = sys::socket::send(theirs.as_fd(), b"t", &[tree.as_fd()]);
+        Ok(())
+    })?;
+    drop(theirs);
     let mut word = [0u8; 1];
     let received = sys::socket::receive(ours.as_fd(), &mut word);
-    pidfd::wait(helper.as_fd())?;
-    gate::read_report(&report_read)?;
+    helper.wait()?;
+    helper.failure()?;
     received?.1.pop().ok_or_else(|| Failure::said(FailureKind::Other, vec!["the helper died".to_owned()]))
 }
 

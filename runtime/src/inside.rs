@@ -4,10 +4,10 @@
 //! files, and is in none of its control groups.
 
 use std::io::Read as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::gate::{self, Failure};
-use crate::op::{OpError, enter_process, step};
+use crate::helper::{Helper, VisitError};
+use crate::op::step;
 use crate::sys::{self, ns, pidfd};
 
 /// The kernel's answers.
@@ -17,20 +17,6 @@ pub struct Told {
     pub hostname: String,
     /// /proc/PID/cgroup of its first process, as it is read from its control group namespace (cgroup_namespaces(7)).
     pub cgroup: String,
-}
-
-/// Nobody could be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum InsideError {
-    /// An operation failed.
-    #[error(transparent)]
-    Op(#[from] OpError),
-    /// An operation of the child failed.
-    #[error(transparent)]
-    Child(#[from] Failure),
-    /// The container ended meanwhile.
-    #[error("the container has ended")]
-    Ended,
 }
 
 /// Asks from inside a running container. `init` is its first process and `pid` its number.
@@ -44,36 +30,30 @@ pub enum InsideError {
 /// ```
 ///
 /// # Errors
-/// See [`InsideError`].
-pub fn ask(init: BorrowedFd<'_>, pid: i32) -> Result<Told, InsideError> {
+/// See [`VisitError`].
+pub fn ask(init: BorrowedFd<'_>, pid: i32) -> Result<Told, VisitError> {
     sys::process::assert_single_threaded()?;
     let (answer_read, answer_write) = sys::socket::pipe()?;
-    let (report_read, report_write) = sys::socket::pipe()?;
     step("Let a child go inside and ask, so that we stay out");
-    let Some(child) = ns::fork()? else {
-        enter_process("helper");
-        let kinds = ns::Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME | ns::Kinds::CONTROL_GROUP;
-        let sent = ns::join_process(init, kinds).map(|()| answer(&answer_write, pid));
-        if let Err(error) = sent {
-            gate::report(report_write.as_fd(), &error.into());
-        }
-        sys::process::exit(0)
-    };
-    drop((answer_write, report_write));
-    let child = pidfd::open(child)?;
+    let child = Helper::send(|| {
+        ns::join_process(init, ns::Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME | ns::Kinds::CONTROL_GROUP)?;
+        answer(&answer_write, pid);
+        Ok(())
+    })?;
+    drop(answer_write);
     let mut bytes = Vec::new();
     let read = std::fs::File::from(answer_read).read_to_end(&mut bytes);
-    pidfd::wait(child.as_fd())?;
+    child.wait()?;
     // Asked last: until here the number was this process's.
     if pidfd::has_ended(init) {
-        return Err(InsideError::Ended);
+        return Err(VisitError::Ended);
     }
     let told = read.ok().and_then(|_| parse(&bytes));
     match told {
         Some(told) => Ok(told),
         None => {
-            gate::read_report(&report_read)?;
-            Err(InsideError::Ended)
+            child.failure()?;
+            Err(VisitError::Ended)
         }
     }
 }

@@ -7,9 +7,10 @@ pub mod op;
 
 pub mod birth;
 pub mod create;
-mod devices;
+pub mod devices;
 mod foreign;
 mod gate;
+mod helper;
 pub mod idmap;
 mod init;
 pub mod join;
@@ -38,4 +39,5 @@ pub mod state;
 pub mod sys;
 
 pub use gate::{Failure, FailureKind};
+pub use helper::VisitError;
 pub use layers::running_kernel;

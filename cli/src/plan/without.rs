@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
+use runtime::devices::NODES;
 
 use super::security::Seccomp;
 use super::spaces::{Ipc, Space, Spaces, Users};
@@ -90,11 +91,10 @@ impl<'a> Without<'a> {
     /// Where there are no users of its own, mini has no power over devices either: in a user namespace that is not the first, no
     /// node can be made and no rule loosened. It gets the caller's, and every rule that the caller is under.
     pub(crate) fn devices(self) -> (Vec<Bind>, Option<&'static str>) {
-        const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
         if !self.lacks(Isolation::User) {
             return (Vec::new(), None);
         }
-        let bind = |name: &&str| Bind {
+        let bind = |(name, ..): (&str, u32, u32)| Bind {
             source: Path::new("/dev").join(name),
             target: Path::new("/dev").join(name),
             read_only: false,
@@ -104,7 +104,7 @@ impl<'a> Without<'a> {
             mode: String::new(),
             by: By::default(),
         };
-        (NODES.iter().map(bind).collect(), Some("a *:* rwm"))
+        (NODES.into_iter().map(bind).collect(), Some("a *:* rwm"))
     }
 
     /// Shares what is left out with the host, and nothing else: the users stay the container's own.

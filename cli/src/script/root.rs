@@ -3,25 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use runtime::devices::{LINKS, NODES};
 use runtime::plan::{InitPlan, MountPlan, MountSource};
 
 use super::mounts::words;
 use super::text::{path, word};
 use super::{Parts, Subject};
-
-/// Nodes that every container has: name, major, minor (config-linux.md, "Default Devices").
-const NODES: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
-
-/// Links that every container has (runtime-linux.md, "Dev symbolic links").
-const LINKS: [(&str, &str); 6] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
-    ("ptmx", "pts/ptmx"),
-];
 
 /// What overlay's mounter needs of the host's power, and keeps for what overlay does later.
 const MOUNTER: &str = "chown,+dac_override,+dac_read_search,+fowner,+fsetid,+mknod,+setfcap,+sys_admin";
