@@ -19,6 +19,8 @@ const DIFFERENCES: &str = include_str!("../../DIFFERENCES.md");
 enum Compared {
     /// Every word, but for ids, times and addresses.
     Words,
+    /// Every word, the lines in any order: where docker 20.10 goes through a map.
+    Lines,
     /// The number of lines, and the headings.
     Shape,
     /// docker's keys are all there.
@@ -46,6 +48,7 @@ impl Line {
             None => (None, text),
         };
         let (compared, rest) = match rest.split_at(1) {
+            ("@", rest) => (Compared::Lines, rest),
             ("~", rest) => (Compared::Shape, rest),
             ("%", rest) => (Compared::Keys, rest),
             ("?", rest) => (Compared::Ending, rest),
@@ -67,6 +70,11 @@ fn told(normal: &Normal, output: &Output, compared: Compared) -> Told {
     let text = normal.text(&output.text());
     let printed = match compared {
         Compared::Words => text,
+        Compared::Lines => {
+            let mut lines: Vec<_> = text.lines().collect();
+            lines.sort_unstable();
+            lines.join("\n")
+        }
         Compared::Shape => {
             let heading = text.lines().next().filter(|line| *line == line.to_uppercase()).unwrap_or_default();
             format!("{heading}\n{} lines", text.lines().count())
