@@ -138,10 +138,11 @@ fn without_signals_of_glibc(line: &str) -> String {
     }
 }
 
-/// `ls -l` without links, time and size of directories.
+/// `ls -l` without links, time and size of directories; a device has two numbers for its size.
 fn without_times(line: &str) -> String {
     let fields: Vec<&str> = line.split_whitespace().collect();
     match fields.len() {
+        11.. if fields[5].ends_with(',') => [&fields[..2], &fields[3..7], &fields[10..]].concat().join(" "),
         10.. => [&fields[..2], &fields[3..5], &fields[9..]].concat().join(" "),
         _ => fields.join(" "),
     }
