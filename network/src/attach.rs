@@ -4,6 +4,8 @@
 //! it. So whatever is killed halfway leaves nothing that a later start would trip over.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::thread;
+use std::time::Duration;
 
 use crate::bridge;
 use crate::config::NetworkConfig;
@@ -19,6 +21,9 @@ use crate::plan::AttachPlan;
 use crate::state::State;
 use crate::sys::{self, Hold, Trip};
 use crate::table::{Table, TableError};
+
+/// After which pauses it is looked whether a card has gone, ms: the kernel takes some 30.
+const LAST_LOOKS: [u64; 5] = [40, 60, 100, 150, 150];
 
 /// Why a container could not be attached.
 #[derive(Debug, thiserror::Error)]
@@ -87,15 +92,16 @@ impl Lease {
 }
 
 fn join_bridge(plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
+    let route = host::open_route()?;
+    step(
+        "Go inside for a socket of that namespace; no IPv6 on what comes there, or a neighbour could advertise itself as router",
+    );
+    // Of cards to come: on one that is there, it waits for the lock of all links of the machine, and turns in circles meanwhile.
+    let inside = visit(&route, netns, || sys::set_sysctl_inside("net/ipv6/conf/default/disable_ipv6", "1"))?;
     step(
         "Join the container to the bridge: a pair of virtual network cards, ours on the bridge, the other one inside",
     );
-    let route = host::open_route()?;
     join(&route, plan, netns)?;
-    step(
-        "Go inside for a socket of that namespace; no IPv6 there, or a neighbour could advertise itself as router",
-    );
-    let inside = visit(&route, netns, || sys::set_sysctl_inside("net/ipv6/conf/eth0/disable_ipv6", "1"))?;
     step("From here: both cards up, the address, and the way out by the bridge");
     let (address, gateway) = (plan.endpoint.address, plan.endpoint.gateway);
     let prefix = plan.endpoint.prefix_len;
@@ -136,6 +142,43 @@ pub fn forget_connections(plan: &AttachPlan) -> Result<(), OpError> {
     }
     step("Forget the connections that came by the published ports");
     conntrack::forget(plan.endpoint.address)
+}
+
+/// A container's card on the host, when the container has ended.
+#[derive(Debug)]
+pub struct LastCard {
+    route: Socket,
+    veth: String,
+    index: u32,
+}
+
+impl LastCard {
+    /// The card that is still there. The caller keeps the container from being started again until this has returned.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn find(plan: &AttachPlan) -> Result<Option<LastCard>, OpError> {
+        let route = host::open_route()?;
+        let veth = plan.veth.clone();
+        Ok(sys::index_of(&route, &veth).map(|index| LastCard { route, veth, index }))
+    }
+
+    /// Waits for the card to die with its namespace, and takes it away where it does not within half a second: a connection that
+    /// was cut keeps the namespace as long as the kernel sends its last segments again, for minutes (ip-sysctl,
+    /// `tcp_orphan_retries`).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn see_off(self) -> Result<(), OpError> {
+        for pause in LAST_LOOKS {
+            thread::sleep(Duration::from_millis(pause));
+            if sys::index_of(&self.route, &self.veth) != Some(self.index) {
+                return Ok(());
+            }
+        }
+        step("A cut connection keeps the container's network namespace: take its card away alone");
+        bridge::delete_index(&self.route, &self.veth, self.index)
+    }
 }
 
 fn join(route: &Socket, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {

@@ -1,5 +1,6 @@
 //! The bridge: found by its name, or made and numbered.
 
+use std::fmt;
 use std::io::ErrorKind;
 
 use ipnet::Ipv4Net;
@@ -99,8 +100,18 @@ pub(crate) fn make(route: &Socket, config: &NetworkConfig, found: &Found) -> Res
 /// Takes the bridge away (50 ms); one that is gone already is as good.
 pub(crate) fn delete(route: &Socket, name: &str) -> Result<(), OpError> {
     let call = format_args!("sendto(rtnetlink, RTM_DELLINK{{{name}}})");
+    take_away(route, name, &links::delete(name), call)
+}
+
+/// Takes away the link of that name that has this index, and no younger one.
+pub(crate) fn delete_index(route: &Socket, name: &str, index: u32) -> Result<(), OpError> {
+    let call = format_args!("sendto(rtnetlink, RTM_DELLINK{{{name}, index {index}}})");
+    take_away(route, name, &links::delete_index(index), call)
+}
+
+fn take_away(route: &Socket, name: &str, batch: &Batch, call: fmt::Arguments<'_>) -> Result<(), OpError> {
     Op { call, shell: format_args!("ip link delete {name}") }.perform(|| {
-        match route.send(&links::delete(name)).map_err(|refusal| refusal.source) {
+        match route.send(batch).map_err(|refusal| refusal.source) {
             Err(error) if is_no_device(&error) => Ok(()),
             result => result,
         }

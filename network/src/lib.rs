@@ -8,6 +8,7 @@
 //! lease.attach(plan, netns)           veth, lo, eth0, address, route; the ports as elements of the table's maps
 //! lease.detach(plan)                  the ports go, the address is given back; the veth dies with its namespace
 //! forget_connections(plan)            and the lease is dropped: nobody waits for these two
+//! LastCard::see_off                   nor for this: a veth whose namespace does not die
 //! ```
 //!
 //! What must outlive no container belongs to something that dies with it: the address to a lock, the port to a socket, the
@@ -49,7 +50,7 @@ mod netlink;
 pub mod op;
 mod sys;
 
-pub use attach::{AttachError, forget_connections, loopback_up};
+pub use attach::{AttachError, LastCard, forget_connections, loopback_up};
 pub use cards::{Card, Cards, CardsError, Way, cards};
 pub use check::{CheckError, check};
 pub use config::NetworkConfig;

@@ -130,6 +130,13 @@ pub(crate) fn delete(link_name: &str) -> Batch {
     batch([(DelLink(link), 0)])
 }
 
+/// Takes that very link away, whatever it is called and whatever is called like it by now.
+pub(crate) fn delete_index(index: u32) -> Batch {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    batch([(DelLink(link), 0)])
+}
+
 /// Asks for a link by its name; ENODEV where there is none.
 pub(crate) fn link_named(link_name: &str) -> Batch {
     let mut link = LinkMessage::default();

@@ -127,6 +127,11 @@ pub(crate) fn index_if_up(socket: &Socket, name: &str) -> Result<Option<u32>, Op
     })
 }
 
+/// The index of the link with this name, if there is one. Nothing is told: it is asked again and again.
+pub(crate) fn index_of(socket: &Socket, name: &str) -> Option<u32> {
+    rustix::net::netdevice::name_to_index(socket.as_fd(), name).ok()
+}
+
 /// A sysctl's value, by its path below /proc/sys; `None` where the kernel has no such.
 pub(crate) fn sysctl(name: &str) -> Result<Option<String>, OpError> {
     let path = format!("/proc/sys/{name}");

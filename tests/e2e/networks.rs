@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tests::{Host, leftovers};
+use tests::{Host, leftovers, wait};
 
 /// What a command prints, cut into words.
 fn words(line: &str) -> Vec<&str> {
@@ -226,4 +226,17 @@ fn whoever_starts_while_the_bridge_goes_gets_one() {
     host.mini(["system", "check"]).run().ok().stdout("");
     host.mini(["network", "prune", "-f"]).run().ok();
     assert_eq!(leftovers::find(&host), Vec::<String>::new());
+}
+
+#[test]
+fn the_card_goes_though_something_keeps_the_network_namespace() {
+    let host = Host::with_busybox();
+    let container = host.start(["busybox", "sleep", "1000"]);
+    let _kept = std::fs::File::open(format!("/proc/{}/ns/net", container.pid())).expect("its namespace");
+    let card = format!("mini-{}", &container.short()[..10]);
+    assert!(host.tool("ip", ["link"]).contains(&card));
+    host.mini(["kill", &container.id]).run().ok();
+    wait::until("the end of its card", || (!host.tool("ip", ["link"]).contains(&card)).then_some(()));
+    host.mini(["start", &container.id]).run().ok();
+    assert!(host.tool("ip", ["link"]).contains(&card));
 }

@@ -98,6 +98,13 @@ fn join(parts: &mut Parts, attach: &AttachPlan) {
     let (address, prefix, gateway) = (endpoint.address, endpoint.prefix_len, endpoint.gateway);
     let text = &mut parts.host;
     text.part(
+        "Go inside for a socket of that namespace; no IPv6 on what comes there, or a neighbour could advertise itself as router",
+    );
+    text.line("inside() { nsenter --net=\"/proc/$pid/ns/net\" -- \"$@\"; }");
+    text.line(
+        "inside sh -c 'file=/proc/sys/net/ipv6/conf/default/disable_ipv6; [ ! -e $file ] || echo 1 >$file'",
+    );
+    text.part(
         "Join the container to the bridge: a pair of virtual network cards, ours on the bridge, the other one inside",
     );
     text.line(&format!("veth={veth}"));
@@ -108,13 +115,6 @@ fn join(parts: &mut Parts, attach: &AttachPlan) {
         text.comment("Who comes back to itself by a port of the host leaves by the port that it came from.");
         text.line("bridge link set dev \"$veth\" hairpin on");
     }
-    text.part(
-        "Go inside for a socket of that namespace; no IPv6 there, or a neighbour could advertise itself as router",
-    );
-    text.line("inside() { nsenter --net=\"/proc/$pid/ns/net\" -- \"$@\"; }");
-    text.line(
-        "inside sh -c 'file=/proc/sys/net/ipv6/conf/eth0/disable_ipv6; [ ! -e $file ] || echo 1 >$file'",
-    );
     text.part("From here: both cards up, the address, and the way out by the bridge");
     text.line("inside ip link set lo up");
     text.line("inside ip link set eth0 up");

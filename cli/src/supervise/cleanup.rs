@@ -90,6 +90,16 @@ pub(super) fn after_the_word(charge: &mut Charge) {
     drop(results);
 }
 
+/// At the very end: whether the container's card has gone. Whoever starts the container again need not wait for that.
+pub(super) fn last_look(charge: Charge) {
+    let card = charge.words.attach.as_ref().map(network::LastCard::find);
+    drop(charge);
+    if let Some(Ok(Some(card))) = card {
+        // As before: it is found by `mini system check`.
+        let _left = card.see_off();
+    }
+}
+
 fn give_back(charge: &mut Charge) -> Vec<Result<(), OpError>> {
     let Words { attach, cgroup, .. } = &charge.words;
     let mut results: Vec<_> = Layout::detect().iter().map(|layout| layout.remove(cgroup)).collect();

@@ -158,6 +158,7 @@ fn end(
         clients.dismiss(&word);
         cleanup::after_the_word(&mut charge);
         clients.wait_until_heard();
+        cleanup::last_look(charge);
         return None;
     };
     clients.dismiss_who_stays(&word);

@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::host::{HOST, Host, OUTSIDE, both_ways_of_bridging, same};
+use network::LastCard;
+
+use crate::host::{HOST, Host, OUTSIDE, both_ways_of_bridging, same, sh};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -102,4 +104,24 @@ fn a_container_without_network_has_its_loopback() {
     let server = container.netns.listen(LOCALHOST, 80);
     assert_eq!(container.netns.talk(LOCALHOST, 80, &server), LOCALHOST);
     same(&host.everything(), &before, "and nothing else has changed");
+}
+
+#[test]
+fn a_card_whose_namespace_lives_on_is_taken_away_and_a_younger_one_is_not() {
+    let host = Host::new();
+    // What keeps the namespace is the test; a cut connection does too.
+    let container = host.start("3f2a9c81d04b", &[]);
+    let veth = &container.plan().veth;
+    let there = || sh("ip -br link").contains(veth);
+    let last = LastCard::find(container.plan()).unwrap().expect("its card");
+    last.see_off().unwrap();
+    assert!(!there());
+    assert!(LastCard::find(container.plan()).unwrap().is_none());
+
+    sh(&format!("ip link add {veth} type veth peer name other0"));
+    let last = LastCard::find(container.plan()).unwrap().expect("another card");
+    sh(&format!("ip link del {veth}; ip link add {veth} type veth peer name other0"));
+    last.see_off().unwrap();
+    assert!(there(), "another start's card");
+    sh(&format!("ip link del {veth}"));
 }
