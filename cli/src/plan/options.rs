@@ -20,7 +20,8 @@ use super::storage::Storage;
 use super::values;
 use crate::commands::flags::MoreArgs;
 
-/// Kept with the container; every field has a default, so that an older record can be read.
+/// Kept with the container; every field has a default, so that an older record can be read. What nobody asked for is not
+/// written: every `ps` would read past it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Options {
@@ -51,21 +52,34 @@ pub(crate) struct Options {
     pub(crate) cpu_quota: Option<i64>,
     /// What an older record says here; [`Security`] says it now.
     pub(crate) no_new_privileges: bool,
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) life: Life,
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) health: HealthRequest,
     /// What becomes of its output.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) log: LogRequest,
     /// Whose namespaces it lives in.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) spaces: Spaces,
     /// What its processes may do.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) security: Security,
     /// Where its files come from.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) origin: Origin,
     /// What it may use, beyond the everyday.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) resources: Resources,
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) devices: Devices,
     /// Volumes and secrets.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) storage: Storage,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One `--ulimit`.
