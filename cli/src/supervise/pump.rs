@@ -23,7 +23,7 @@ use super::stream::{self, BOTH, Streams, Unfinished};
 use crate::clock::Moment;
 
 /// How long nothing must happen before memory is given back, ns: a short container never pays for that.
-const REST_AFTER: u64 = 250_000_000;
+const REST_AFTER: u64 = 500_000_000;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

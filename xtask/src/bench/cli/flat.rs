@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::engines::Engine;
 use super::machine::Counts;
 use crate::bench::figures::median;
-use crate::bench::inside::{Place, World};
+use crate::bench::inside::{AFTERMATH, Place, World};
 
 /// How many containers run beside the one that is measured.
 const STEPS: [usize; 5] = [1, 50, 100, 250, 500];
@@ -38,8 +38,12 @@ pub(super) fn beside_others(world: &mut World, mini: &Engine, most: usize) -> Re
         let (mut detached, mut short) = (Vec::new(), Vec::new());
         for _ in 0..SAMPLES {
             let runner = world.runner(Place::Machine);
-            detached.push(runner.time(&mini.sleeper("one-more"))?);
-            short.push(runner.time(&mini.short())?);
+            for (samples, command) in [(&mut detached, mini.sleeper("one-more")), (&mut short, mini.short())]
+            {
+                // The kernel takes the last one's network apart in the background, link by link of the machine.
+                thread::sleep(AFTERMATH);
+                samples.push(runner.time(&command)?);
+            }
             runner.time(&mini.removal(&["one-more".to_owned()]))?;
         }
         lines.extend(median(&detached).zip(median(&short)).map(|(detached, short)| (step, detached, short)));
