@@ -4,6 +4,7 @@
 //! pull:  reference → registry → manifest → layers, each in one pass:
 //!            download → digest → inflate → diff id → unpack        → store
 //! load:  archive (docker's or OCI's) → the same pass               → store
+//! save:  names → manifests → blobs, each digest computed while it is written → archive
 //! run:   Store::open → Store::resolve → Image { config, layers }
 //! cp:    a tree → Pack, read piece by piece → extract → a tree
 //! ```
@@ -18,6 +19,7 @@ mod pull;
 mod registry;
 
 mod load;
+mod save;
 
 mod manifest;
 mod platform;
@@ -51,6 +53,7 @@ pub use progress::{Event, LayerInfo, LayerState};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{CredentialError, HttpError, RegistryError, Timeouts};
+pub use save::{Save, SaveError, Saved};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};

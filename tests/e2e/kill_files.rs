@@ -1,4 +1,4 @@
-//! SIGKILL at every operation of `cp`, `export`, and of whatever makes, fills and removes volumes and secrets.
+//! SIGKILL at every operation of `cp`, `export`, `save`, and of whatever makes, fills and removes volumes and secrets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -141,6 +141,23 @@ fn the_client_of_export_of_what_runs() {
 #[test]
 fn the_client_of_export_of_what_does_not_run() {
     export(false);
+}
+
+#[test]
+fn the_client_of_save() {
+    let out = |host: &Host| shared(host).join("filled.tar");
+    kill(
+        "client",
+        &|host| assert!(!out(host).exists() || fs::remove_file(out(host)).is_ok()),
+        &|host| host.mini(["save", "-o"]).arg(out(host)).arg("filled"),
+        &|host| {
+            nothing_else(&shared(host), "filled.tar");
+            if out(host).exists() {
+                host.mini(["load", "-i"]).arg(out(host)).run().ok();
+            }
+            host.mini(["save", "-o"]).arg(out(host)).arg("filled").run().ok();
+        },
+    );
 }
 
 /// No volume is there, or those with these names, each whole.

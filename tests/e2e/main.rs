@@ -51,7 +51,7 @@
 //! | the networks that there are | [`networks`] |
 //! | published ports | [`ports`] |
 //! | references, authorisation, indexes, layers side by side | [`pull`] |
-//! | archives and layouts | [`load`] |
+//! | archives and layouts | [`load`], [`save`] |
 //! | the list of images and their removal | [`images`] |
 //! | layers that tell the truth: whiteouts, links, owners, attributes | [`layers`] |
 //! | layers that attack | [`security_layers`], [`security_archives`], [`slow_layers`] |
@@ -144,6 +144,7 @@ mod restart;
 mod resting;
 mod rootfs;
 mod run;
+mod save;
 mod script;
 mod script_life;
 mod secret;

@@ -36,7 +36,7 @@ pub(crate) fn export(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
         bail!("cowardly refusing to save to a terminal. Use the -o flag or redirect");
     }
     let story = context.listen(args.explain.form())?;
-    let file = args.output.as_deref().map(NewFile::begin).transpose()?;
+    let file = args.output.as_deref().map(|path| NewFile::begin(path, 0o600)).transpose()?;
     let opened = container::open_alone(context, &args.container)?;
     context.happened("export", opened.record());
     let root = opened.root().try_clone_to_owned().context("dup")?;

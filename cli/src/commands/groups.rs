@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::later::Later;
 use super::{
     attach, cp, create, diff, exec, export, images, inspect, kill, load, logs, pause, port, prune, ps, pull,
-    rename, rm, rmi, run, start, stats, stop, top, update, wait,
+    rename, rm, rmi, run, save, start, stats, stop, top, update, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -75,6 +75,7 @@ enum ImageCommand {
     #[command(visible_alias = "remove")]
     Rm(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
+    Save(Later<save::SaveArgs>),
     Inspect(Later<inspect::ThingArgs>),
     Prune(Later<prune::image::PruneArgs>),
 }
@@ -143,6 +144,7 @@ pub(crate) fn image(context: &Context, group: &ImageGroup) -> Result<ExitCode> {
         ImageCommand::Pull(args) => pull::pull(context, args),
         ImageCommand::Rm(args) => rmi::rmi(context, args),
         ImageCommand::Load(args) => load::load(context, args),
+        ImageCommand::Save(args) => save::save(context, args),
         ImageCommand::Inspect(args) => inspect::images(context, args),
         ImageCommand::Prune(args) => prune::image::prune(context, args),
     }

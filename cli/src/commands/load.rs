@@ -18,7 +18,7 @@ use crate::output::{self, progress::Progress};
 /// docker's own form and OCI image layouts, plain, gzip or zstd.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  docker save busybox | mini load\n  mini load -i image.tar.gz\n\nSee also: mini images, mini pull"
+    after_help = "Examples:\n  docker save busybox | mini load\n  mini load -i image.tar.gz\n\nSee also: mini images, mini pull, mini save"
 )]
 pub(crate) struct LoadArgs {
     /// The archive; standard input where none is given

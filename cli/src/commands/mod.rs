@@ -40,6 +40,7 @@ pub(crate) mod pull;
 mod rename;
 mod rm;
 mod rmi;
+mod save;
 mod script;
 mod secret;
 mod start;
@@ -126,6 +127,7 @@ enum Command {
     Pull(Later<pull::PullArgs>),
     Rmi(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
+    Save(Later<save::SaveArgs>),
     Network(Later<network::NetworkArgs>),
     Volume(Later<volume::VolumeArgs>),
     Secret(Later<secret::SecretArgs>),
@@ -221,6 +223,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Pull(args) => pull::pull(&context, args),
         Command::Rmi(args) => rmi::rmi(&context, args),
         Command::Load(args) => load::load(&context, args),
+        Command::Save(args) => save::save(&context, args),
         Command::Network(args) => network::network(&context, args),
         Command::Volume(args) => volume::volume(&context, args),
         Command::Secret(args) => secret::secret(&context, args),

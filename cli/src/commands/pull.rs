@@ -85,7 +85,7 @@ pub(crate) fn ensure(
     let Wanted { name, policy, platform } = wanted;
     let (pin, found) = look(store, name)?;
     let missing = match found {
-        Some(image) if fits(&image, platform.as_ref()) => {
+        Some(image) if platform.as_ref().is_none_or(|platform| image.is_of(platform)) => {
             if *policy != PullPolicy::Always || dry_run {
                 warn_of_platform(&image, platform.as_ref());
                 return Ok((image, pin));
@@ -108,7 +108,7 @@ pub(crate) fn ensure(
     fetch_apart(store, &reference, platform.as_ref(), quiet, journal)?;
     let pin = store.pin().context("cannot hold the image store")?;
     let image = store.resolve(name)?;
-    if !fits(&image, platform.as_ref()) {
+    if !platform.as_ref().is_none_or(|platform| image.is_of(platform)) {
         return Err(other_platform(&image, wanted));
     }
     warn_of_platform(&image, platform.as_ref());
@@ -125,37 +125,23 @@ fn look(store: &Store, name: &str) -> Result<(Pin, Option<Image>)> {
     }
 }
 
-fn platform_of(image: &Image) -> Platform {
-    let config = &image.config;
-    let os = config.os().to_string();
-    Platform::new(&os, &config.architecture().to_string(), config.variant().as_deref())
-}
-
-/// An image that does not say is of every platform.
-fn fits(image: &Image, wanted: Option<&Platform>) -> bool {
-    let Some(wanted) = wanted else { return true };
-    let its = platform_of(image);
-    let variant = wanted.variant.is_none() || wanted.variant == its.variant;
-    its.os == wanted.os && its.architecture == wanted.architecture && variant
-}
-
 fn other_platform(image: &Image, wanted: &Wanted<'_>) -> anyhow::Error {
     let asked = wanted.platform.as_ref().map(Platform::to_string).unwrap_or_default();
     anyhow::anyhow!(
         "image with reference {} was found but does not match the specified platform: wanted {asked}, actual: {}",
         wanted.name,
-        platform_of(image)
+        image.platform()
     )
 }
 
 /// docker's warning; whether its programs run all the same is the kernel's to say (binfmt_misc).
 fn warn_of_platform(image: &Image, wanted: Option<&Platform>) {
     let host = Platform::host();
-    if wanted.is_none() && !fits(image, Some(&Platform { variant: None, ..host.clone() })) {
+    if wanted.is_none() && !image.is_of(&Platform { variant: None, ..host.clone() }) {
         output::warn(&format!(
             "The requested image's platform ({}) does not match the detected host platform ({host}) and no specific platform \
              was requested",
-            platform_of(image)
+            image.platform()
         ));
     }
 }

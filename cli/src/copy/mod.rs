@@ -194,22 +194,25 @@ pub(crate) fn stream(pack: &mut Pack<'_>) -> Result<()> {
             return Ok(());
         }
         // Not through the buffer of standard output, which ends a portion at every line.
-        write_out(piece)?;
+        io::Write::write_all(&mut Stdout, piece).context("cannot write to standard output")?;
         pack.consume(length);
     }
 }
 
-fn write_out(mut bytes: &[u8]) -> Result<()> {
-    let stdout = io::stdout();
-    while !bytes.is_empty() {
-        match rustix::io::write(stdout.as_fd(), bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(rustix::io::Errno::INTR) => {}
+/// Standard output, without a buffer. Who reads no more ends the writer, as everywhere.
+pub(crate) struct Stdout;
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match rustix::io::write(io::stdout().as_fd(), bytes) {
             Err(rustix::io::Errno::PIPE) => runtime::sys::signal::die_of(libc::SIGPIPE),
-            Err(errno) => return Err(errno).context("cannot write to standard output"),
+            written => Ok(written?),
         }
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The reason why something could not be packed, without the stream that it came through.

@@ -115,6 +115,7 @@ const TABLE: &[Entry] = &[
     ("fcntl(", "", "fcntl(2)", ""),
     ("flock(", "", "flock(2)", ""),
     ("fsync(", "", "fsync(2)", ""),
+    ("fdatasync(", "", "fsync(2)", ""),
     ("syncfs(", "", "sync(2)", ""),
     ("mkdir(", "", "mkdir(2)", ""),
     ("mkdirat(", "", "mkdir(2)", ""),

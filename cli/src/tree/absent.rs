@@ -17,7 +17,7 @@ const OF_GROUPS: [(&str, &[&str], &str); 1] =
     [("mini network", &["create", "rm", "remove", "connect", "disconnect"], NO_OTHER_NETWORKS)];
 
 /// Commands of docker that mini has not, by the last word of their names.
-const COMMANDS: [(&[&str], &str); 15] = [
+const COMMANDS: [(&[&str], &str); 14] = [
     (&["build", "builder", "buildx", "bake"], NO_BUILDER),
     (
         &["commit"],
@@ -31,10 +31,6 @@ const COMMANDS: [(&[&str], &str); 15] = [
     (
         &["push"],
         "mini pushes nothing: skopeo copy oci:/var/lib/mini/image:NAME docker://NAME does, from mini's own store",
-    ),
-    (
-        &["save"],
-        "mini saves nothing: skopeo copy oci:/var/lib/mini/image:NAME docker-archive:FILE does, from mini's own store",
     ),
     (&["import"], "mini makes no images of bare files: mini load reads archives of images"),
     (&["tag"], "mini gives images no other names: mini load takes those that an archive has"),

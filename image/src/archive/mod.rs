@@ -29,7 +29,7 @@ mod pack;
 mod place;
 mod stored;
 mod tree_error;
-mod write;
+pub(crate) mod write;
 
 pub use entry::{EntryError, Time};
 pub use error::{Call, TarError, TarErrorKind, UnpackError};

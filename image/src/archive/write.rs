@@ -13,23 +13,23 @@ use super::tar::EXTENSION_MAX;
 
 /// One member as it is to be written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Written<'a> {
+pub(crate) struct Written<'a> {
     /// The type flag.
-    pub(super) kind: u8,
+    pub(crate) kind: u8,
     /// Relative; a directory's ends in a slash.
-    pub(super) path: &'a [u8],
+    pub(crate) path: &'a [u8],
     /// The target of a link; empty for everything else.
-    pub(super) link: &'a [u8],
+    pub(crate) link: &'a [u8],
     /// Bytes of data that follow; of a sparse file, those of its segments.
-    pub(super) size: u64,
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: Time,
+    pub(crate) size: u64,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: Time,
     /// A device's major and minor number.
-    pub(super) device: (u32, u32),
-    pub(super) xattrs: &'a [Xattr],
-    pub(super) sparse: Option<&'a SparseMap>,
+    pub(crate) device: (u32, u32),
+    pub(crate) xattrs: &'a [Xattr],
+    pub(crate) sparse: Option<&'a SparseMap>,
 }
 
 /// The largest numbers in fields of 8 and 12 bytes.
@@ -38,11 +38,11 @@ const LONG_MAX: u64 = 0o77_777_777_777;
 /// Bytes of a name in the header.
 const NAME: usize = 100;
 
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// Appends the headers of a member to `out`, and a sparse file's map; what is left to write is `size` bytes and their padding.
 /// Returns how many extended attributes were left out, because an extended header has no room or no form for them.
-pub(super) fn headers(member: &Written<'_>, out: &mut Vec<u8>) -> usize {
+pub(crate) fn headers(member: &Written<'_>, out: &mut Vec<u8>) -> usize {
     let mut records = Records::default();
     let map = member.sparse.map(text_of);
     let name = split(member.path.strip_suffix(b"/").unwrap_or(member.path)).1;
@@ -87,7 +87,8 @@ pub(super) fn headers(member: &Written<'_>, out: &mut Vec<u8>) -> usize {
     let records = records.finish();
     if !records.is_empty() {
         let name = [b"PaxHeaders.0/", name].concat();
-        let header = Written { kind: b'x', path: &name, size: records.len() as u64, mode: 0o644, ..PLAIN };
+        let header =
+            Written { kind: b'x', path: &name, size: records.len() as u64, mode: 0o644, ..Written::PLAIN };
         ustar(&header, &name, header.size, 0, out);
         out.extend_from_slice(&records);
         pad(out);
@@ -97,26 +98,28 @@ pub(super) fn headers(member: &Written<'_>, out: &mut Vec<u8>) -> usize {
     dropped
 }
 
-/// Nothing but zeros.
-const PLAIN: Written<'static> = Written {
-    kind: b'0',
-    path: b"",
-    link: b"",
-    size: 0,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    mtime: Time { seconds: 0, nanos: 0 },
-    device: (0, 0),
-    xattrs: &[],
-    sparse: None,
-};
+impl Written<'_> {
+    /// Nothing but zeros.
+    pub(crate) const PLAIN: Written<'static> = Written {
+        kind: b'0',
+        path: b"",
+        link: b"",
+        size: 0,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: Time { seconds: 0, nanos: 0 },
+        device: (0, 0),
+        xattrs: &[],
+        sparse: None,
+    };
+}
 
 /// Two blocks of zeros end an archive.
-pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+pub(crate) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// Fills the last block with zeros.
-pub(super) fn pad(out: &mut Vec<u8>) {
+pub(crate) fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(BLOCK), 0);
 }
 
@@ -239,7 +242,8 @@ mod tests {
     #[test]
     fn what_fits_takes_one_block_and_the_rest_comes_back_all_the_same() {
         let time = |seconds, nanos| Time { seconds, nanos };
-        let plain = Written { path: b"a/file", mode: 0o4755, uid: 7, gid: 8, mtime: time(9, 0), ..PLAIN };
+        let plain =
+            Written { path: b"a/file", mode: 0o4755, uid: 7, gid: 8, mtime: time(9, 0), ..Written::PLAIN };
         let (long, link) = ("d/".repeat(60) + "file", "t".repeat(101));
         let xattrs =
             [(b"user.a".to_vec(), b"x\ny\0z".to_vec()), (b"security.capability".to_vec(), vec![1; 20])];
@@ -274,7 +278,7 @@ mod tests {
     #[test]
     fn sizes_beyond_eight_gigabytes_are_told() {
         let mut bytes = Vec::new();
-        headers(&Written { path: b"big", size: LONG_MAX + 1, ..PLAIN }, &mut bytes);
+        headers(&Written { path: b"big", size: LONG_MAX + 1, ..Written::PLAIN }, &mut bytes);
         assert_eq!(Archive::new(bytes.as_slice()).next_member().unwrap().unwrap().size, LONG_MAX + 1);
     }
 
@@ -288,7 +292,7 @@ mod tests {
         ] {
             let map = SparseMap { segments, real_size };
             let size = map.segments.iter().map(|segment| segment.length).sum::<u64>();
-            let member = Written { path: b"dir/sparse", size, sparse: Some(&map), ..PLAIN };
+            let member = Written { path: b"dir/sparse", size, sparse: Some(&map), ..Written::PLAIN };
             let data = b"abcdef";
             let (_, read, got) = written_and_read(&member, &data[..usize::try_from(size).unwrap()]);
             assert_eq!((read.path.as_slice(), read.sparse), (&b"dir/sparse"[..], Some(map)));
@@ -304,7 +308,7 @@ mod tests {
             (b"user.k".to_vec(), vec![]),
         ];
         let mut bytes = Vec::new();
-        let member = Written { path: b"f", xattrs: &xattrs, ..PLAIN };
+        let member = Written { path: b"f", xattrs: &xattrs, ..Written::PLAIN };
         assert_eq!(headers(&member, &mut bytes), 2);
         let read = Archive::new(bytes.as_slice()).next_member().unwrap().unwrap();
         assert_eq!(read.xattrs, [(b"user.k".to_vec(), vec![])]);

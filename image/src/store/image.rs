@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::archive::HighId;
 use crate::digest::Digest;
+use crate::platform::Platform;
 use crate::reference::Reference;
 
 /// An image that is in the store, whole.
@@ -35,6 +36,22 @@ pub struct Image {
     pub high_ids: Vec<HighId>,
     /// Sum of the unpacked sizes of its layers in bytes, as docker counts it.
     pub size: u64,
+}
+
+impl Image {
+    /// What it runs on.
+    pub fn platform(&self) -> Platform {
+        let config = &self.config;
+        let os = config.os().to_string();
+        Platform::new(&os, &config.architecture().to_string(), config.variant().as_deref())
+    }
+
+    /// Whether it is of this platform; one without a variant means any.
+    pub fn is_of(&self, wanted: &Platform) -> bool {
+        let its = self.platform();
+        let variant = wanted.variant.is_none() || wanted.variant == its.variant;
+        its.os == wanted.os && its.architecture == wanted.architecture && variant
+    }
 }
 
 /// What the OCI image specification has no field for and docker has: found in `config` of the configuration.

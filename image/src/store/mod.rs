@@ -24,7 +24,7 @@ pub(crate) mod index;
 mod prune;
 mod removal;
 mod remove;
-mod resolve;
+pub(crate) mod resolve;
 pub(crate) mod session;
 mod usage;
 

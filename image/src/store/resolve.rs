@@ -83,7 +83,7 @@ impl Names {
     }
 }
 
-pub(super) fn locate(index: &Index, name: &str) -> Result<(Digest, FoundBy), ResolveError> {
+pub(crate) fn locate(index: &Index, name: &str) -> Result<(Digest, FoundBy), ResolveError> {
     let reference = name.parse::<Reference>();
     match index.find(name, reference.as_ref().ok()) {
         Ok(found) => Ok(found),
