@@ -181,7 +181,8 @@ impl LastCard {
     }
 }
 
-fn join(route: &Socket, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
+/// Makes the pair.
+pub(crate) fn join(route: &Socket, plan: &AttachPlan, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
     let (veth, bridge, mac) = (&plan.veth, &plan.endpoint.bridge, &plan.endpoint.mac);
     let batch = links::veth_pair(plan, netns.as_raw_fd());
     // Only for who may come back to itself by a port of the host.

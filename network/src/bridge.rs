@@ -150,7 +150,8 @@ pub(crate) fn choose(route: &Socket, config: &NetworkConfig) -> Result<Ipv4Net, 
     address::choose(address::candidates(), &routes).and_then(address::gateway).ok_or(HostError::NoFreeSubnet)
 }
 
-fn add(route: &Socket, name: &str, gateway: Ipv4Net) -> Result<u32, HostError> {
+/// Makes the link alone.
+pub(crate) fn add(route: &Socket, name: &str, gateway: Ipv4Net) -> Result<u32, HostError> {
     step("Make the bridge that joins all containers and the host");
     let mac = mac_text(gateway.addr());
     let call = format_args!("sendto(rtnetlink, RTM_NEWLINK{{{name}, kind bridge, {mac}}})");

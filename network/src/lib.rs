@@ -29,6 +29,7 @@ mod ports;
 mod remove;
 mod reserve;
 mod see;
+mod trial;
 
 mod bridge;
 mod conntrack;
@@ -66,3 +67,4 @@ pub use remove::{RemoveError, remove_all};
 pub use reserve::{PortError, Reserved, reserve};
 pub use see::{Seen, see};
 pub use table::TableError;
+pub use trial::{try_bridge, try_table, try_veth};

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tests::Host;
 
 /// Every lesson, in order.
-const LESSONS: [&str; 15] = [
+pub(crate) const LESSONS: [&str; 15] = [
     "uts",
     "mnt",
     "pid",
@@ -61,6 +61,9 @@ fn goes_as_it_should(host: &Host, lesson: &str) {
         assert!(told.iter().any(|said| said["kind"] == "command"), "what a student types is told: {lesson}");
         let text = told[0]["text"].as_str().expect("a text");
         assert_eq!(language == "ko", text.chars().any(is_wide), "{text}");
+        if language == "en" {
+            crate::class::is_looked_for(host, lesson, &told);
+        }
     }
 }
 

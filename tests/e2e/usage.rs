@@ -44,7 +44,7 @@ fn near_names_are_suggested_also_from_elsewhere_in_the_tree() {
         (&["imagse"], "did you mean mini image or mini images?"),
         (&["container", "strat"], "did you mean mini container start?"),
         (&["image", "ps"], "there is mini ps"),
-        (&["check"], "there is mini system check"),
+        (&["check"], "there is mini class check, mini system check"),
         (&["prnue"], "there is mini container prune"),
         (&["xyzzy"], "mini --help lists what there is"),
     ] {

@@ -13,7 +13,7 @@ use crate::learn::{self, Manner};
 /// and from inside, break it, fix it. You type the commands, or let mini do it. Checks look at the kernel's state alone.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini learn\n  mini learn uts\n  mini learn --list\n  mini learn uts --plain --lang ko\n  mini learn cpu --reset\n\nSee also: mini ns, mini run --explain"
+    after_help = "Examples:\n  mini learn\n  mini learn uts\n  mini learn --list\n  mini learn uts --plain --lang ko\n  mini learn cpu --reset\n\nSee also: mini class, mini ns, mini run --explain"
 )]
 pub(crate) struct LearnArgs {
     /// The lessons; without one, all that have not been done

@@ -4,6 +4,7 @@ pub(crate) mod run;
 
 mod about;
 mod attach;
+mod class;
 mod completion;
 mod cp;
 mod create;
@@ -13,6 +14,7 @@ mod ending;
 mod events;
 mod exec;
 mod export;
+mod failures;
 pub(crate) mod filter;
 pub(crate) mod flags;
 mod generate;
@@ -51,7 +53,7 @@ mod system;
 mod top;
 mod units;
 mod update;
-mod version;
+pub(crate) mod version;
 mod view;
 mod volume;
 mod wait;
@@ -61,6 +63,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 
+pub(crate) use self::failures::Failures;
 use self::later::Later;
 use crate::context::Context;
 use crate::dirs::Dirs;
@@ -134,6 +137,7 @@ enum Command {
     Script(Box<Later<script::ScriptArgs>>),
     Ns(Later<ns::NsArgs>),
     Learn(Later<learn::LearnArgs>),
+    Class(Later<class::ClassArgs>),
     View(Later<view::ViewArgs>),
     Step(Box<Later<step::StepArgs>>),
     Events(Later<events::EventsArgs>),
@@ -230,6 +234,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Script(args) => script::script(&context, args),
         Command::Ns(args) => ns::ns(&context, args),
         Command::Learn(args) => learn::learn(&context, args),
+        Command::Class(args) => class::class(&context, args),
         Command::View(args) => view::view(&context, args),
         Command::Step(args) => step::step(&context, args),
         Command::Events(args) => events::events(&context, args),
@@ -361,37 +366,6 @@ pub(crate) fn lock_at_rest(state: &runtime::state::State, id: &str) -> Result<Op
         // Whoever holds the lock tells nobody when it is done.
         let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         let _interrupted = rustix::thread::nanosleep(&pause);
-    }
-}
-
-/// Errors of a command on several things: each is told at once, the others go on.
-#[derive(Debug, Default)]
-pub(crate) struct Failures {
-    all: usize,
-    not_found: usize,
-}
-
-impl Failures {
-    /// Tells one.
-    pub(crate) fn add(&mut self, error: &anyhow::Error) {
-        self.all += 1;
-        let not_found = |cause: &(dyn std::error::Error + 'static)| {
-            matches!(cause.downcast_ref(), Some(runtime::state::FindError::NotFound(_)))
-        };
-        if error.chain().any(not_found) {
-            self.not_found += 1;
-        }
-        output::error(error);
-    }
-
-    /// Success where nothing failed.
-    pub(crate) fn code(&self) -> ExitCode {
-        if self.all == 0 { ExitCode::Success } else { ExitCode::Failure }
-    }
-
-    /// As [`Failures::code`], for commands to which nothing there is as good as done.
-    pub(crate) fn code_but_not_found(&self) -> ExitCode {
-        if self.all == self.not_found { ExitCode::Success } else { ExitCode::Failure }
     }
 }
 

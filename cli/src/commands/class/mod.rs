@@ -1,0 +1,33 @@
+//! `mini class`: for who teaches in a room full of machines.
+
+mod check;
+
+use anyhow::Result;
+
+use crate::commands::later::Later;
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+
+/// Prepare machines for lessons
+///
+/// Nothing of it needs a network.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini class check\n  mini class check --json\n\nSee also: mini learn, mini system check"
+)]
+pub(crate) struct ClassArgs {
+    #[command(subcommand)]
+    command: ClassCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ClassCommand {
+    Check(Later<check::CheckArgs>),
+}
+
+/// Carries the subcommand out.
+pub(crate) fn class(context: &Context, args: &ClassArgs) -> Result<ExitCode> {
+    match &args.command {
+        ClassCommand::Check(args) => check::check(context, args),
+    }
+}
