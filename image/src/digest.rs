@@ -114,15 +114,17 @@ impl serde::de::Visitor<'_> for DigestVisitor {
 }
 
 /// A digest in the making.
-#[derive(Clone, Default)]
-pub(crate) struct Hasher(Sha256);
+#[derive(Debug, Clone, Default)]
+pub struct Hasher(Sha256);
 
 impl Hasher {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+    /// More bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(crate) fn finish(self) -> Digest {
+    /// The digest of all.
+    pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }

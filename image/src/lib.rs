@@ -40,7 +40,7 @@ pub use archive::{
     Into, NumberError, Owners, Pack, PackError, PackOptions, Packed, PaxError, SparseError, TarError,
     TarErrorKind, Time, UnpackError, extract, inflated, same_id,
 };
-pub use digest::{Digest, DigestError};
+pub use digest::{Digest, DigestError, Hasher};
 pub use layer::LayerError;
 pub use layer::inflate::Compression;
 pub use layer::ingest::IngestError;
@@ -53,7 +53,7 @@ pub use progress::{Event, LayerInfo, LayerState};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{CredentialError, HttpError, RegistryError, Timeouts};
-pub use save::{Save, SaveError, Saved};
+pub use save::{Save, SaveError, Saved, TAR_END, tar_header};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};

@@ -171,8 +171,7 @@ impl<'a> Save<'a> {
     pub fn write(&self, out: &mut dyn Write) -> Result<(), SaveError> {
         step("Write the images as one archive, and compute each blob's digest on the way");
         for (name, text) in &self.texts {
-            let mut bytes = Vec::new();
-            headers(&Written { path: name.as_bytes(), size: text.len() as u64, ..FILE }, &mut bytes);
+            let mut bytes = tar_header(name, FILE.mode, text.len() as u64);
             bytes.extend_from_slice(text);
             pad(&mut bytes);
             out.write_all(&bytes).map_err(SaveError::Write)?;
@@ -188,9 +187,7 @@ impl<'a> Save<'a> {
 
     fn write_blob(&self, blob: Descriptor, out: &mut dyn Write) -> Result<(), SaveError> {
         let mut pieces = self.open(blob)?;
-        let mut header = Vec::new();
-        let name = path(blob.digest);
-        headers(&Written { path: name.as_bytes(), size: blob.size, ..FILE }, &mut header);
+        let header = tar_header(&path(blob.digest), FILE.mode, blob.size);
         out.write_all(&header).map_err(SaveError::Write)?;
         let mut hasher = Hasher::default();
         let mut length = 0;
@@ -232,6 +229,16 @@ impl Store {
         self.sweep().map(drop)
     }
 }
+
+/// The header of a file in a plain archive: root's, of no time. Its data follow, filled up with zeros to whole blocks of 512 bytes.
+pub fn tar_header(path: &str, mode: u32, size: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    headers(&Written { path: path.as_bytes(), mode, size, ..FILE }, &mut bytes);
+    bytes
+}
+
+/// What ends such an archive.
+pub const TAR_END: [u8; 1024] = END;
 
 /// A file of the archive: root's, of no time.
 const FILE: Written<'static> = Written { mode: 0o644, ..Written::PLAIN };

@@ -1,7 +1,8 @@
-//! `mini class`: a room of machines that are tried.
+//! `mini class`: a room of machines that are tried, and equipped from one file.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -169,4 +170,120 @@ fn a_check_that_is_killed_leaves_nothing() {
             assert!(left.is_empty(), "{place}: {left:?}");
         }
     }
+}
+
+/// A bundle of busybox, in the host's working directory.
+#[track_caller]
+fn bundle(host: &Host) -> PathBuf {
+    let file = host.work().join("lessons.sh");
+    host.mini(["class", "bundle"]).arg(&file).patient(2).run().ok().stdout_has("lessons.sh");
+    file
+}
+
+/// `sh FILE DIRECTORY` on another machine: another root, and of the programs only those that are promised.
+fn unpack(host: &Host, file: &Path, directory: &Path) -> Mini {
+    let programs = host.home().join("programs");
+    fs::create_dir_all(&programs).expect("mkdir");
+    for name in ["sh", "tar", "sha256sum", "mkdir"] {
+        let found =
+            ["/usr/bin", "/bin"].iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
+        let link = programs.join(name);
+        if !link.exists() {
+            std::os::unix::fs::symlink(found.expect("a program"), link).expect("symlink");
+        }
+    }
+    let mut command = Command::new(programs.join("sh"));
+    command
+        .arg(file)
+        .arg(directory)
+        .env_clear()
+        .envs(elsewhere(host))
+        .env("PATH", &programs)
+        .current_dir("/");
+    Mini::new(command).patient(2)
+}
+
+fn elsewhere(host: &Host) -> Vec<(String, String)> {
+    let mut environment = host.environment();
+    for (name, value) in &mut environment {
+        match name.as_str() {
+            "MINI_ROOT" => *value = host.home().join("there").display().to_string(),
+            "MINI_RUN_ROOT" => *value = host.home().join("runs").display().to_string(),
+            _ => {}
+        }
+    }
+    environment
+}
+
+#[test]
+fn one_file_is_everything_that_another_machine_needs() {
+    let host = Host::with_busybox();
+    let file = bundle(&host);
+    assert_eq!(fs::metadata(&file).expect("stat").permissions().mode() & 0o7777, 0o755);
+    let bytes = fs::read(&file).expect("read");
+    bundle(&host);
+    assert!(fs::read(&file).expect("read") == bytes, "the same inputs give the same bytes");
+    let directory = host.home().join("a class/there");
+    let output = unpack(&host, &file, &directory).run().ok();
+    output.stdout_has("unpacked into").stdout_has("Every lesson can be done here").stdout_has("mini learn");
+    let program = directory.join("mini");
+    assert!(fs::read(&program).expect("read") == fs::read(host.binary()).expect("read"));
+    let bundled = |args: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(args).env_clear().envs(elsewhere(&host)).current_dir("/");
+        Mini::new(command).patient(2)
+    };
+    assert_eq!(bundled(&["learn", "--list", "--json"]).run().ok().lines().len(), LESSONS.len());
+    bundled(&["images"]).run().ok().stdout_has("busybox");
+    bundled(&["run", "--rm", "--pull", "never", "busybox", "echo", "here"]).run().ok().stdout("here\n");
+    bundled(&["learn", "uts", "--json"]).run().ok().stdout_has("\"step\":\"done\"");
+    for (language, word) in [("en", "namespace"), ("ko", "네임스페이스")] {
+        let lessons = fs::read_dir(directory.join("lessons").join(language)).expect("lessons");
+        assert_eq!(lessons.count(), LESSONS.len());
+        let text =
+            fs::read_to_string(directory.join(format!("lessons/{language}/01-uts.txt"))).expect("a lesson");
+        assert!(text.contains(word), "{text}");
+    }
+    assert!(fs::read_to_string(directory.join("README.txt")).expect("read").contains("busybox:latest"));
+    // By another image, and what is not here.
+    host.mini(["class", "bundle", "--image", "none"])
+        .arg(&file)
+        .run()
+        .error(1, &["no such image: none:latest"]);
+    host.mini(["class", "bundle", "/dev/null"]).run().error(1, &["/dev/null is no file"]);
+    assert!(fs::read(&file).expect("read") == bytes, "what could not be written anew stays as it was");
+    let end = |name: &str| host.home().join(name);
+    for root in ["there", "runs", "a class"] {
+        fs::remove_dir_all(end(root)).expect("remove");
+    }
+}
+
+#[test]
+fn a_damaged_bundle_unpacks_nothing() {
+    let host = Host::with_busybox();
+    let file = bundle(&host);
+    let whole = fs::read(&file).expect("read");
+    let mut bit = whole.clone();
+    let middle = bit.len() / 2;
+    bit[middle] ^= 1;
+    let directory = host.home().join("there");
+    for (what, bytes) in
+        [("a bit", bit.as_slice()), ("its end", &whole[..whole.len() - 1]), ("half", &whole[..middle])]
+    {
+        fs::write(&file, bytes).expect("write");
+        let output = unpack(&host, &file, &directory).run().code(1);
+        assert!(output.err().contains("lessons.sh: this file is damaged"), "{what}: {output}");
+        assert!(!directory.exists(), "{what}");
+    }
+    // A blob of the store that is damaged becomes no bundle, and no disk is full of half of one.
+    fs::remove_file(&file).expect("remove");
+    let blobs = fs::read_dir(host.root().join("image/blobs/sha256")).expect("blobs").flatten();
+    let largest = blobs.max_by_key(|blob| blob.metadata().expect("stat").len()).expect("a blob").path();
+    let honest = fs::read(&largest).expect("read");
+    let mut bytes = honest.clone();
+    bytes[100] ^= 1;
+    fs::write(&largest, bytes).expect("write");
+    host.mini(["class", "bundle"]).arg(&file).run().error(1, &["damaged"]);
+    assert_eq!(fs::read_dir(host.work()).expect("read").count(), 0);
+    fs::write(&largest, honest).expect("write");
 }

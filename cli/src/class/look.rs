@@ -196,7 +196,7 @@ fn find(name: &str) -> Option<PathBuf> {
 fn image(context: &Context) -> Found {
     const KEY: &str = "image";
     let hint =
-        "mini pull busybox, or mini load -i FILE where there is no network";
+        "mini pull busybox, or mini load -i FILE where there is no network; mini class bundle carries images";
     let names = || image::Store::open_existing(&context.dirs.image()).ok()??.names().ok();
     let names: Vec<String> =
         names().iter().flat_map(|names| names.all().collect::<Vec<_>>()).map(|(name, _)| name).collect();

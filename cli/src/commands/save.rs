@@ -20,7 +20,7 @@ use crate::explain::{ExplainArgs, Story};
 /// tag means all tags that it has here; an image that is asked for by its id has no name there.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini save -o busybox.tar busybox\n  mini save busybox localhost:5000/app:1 | gzip > images.tar.gz\n\nSee also: mini export, mini load"
+    after_help = "Examples:\n  mini save -o busybox.tar busybox\n  mini save busybox localhost:5000/app:1 | gzip > images.tar.gz\n\nSee also: mini class bundle, mini export, mini load"
 )]
 pub(crate) struct SaveArgs {
     /// Write it here instead of to standard output; the file appears when it is whole

@@ -5,6 +5,7 @@
 
 mod course;
 pub(crate) mod lab;
+mod leaflet;
 mod lesson;
 mod lessons;
 pub(crate) mod messages;
@@ -101,6 +102,12 @@ pub(crate) fn reset(context: &Context, names: &[String]) -> Result<ExitCode> {
     };
     progress(context).forget(lessons.into_iter().map(|lesson| lesson.key))?;
     Ok(ExitCode::Success)
+}
+
+/// What every lesson says, by its name, to be read without a lab.
+pub(crate) fn texts(language: Language) -> Vec<(&'static str, String)> {
+    let messages = Messages::of(language);
+    LESSONS.iter().map(|lesson| (lesson.key, leaflet::leaflet(lesson, &messages))).collect()
 }
 
 /// Goes through one lesson, or through all that have not been done.

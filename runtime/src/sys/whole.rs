@@ -60,6 +60,18 @@ impl NewFile {
         )
     }
 
+    /// Writes over what was written before, from this byte on.
+    ///
+    /// # Errors
+    /// What pwrite(2) answered: `ESPIPE` for what is no plain file.
+    pub fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut written = 0;
+        while written < bytes.len() {
+            written += rustix::io::pwrite(&self.file, &bytes[written..], offset + written as u64)?;
+        }
+        Ok(())
+    }
+
     /// Brings what was written to the disk: after a power loss the name leads to all of it, or to what was there before.
     ///
     /// # Errors

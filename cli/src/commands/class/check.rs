@@ -17,7 +17,7 @@ use crate::output::{self, table};
 /// done.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini class check\n  mini class check --json\n\nSee also: mini info, mini learn, mini system check"
+    after_help = "Examples:\n  mini class check\n  mini class check --json\n\nSee also: mini class bundle, mini info, mini learn, mini system check"
 )]
 pub(super) struct CheckArgs {
     /// Print one JSON object, whose keys stay the same, for who collects results

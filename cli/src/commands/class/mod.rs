@@ -1,5 +1,6 @@
 //! `mini class`: for who teaches in a room full of machines.
 
+mod bundle;
 mod check;
 
 use anyhow::Result;
@@ -13,7 +14,7 @@ use crate::exit_code::ExitCode;
 /// Nothing of it needs a network.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini class check\n  mini class check --json\n\nSee also: mini learn, mini system check"
+    after_help = "Examples:\n  mini class check\n  mini class bundle lessons.sh\n\nSee also: mini learn, mini system check"
 )]
 pub(crate) struct ClassArgs {
     #[command(subcommand)]
@@ -23,11 +24,13 @@ pub(crate) struct ClassArgs {
 #[derive(Debug, clap::Subcommand)]
 enum ClassCommand {
     Check(Later<check::CheckArgs>),
+    Bundle(Later<bundle::BundleArgs>),
 }
 
 /// Carries the subcommand out.
 pub(crate) fn class(context: &Context, args: &ClassArgs) -> Result<ExitCode> {
     match &args.command {
         ClassCommand::Check(args) => check::check(context, args),
+        ClassCommand::Bundle(args) => bundle::bundle(context, args),
     }
 }
