@@ -1,4 +1,4 @@
-//! `mini class`: a room of machines that are tried, and equipped from one file.
+//! `mini class`: a room of machines that are tried, equipped from one file, and made ready for the next student.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -286,4 +286,47 @@ fn a_damaged_bundle_unpacks_nothing() {
     host.mini(["class", "bundle"]).arg(&file).run().error(1, &["damaged"]);
     assert_eq!(fs::read_dir(host.work()).expect("read").count(), 0);
     fs::write(&largest, honest).expect("write");
+}
+
+#[test]
+fn the_next_student_finds_nothing_of_the_last_one() {
+    let host = Host::with_busybox();
+    host.start(["--name", "web", "-v", "named:/data", "-v", "/anonymous", "busybox", "sleep", "1000"]);
+    host.mini(["create", "--name", "made", "busybox"]).run().ok();
+    host.mini(["run", "--name", "done", "busybox", "true"]).run().ok();
+    host.mini(["volume", "create", "alone"]).run().ok();
+    host.mini(["secret", "create", "password", "-"]).stdin("x").run().ok();
+    host.mini(["learn", "uts", "--json"]).patient(2).run().ok();
+    let images = host.mini(["images"]).run().ok().text();
+    let foreign = host.work().join("own");
+    fs::write(&foreign, "x").expect("write");
+    // Whoever says no keeps everything.
+    let mut terminal = host.mini(["class", "reset"]).terminal(24, 100);
+    terminal.expect_screen("[y/N]");
+    terminal.send("n\r");
+    terminal.ends_with(0);
+    assert_eq!(host.mini(["ps", "-aq"]).run().ok().lines().len(), 3);
+    host.mini(["class", "reset", "--json"]).run().error(1, &["--force"]);
+    let gone = host.mini(["class", "reset", "-f", "--json"]).run().ok().stderr("");
+    let gone: Value = serde_json::from_str(&gone.line()).expect("JSON");
+    let expected = serde_json::json!({
+        "containers": 3, "volumes": 2, "secrets": 1, "networks": 1, "lessons": 1, "repaired": 0, "failed": 0,
+    });
+    assert_eq!(gone, expected);
+    for list in [&["ps", "-aq"][..], &["volume", "ls", "-q"], &["secret", "ls", "-q"]] {
+        host.mini(list).run().ok().stdout("");
+    }
+    assert!(!host.tool("ip", ["link"]).contains("mini0"));
+    let lessons = host.mini(["learn", "--list", "--json"]).run().ok();
+    lessons.stdout_lacks("\"done\":true");
+    assert_eq!(host.mini(["images"]).run().ok().text(), images);
+    assert!(foreign.exists());
+    // Again there is nothing to do; and whoever was killed has left nothing either.
+    let container = host.start(["busybox", "sleep", "1000"]);
+    let (init, monitor) = (container.pid(), container.monitor());
+    processes::kill(monitor);
+    processes::wait_for_end(init);
+    host.mini(["class", "reset", "--force"]).run().ok().stdout_has("containers: 1").stdout_has("volumes: 0");
+    host.mini(["system", "check"]).run().ok().stdout("");
+    host.mini(["run", "--rm", "--network", "none", "busybox", "echo", "ready"]).run().ok().stdout("ready\n");
 }

@@ -25,6 +25,7 @@ const ENDINGS: &[(&str, &str, &str, i32)] = &[
     ("mini attach --no-stdin --sig-proxy=false web", "ready", CTRL_C, 130),
     ("mini logs -f web", "ready", CTRL_C, 130),
     ("mini stats", "CPU %", CTRL_C, 130),
+    ("mini class reset", "[y/N]", "y\r", 0),
     ("mini learn", "q: leave", "q\r", 0),
     ("mini learn uts", "q: leave", "q\r", 0),
     ("mini view web", "[1 process]", "q", 0),

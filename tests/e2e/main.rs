@@ -63,7 +63,7 @@
 //! | containers that lack one isolation | [`without`] |
 //! | the plan that touches nothing | [`dry_run`] |
 //! | the plan as a shell script, carried out and compared | [`script`], [`script_life`] |
-//! | a room of machines: tried, equipped from one file | [`class`] |
+//! | a room of machines: tried, equipped from one file, made ready for the next student | [`class`] |
 //! | lessons: each check before, after, broken and fixed; by what students type | [`learn`], [`learn_terminal`] |
 //! | namespaces of containers and host; both sides at once | [`ns`], [`view`], [`view_screen`] |
 //! | whole outputs, as they were when somebody read them | [`snapshots`] |

@@ -121,6 +121,7 @@ fn readme(save: &Save<'_>) -> Text {
          \x20   ./mini load -i images.tar    the images, into mini's store\n\
          \x20   ./mini class check           whether this machine is fit for every lesson\n\
          \x20   ./mini learn                 the lessons; ./mini learn --lang ko in Korean\n\
+         \x20   ./mini class reset           makes the machine ready for the next student\n\
          \x20   ./mini help                  everything else\n\n\
          The images in images.tar, which docker and podman load too:\n\n{images}\n\
          lessons/en and lessons/ko have what the lessons say, to be read or printed.\n",

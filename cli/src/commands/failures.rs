@@ -23,6 +23,11 @@ impl Failures {
         output::error(error);
     }
 
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
+        self.all
+    }
+
     /// Success where nothing failed.
     pub(crate) fn code(&self) -> ExitCode {
         if self.all == 0 { ExitCode::Success } else { ExitCode::Failure }

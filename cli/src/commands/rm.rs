@@ -81,6 +81,27 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
     Ok(if args.force { failures.code_but_not_found() } else { failures.code() })
 }
 
+/// Removes all containers of this root; how many those were. The others go on where one fails.
+///
+/// # Errors
+/// Where no list can be made.
+pub(crate) fn remove_all(context: &Context, how: How, failures: &mut Failures) -> Result<usize> {
+    let state = context.state();
+    let mut count = 0;
+    for entries in state.list()?.chunks(TOGETHER) {
+        let begun: Vec<_> = entries.iter().map(|entry| (entry, begin(context, entry, how))).collect();
+        for (entry, begun) in begun {
+            match begun.and_then(|ending| finish(context, &state, entry, how, ending)) {
+                Ok(()) => count += 1,
+                Err(error) => {
+                    failures.add(&error.context(format!("cannot remove container {}", entry.record.name)));
+                }
+            }
+        }
+    }
+    Ok(count)
+}
+
 /// Removes one container.
 ///
 /// # Errors

@@ -69,17 +69,31 @@ pub(crate) fn system(context: &Context, args: &SystemArgs) -> Result<ExitCode> {
 
 fn check(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     context.listen(None)?;
-    let mut found = Vec::new();
-    containers(context, args.repair, &mut found)?;
-    kept(context, args.repair, &mut found)?;
-    groups(context, args.repair, &mut found)?;
-    leases(context, args.repair, &mut found)?;
-    networks(context, args.repair, &mut found)?;
+    let mut found = left(context, args.repair)?;
     images(context, args.repair, &mut found)?;
     for Found { what, repaired } in &found {
         output::print_line(&format!("{what}{}", if *repaired { " (repaired)" } else { "" }))?;
     }
     Ok(if found.iter().all(|found| found.repaired) { ExitCode::Success } else { ExitCode::Failure })
+}
+
+/// Removes what nobody needs, but for images; how much that was.
+///
+/// # Errors
+/// What cannot be looked at or mended.
+pub(crate) fn repair(context: &Context) -> Result<usize> {
+    left(context, true).map(|found| found.iter().filter(|found| found.repaired).count())
+}
+
+/// Everything but images: those are read whole.
+fn left(context: &Context, repair: bool) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    containers(context, repair, &mut found)?;
+    kept(context, repair, &mut found)?;
+    groups(context, repair, &mut found)?;
+    leases(context, repair, &mut found)?;
+    networks(context, repair, &mut found)?;
+    Ok(found)
 }
 
 /// Directories without a record, containers whose monitor could not remove them, names without a container.

@@ -104,6 +104,17 @@ pub(crate) fn reset(context: &Context, names: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
+/// Forgets all that has been done; how many lessons that was.
+///
+/// # Errors
+/// Where it cannot be written down.
+pub(crate) fn forget_all(context: &Context) -> Result<usize> {
+    let mut progress = progress(context);
+    let done = names().filter(|name| progress.has(name)).count();
+    progress.forget(names())?;
+    Ok(done)
+}
+
 /// What every lesson says, by its name, to be read without a lab.
 pub(crate) fn texts(language: Language) -> Vec<(&'static str, String)> {
     let messages = Messages::of(language);

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod check;
+mod reset;
 
 use anyhow::Result;
 
@@ -9,12 +10,12 @@ use crate::commands::later::Later;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 
-/// Prepare machines for lessons
+/// Prepare machines for lessons, and make them ready for the next student
 ///
 /// Nothing of it needs a network.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini class check\n  mini class bundle lessons.sh\n\nSee also: mini learn, mini system check"
+    after_help = "Examples:\n  mini class check\n  mini class bundle lessons.sh\n  mini class reset -f\n\nSee also: mini learn, mini system check"
 )]
 pub(crate) struct ClassArgs {
     #[command(subcommand)]
@@ -25,6 +26,7 @@ pub(crate) struct ClassArgs {
 enum ClassCommand {
     Check(Later<check::CheckArgs>),
     Bundle(Later<bundle::BundleArgs>),
+    Reset(Later<reset::ResetArgs>),
 }
 
 /// Carries the subcommand out.
@@ -32,5 +34,6 @@ pub(crate) fn class(context: &Context, args: &ClassArgs) -> Result<ExitCode> {
     match &args.command {
         ClassCommand::Check(args) => check::check(context, args),
         ClassCommand::Bundle(args) => bundle::bundle(context, args),
+        ClassCommand::Reset(args) => reset::reset(context, args),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// What the kernel answered.
-pub(super) fn remove(context: &Context, filters: &Filters) -> Result<Pruned> {
+pub(in crate::commands) fn remove(context: &Context, filters: &Filters) -> Result<Pruned> {
     let mut pruned = Pruned { heading: "Networks", lines: Vec::new(), bytes: 0 };
     let config = context.network();
     // When it was made is asked only where that matters: what cannot be looked at can be taken away.
