@@ -232,7 +232,7 @@ fn whoever_starts_while_the_bridge_goes_gets_one() {
 fn the_card_goes_though_something_keeps_the_network_namespace() {
     let host = Host::with_busybox();
     let container = host.start(["busybox", "sleep", "1000"]);
-    let _kept = std::fs::File::open(format!("/proc/{}/ns/net", container.pid())).expect("its namespace");
+    let _kept = fs::File::open(format!("/proc/{}/ns/net", container.pid())).expect("its namespace");
     let card = format!("mini-{}", &container.short()[..10]);
     assert!(host.tool("ip", ["link"]).contains(&card));
     host.mini(["kill", &container.id]).run().ok();
