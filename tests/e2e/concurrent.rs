@@ -306,6 +306,24 @@ fn a_container_with_health_checks_in_the_namespaces_of_none() {
     sixteen_at_once(&[&flags[..], &["busybox", "sh", "-c", POLITE]].concat(), 5);
 }
 
+#[test]
+fn who_comes_second_to_remove_it_tells_no_second_end() {
+    let host = Host::with_busybox();
+    host.mini(["run", "--name", "box", "busybox", "true"]).run().ok();
+    let mut first = None;
+    // The second one has seen that it is there, and is about to make the directory that its lock is on.
+    let judge = |step: &Step| {
+        if step.call.starts_with("mkdir(") && step.call.contains("/containers/") && first.is_none() {
+            first = Some(host.mini(["rm", "box"]).run());
+        }
+        Verdict::GoOn
+    };
+    Stepper::run(host.mini(["rm", "box"]), judge, |_| true).output.ok().stdout("box\n");
+    first.expect("the other one came first").ok().stdout("box\n");
+    the_story_is_whole(&host);
+    assert_eq!(leftovers::find(&host), Vec::<String>::new());
+}
+
 /// Who tells a monitor to end in the moment in which its container ends by itself has told it: it is not started again. And several
 /// who say so at once are all heard.
 #[test]

@@ -5,6 +5,7 @@ use runtime::cgroup::Layout;
 use runtime::op::step;
 use runtime::record::{Record, Status};
 use runtime::state::{Entry, State};
+use runtime::sys;
 
 use super::ending::Ending;
 use super::{Failures, ending};
@@ -140,9 +141,14 @@ fn finish(context: &Context, state: &State, entry: &Entry, how: How, ending: Opt
     step("Remove what the container left: control groups, ports, files, name");
     // Asked again under the lock: somebody may have started it, and it may have ended again.
     let now = state.load(&entry.record.id)?;
-    let entry = now.as_ref().unwrap_or(entry);
     // The last thing that a monitor removes is the run directory: where only the lock is there, nothing else is left.
-    if std::fs::read_dir(&entry.dirs.run).is_ok_and(|mut files| files.next().is_some()) {
+    let has_run = std::fs::read_dir(&entry.dirs.run).is_ok_and(|mut files| files.next().is_some());
+    if now.is_none() && !has_run && !entry.dirs.disk.exists() {
+        // Somebody has removed it meanwhile, and told so; the lock that we hold is on a directory that we have made.
+        return Ok(sys::removal::remove_tree(&entry.dirs.run)?);
+    }
+    let entry = now.as_ref().unwrap_or(entry);
+    if has_run {
         clear(context, entry)?;
     }
     forget(context, &entry.record, how.volumes)
