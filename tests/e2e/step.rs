@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use tests::terminal::{CTRL_C, Terminal};
-use tests::{Host, Output, processes};
+use tests::{Host, Output, processes, wait};
 
 /// Steps with these lines of commands.
 #[track_caller]
@@ -140,6 +140,8 @@ fn on_a_terminal_shells_have_the_keys() {
     terminal.send("echo in-$(hostname); sleep 1000\n");
     terminal.expect_screen("in-boxed");
     // For what the shell runs, and for nobody else.
+    let sleeps = || host.processes().into_iter().any(|pid| processes::command_line(pid) == "sleep 1000");
+    wait::until("what was typed", || sleeps().then_some(()));
     terminal.send(CTRL_C);
     terminal.send("echo still-$(hostname)\n");
     terminal.expect_screen("still-boxed");
@@ -174,6 +176,47 @@ fn ctrl_c_at_the_prompt_ends_it_all() {
     running.signal(Signal::TERM);
     assert_eq!(running.wait().status.code(), Some(143));
     is_clean(&host);
+}
+
+/// Whoever kills the debugger ends what it held up, whichever process that was, and a program that runs.
+#[test]
+fn a_debugger_that_is_killed_takes_its_container_along() {
+    let host = Host::with_busybox();
+    let names = [
+        "Look the image up",
+        "Write the container down",
+        "Fork the monitor",
+        "Make the container's first process",
+        "Wait at the gate",
+        "Stack the image's layers",
+        "Lease a free address",
+        "pivot_root",
+        "Open the second gate",
+        "Become the program",
+    ];
+    for name in names {
+        let mut terminal = on_terminal(&host, &["busybox", "sleep", "1000"]);
+        terminal.expect_screen("(step)");
+        terminal.send(&format!("r {name}\n"));
+        terminal.expect_screen(name);
+        is_ended_by_kill(&host, terminal, name);
+    }
+    let mut terminal = on_terminal(&host, &["busybox", "sh", "-c", "echo up; sleep 1000"]);
+    terminal.expect_screen("(step)");
+    terminal.send("c\n");
+    terminal.expect_screen("up");
+    is_ended_by_kill(&host, terminal, "the program");
+}
+
+#[track_caller]
+fn is_ended_by_kill(host: &Host, mut terminal: Terminal, moment: &str) {
+    terminal.signal(Signal::KILL);
+    terminal.wait();
+    wait::until(&format!("the end of everybody, killed at {moment}"), || {
+        host.processes().is_empty().then_some(())
+    });
+    is_clean(host);
+    host.mini(["system", "check"]).run().ok().stdout("");
 }
 
 #[test]

@@ -140,6 +140,11 @@ impl Story {
     }
 }
 
+/// Readable when the debugger that this process was made by has ended; nothing where there is none.
+pub(crate) fn overseer() -> Option<BorrowedFd<'static>> {
+    NARRATOR.get()?.stepper.as_ref()?.overseer()
+}
+
 /// This process goes on without its client, which is not to wait for its end to hear the rest.
 pub(crate) fn fall_silent() {
     close_own_end();
@@ -192,6 +197,8 @@ impl Narrator {
                 "exec" => "exec",
                 "pull" => "pull",
                 "program" => "program",
+                "learner" => "learner",
+                "keeper" => "keeper",
                 "lab" => "lab",
                 "container" => "container",
                 _ => "process",
@@ -216,9 +223,13 @@ impl Narrator {
             ("mini::before" | "mini::file", Some(stepper)) => {
                 let call = if fields.call.is_empty() { fields.path } else { fields.call };
                 let Fields { shell, skippable, .. } = fields;
-                let role = role.to_owned();
-                let verdict =
-                    stepper.ask(Question { role, seq: 0, call, pid, inside, why, shell, skippable });
+                let question =
+                    Question { role: role.to_owned(), seq: 0, call, pid, inside, why, shell, skippable };
+                let verdict = stepper.ask(question);
+                // Its end is the container's, and the monitor's to clean up behind: that one goes on, as the client does.
+                if verdict == Verdict::Abandoned && matches!(role, "init" | "pull") {
+                    runtime::sys::process::exit(1);
+                }
                 match library.split("::").next() {
                     Some("runtime") if verdict == Verdict::Skip => runtime::op::skip(),
                     Some("network") if verdict == Verdict::Skip => network::op::skip(),
@@ -251,7 +262,7 @@ impl tracing::Subscriber for Listener {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
         let stepper = NARRATOR.get().and_then(|narrator| narrator.stepper.as_ref());
         match metadata.target() {
-            "mini::file" => stepper.is_some_and(|stepper| stepper.files),
+            "mini::file" => stepper.is_some_and(|stepper| !stepper.offered),
             target => target.starts_with("mini::"),
         }
     }

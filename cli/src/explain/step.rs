@@ -4,8 +4,11 @@
 //! with the write end of a pipe; the process goes on when that end is closed. Where `s` is written into it first, an operation
 //! that returns nothing is skipped. Whoever receives learns the sender's pid, may look, or kill it, in between. Tests kill at
 //! every operation through this, and `mini step` stops at each.
+//!
+//! A parent that has offered its socket writes `g` for "go on". An end that is closed without a word is its death then, and
+//! what is being made ends: the container's first process and a pull at once, so that the others clean up behind them.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,19 +35,27 @@ pub(crate) struct Question {
     pub(crate) skippable: bool,
 }
 
+/// Answered: do it.
+pub(crate) const GO_ON: u8 = b'g';
+/// Answered: leave it out.
+pub(crate) const SKIP: u8 = b's';
+
 /// What becomes of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     GoOn,
     Skip,
+    /// Whoever held it up has died.
+    Abandoned,
 }
 
 /// The asking side.
 pub(crate) struct Stepper {
     socket: OwnedFd,
     asked: AtomicU64,
-    /// It is also asked about single files of an image.
-    pub(super) files: bool,
+    /// A parent in this program has it: it answers every question, and its silence is its death. It asks nothing about single
+    /// files of an image.
+    pub(super) offered: bool,
 }
 
 /// What a parent in this program has offered.
@@ -60,11 +71,16 @@ impl Stepper {
     pub(crate) fn find() -> Option<Stepper> {
         let offered = OFFERED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(socket) = offered {
-            return Some(Stepper { socket, asked: AtomicU64::new(0), files: false });
+            return Some(Stepper { socket, asked: AtomicU64::new(0), offered: true });
         }
         let number = std::env::var("MINI_STEP_FD").ok()?.parse().ok()?;
         let socket = runtime::sys::socket::inherited(number)?;
-        Some(Stepper { socket, asked: AtomicU64::new(0), files: true })
+        Some(Stepper { socket, asked: AtomicU64::new(0), offered: false })
+    }
+
+    /// Becomes readable when the parent that has offered it has ended: nobody writes to it.
+    pub(crate) fn overseer(&self) -> Option<BorrowedFd<'_>> {
+        self.offered.then(|| self.socket.as_fd())
     }
 
     /// Asks, and waits for the answer. Nobody there is an answer too.
@@ -75,16 +91,21 @@ impl Stepper {
             return Verdict::GoOn;
         };
         if runtime::sys::socket::send_quietly(self.socket.as_fd(), &text, &[write.as_fd()]).is_err() {
-            return Verdict::GoOn;
+            return self.silence();
         }
         drop(write);
         let mut answer = [0u8];
         loop {
             match rustix::io::read(&read, &mut answer) {
                 Err(rustix::io::Errno::INTR) => {}
-                Ok(1) if answer == *b"s" && question.skippable => return Verdict::Skip,
-                _ => return Verdict::GoOn,
+                Ok(1) if answer == [SKIP] && question.skippable => return Verdict::Skip,
+                Ok(1) => return Verdict::GoOn,
+                _ => return self.silence(),
             }
         }
+    }
+
+    fn silence(&self) -> Verdict {
+        if self.offered { Verdict::Abandoned } else { Verdict::GoOn }
     }
 }

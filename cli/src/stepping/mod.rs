@@ -4,9 +4,9 @@
 //!   mini step: the debugger, which has the terminal
 //!    └ client ─ monitor ─ init     each asks before every operation, and waits (`explain::step`)
 //! ```
-//! The client is a group of its own, so that a key for the debugger is none for it. Whatever becomes of the debugger, a question
-//! that it held is answered by the end of its descriptor. Who quits ends the container's first process, as soon as there is one:
-//! then the monitor cleans up as it always does.
+//! The client is a group of its own, so that a key for the debugger is none for it. Who quits ends the container's first process,
+//! as soon as there is one: then the monitor cleans up as it always does. Where the debugger itself is killed, the first process
+//! ends at its next question, and a program that runs by its monitor, which watches the other end of the socket.
 
 mod shell;
 mod word;
@@ -75,13 +75,8 @@ pub(crate) fn split() -> Result<Side> {
     process::assert_single_threaded()?;
     let (ours, theirs) = sys::socket::pair()?;
     let signals = signal::as_descriptor(&[&ENDING[..], &[libc::SIGTTOU]].concat())?;
-    let debugger = rustix::process::getpid();
     let Some(child) = sys::ns::fork()? else {
         drop((ours, signals));
-        process::die_with_parent()?;
-        if rustix::process::getppid() != Some(debugger) {
-            process::exit(ExitCode::Mini.number());
-        }
         process::new_group()?;
         signal::reset()?;
         let null = sys::terminal::open_null()?;
@@ -117,7 +112,9 @@ impl Debugger {
             }
             let question: Question = serde_json::from_slice(&text[..length])?;
             if let Some(hold) = descriptors.pop() {
-                self.answer(&question, &hold)?;
+                let word = self.answer(&question)?;
+                // Whoever asked may have been killed meanwhile, by us or by others.
+                let _unheard = sys::fs::write_all(hold.as_fd(), &[word]);
             }
         }
         let ending = pidfd::wait(self.client.as_fd())?;
@@ -154,16 +151,21 @@ impl Debugger {
         }
     }
 
-    /// One question, whose process goes on when `hold` is closed.
-    fn answer(&mut self, question: &Question, hold: &OwnedFd) -> Result<()> {
+    /// What is answered to one question.
+    fn answer(&mut self, question: &Question) -> Result<u8> {
         if question.role == "init" {
             self.init = Some(question.pid);
         }
         let shown = self.messages.step(&question.why);
         match &self.mode {
-            Mode::Free => return Ok(()),
-            Mode::Quit => return self.end(question),
-            Mode::To(name) if !word::is_meant(name, &question.call, &question.why, &shown) => return Ok(()),
+            Mode::Free => return Ok(step::GO_ON),
+            Mode::Quit => {
+                self.end(question)?;
+                return Ok(step::GO_ON);
+            }
+            Mode::To(name) if !word::is_meant(name, &question.call, &question.why, &shown) => {
+                return Ok(step::GO_ON);
+            }
             Mode::To(_) | Mode::Stop => self.mode = Mode::Stop,
         }
         output::say(Scene { question, messages: &self.messages }.text().trim_end());
@@ -173,20 +175,19 @@ impl Debugger {
         }
         while let Some(line) = self.line()? {
             match word::word(&line) {
-                Word::Next => return Ok(()),
+                Word::Next => return Ok(step::GO_ON),
                 Word::Skip if question.skippable => {
-                    sys::fs::write_all(hold.as_fd(), b"s")?;
                     output::say(self.messages.label("step_skipped"));
-                    return Ok(());
+                    return Ok(step::SKIP);
                 }
                 Word::Skip => output::say(self.messages.label("step_needed")),
                 Word::RunTo(name) => {
                     self.mode = Mode::To(name);
-                    return Ok(());
+                    return Ok(step::GO_ON);
                 }
                 Word::Continue => {
                     self.mode = Mode::Free;
-                    return Ok(());
+                    return Ok(step::GO_ON);
                 }
                 Word::Quit => break,
                 Word::Inside(command) => match self.init {
@@ -202,7 +203,8 @@ impl Debugger {
         if self.mode != Mode::Quit {
             self.quit(ExitCode::Success)?;
         }
-        self.end(question)
+        self.end(question)?;
+        Ok(step::GO_ON)
     }
 
     fn shell(&mut self, place: Place, command: Option<&str>, question: &Question) -> Result<()> {

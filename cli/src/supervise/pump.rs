@@ -38,6 +38,8 @@ enum Event {
     ClientWritable(usize),
     /// Somebody wants to come in.
     Knocked,
+    /// The debugger that has its container made has ended.
+    Abandoned,
     /// The monitor was told to stop its container (SIGTERM).
     Told,
     /// An older file of the log has been packed.
@@ -62,6 +64,8 @@ pub(super) struct Pump<'a> {
     /// When it must have ended in any case (`--timeout`).
     limit_at: Option<Moment>,
     watch: Option<Watch<'a>>,
+    /// Of `mini step`: the container does not outlive it.
+    overseer: Option<BorrowedFd<'static>>,
     /// Since this process began it has done more than to pass bytes on.
     worked: bool,
     told: Told,
@@ -95,8 +99,9 @@ impl<'a> Pump<'a> {
         let streams = Streams::new(words, stdio);
         let limit_at = words.life.timeout.map(|seconds| Moment::after(seconds.saturating_mul(1_000_000_000)));
         let watch = Watch::begin(words);
+        let overseer = crate::explain::overseer();
         let (kill_at, worked, told) = (None, true, Told::default());
-        Pump { words, clients, streams, pidfd, pid, kill_at, limit_at, watch, worked, told }
+        Pump { words, clients, streams, pidfd, pid, kill_at, limit_at, watch, overseer, worked, told }
     }
 
     /// In a fresh process; `None` where the container's own descriptor is missing.
@@ -119,6 +124,7 @@ impl<'a> Pump<'a> {
             kill_at: None,
             limit_at: carried.limit_at,
             watch: Watch::resume(words, carried.health.as_ref()),
+            overseer: None,
             worked: false,
             told: carried.told,
         })
@@ -181,6 +187,10 @@ impl<'a> Pump<'a> {
                         let (signal, patience) = (self.words.stop_signal, self.words.stop_patience);
                         self.end(End { signal, patience, last: true }, false);
                     }
+                    Event::Abandoned => {
+                        self.overseer = None;
+                        self.end(End { signal: libc::SIGKILL, patience: None, last: true }, false);
+                    }
                     Event::Packed => self.streams.bury_packer(),
                     Event::Late => self.too_late(),
                     Event::Check(event) => {
@@ -216,6 +226,7 @@ impl<'a> Pump<'a> {
         }
         awaited.extend(self.clients.listener().map(|fd| (fd, PollFlags::IN, Event::Knocked)));
         awaited.extend(signals.map(|signals| (signals, PollFlags::IN, Event::Told)));
+        awaited.extend(self.overseer.map(|overseer| (overseer, PollFlags::IN, Event::Abandoned)));
         awaited.extend(self.streams.packer().map(|packer| (packer, PollFlags::IN, Event::Packed)));
         let checks = self.watch.iter().flat_map(Watch::awaited);
         awaited.extend(checks.map(|(fd, flags, event)| (fd, flags, Event::Check(event))));
