@@ -38,6 +38,7 @@ mod stepping;
 mod supervise;
 mod tree;
 mod volume;
+mod words;
 
 fn main() {
     supervise::take_over();

@@ -93,9 +93,9 @@ pub(crate) fn settle(host: &Host) {
 
 /// Whether every process of the binary has ended, but for monitors of containers that live.
 fn settled(host: &Host) -> bool {
-    let ours = |pid: &i32| {
-        processes::exe(*pid).is_some_and(|exe| exe == host.binary() || exe.starts_with("/memfd:"))
-    };
+    // One that is about to end has no program any more, but still its control groups.
+    let ours =
+        |pid: &i32| processes::exe(*pid).is_none_or(|exe| exe == host.binary() || exe.starts_with("/memfd:"));
     host.processes().iter().filter(|pid| ours(pid)).all(|pid| {
         // A monitor that only waits has a child, the container's init, which runs the payload.
         processes::children(*pid).iter().any(|child| !ours(child))

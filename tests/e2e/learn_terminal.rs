@@ -20,6 +20,19 @@ fn at_the_prompt(host: &Host, lesson: &str, language: &str) -> Terminal {
     terminal
 }
 
+/// Types a line where one is asked for: what is typed before would be shown somewhere else.
+#[track_caller]
+fn type_line(terminal: &mut Terminal, line: &str) {
+    let deadline = std::time::Instant::now() + wait::PATIENCE;
+    while !["lab#", "실습#"].iter().any(|end| terminal.cursor_line().ends_with(end)) {
+        assert!(std::time::Instant::now() < deadline, "no prompt:\n{}", terminal.contents());
+        terminal.expect_more(terminal.bytes().len());
+    }
+    terminal.send(&format!("{line}\n"));
+    // The line is the terminal's until it has been shown.
+    terminal.expect_more(terminal.bytes().len());
+}
+
 fn prompt(language: &str) -> &'static str {
     if language == "ko" { "실습#" } else { "lab#" }
 }
@@ -66,17 +79,20 @@ fn what_a_student_types_counts() {
         let mut terminal = at_the_prompt(&host, "uts", language);
         terminal.send("c\n");
         terminal.expect_screen("[✗]");
-        terminal.send("unshare --uts sh -c 'hostname inside; sleep 1000' & sleep 0.2\n");
-        terminal.send("c\n");
+        type_line(&mut terminal, "unshare --uts sh -c 'hostname inside; sleep 1000' & sleep 0.2");
+        type_line(&mut terminal, "c");
         terminal.expect_screen("[✓]");
         on_to(&mut terminal, if language == "ko" { "깨뜨리기" } else { "break it" });
         terminal.expect_screen(prompt(language));
-        terminal.send("hostname leaked; sleep 1000 & sleep 0.1\n");
+        type_line(&mut terminal, "hostname leaked; sleep 1000 & sleep 0.1");
         on_to(&mut terminal, "[✗]");
         terminal.expect_screen("leaked");
         on_to(&mut terminal, if language == "ko" { "고치기" } else { "fix it" });
         terminal.expect_screen(prompt(language));
-        terminal.send("hostname outside; unshare --uts sh -c 'hostname mine; sleep 1000' & sleep 0.2\n");
+        type_line(
+            &mut terminal,
+            "hostname outside; unshare --uts sh -c 'hostname mine; sleep 1000' & sleep 0.2",
+        );
         on_to(&mut terminal, "[✓]");
         terminal.expect_screen("mine");
         terminal.expect_screen(go_on);
@@ -109,18 +125,183 @@ fn a_shell_in_the_lab_is_a_real_one() {
     terminal.ends_with(0);
 }
 
-#[test]
-fn enter_is_enough_for_every_lesson() {
+/// The outcomes of checks that were shown, in order.
+fn marks(terminal: &Terminal) -> Vec<bool> {
+    let text = String::from_utf8_lossy(terminal.bytes()).into_owned();
+    text.split('[').filter_map(|rest| Some(rest.split_once(']')?.0)).filter_map(mark).collect()
+}
+
+fn mark(text: &str) -> Option<bool> {
+    match text {
+        "✓" => Some(true),
+        "✗" => Some(false),
+        _ => None,
+    }
+}
+
+/// Goes through lessons with the Enter key alone, in both languages: each check fails before, passes after, fails when it is
+/// broken, passes when it is fixed.
+#[track_caller]
+fn enter_is_enough(lessons: &[&str]) {
     let host = Host::new();
-    for (lesson, language) in [("user", "ko"), ("net", "en"), ("root", "ko")] {
-        let mut terminal = host.mini(["learn", lesson, "--lang", language]).terminal(24, 80);
+    for (lesson, language) in lessons.iter().flat_map(|lesson| [(lesson, "en"), (lesson, "ko")]) {
+        let mut terminal = host.mini(["learn", lesson, "--lang", language]).patient(2).terminal(24, 80);
         terminal.expect_screen("q: ");
         on_to(&mut terminal, if language == "ko" { "마침" } else { "· done" });
-        fits(&terminal);
         terminal.ends_with(0);
+        fits(&terminal);
+        assert_eq!(
+            marks(&terminal),
+            [false, true, false, true],
+            "{lesson} {language}:\n{}",
+            terminal.contents()
+        );
         let list = host.mini(["learn", "--list", "--json"]).run().ok().text();
         assert!(list.contains(&format!("\"done\":true,\"lesson\":\"{lesson}\"")), "{list}");
     }
+}
+
+#[test]
+fn enter_is_enough_for_namespaces() {
+    enter_is_enough(&["uts", "mnt", "pid", "ipc", "user"]);
+}
+
+#[test]
+fn enter_is_enough_for_control_groups() {
+    enter_is_enough(&["freezer", "cgroup", "cpu"]);
+}
+
+#[test]
+fn enter_is_enough_for_files_and_networks() {
+    enter_is_enough(&["rootfs", "overlay", "net"]);
+}
+
+#[test]
+fn enter_is_enough_for_what_a_program_may_do() {
+    enter_is_enough(&["capabilities", "seccomp"]);
+}
+
+#[test]
+fn enter_is_enough_for_containers_of_the_machine() {
+    enter_is_enough(&["root", "netns"]);
+}
+
+/// The lines that a lesson shows for each thing to do: as many as it has prompts.
+fn shown_lines(host: &Host, lesson: &str) -> Vec<Vec<String>> {
+    let told = host.mini(["learn", lesson, "--json"]).patient(2).run().ok().lines();
+    let mut acts: Vec<Vec<String>> = Vec::new();
+    let mut before = String::new();
+    for line in told {
+        let said: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        let (kind, text) = (said["kind"].as_str().expect("a kind"), said["text"].as_str().expect("a text"));
+        if kind == "command" {
+            match before.as_str() {
+                "command" => acts.last_mut().expect("one").push(text.to_owned()),
+                _ => acts.push(vec![text.to_owned()]),
+            }
+        }
+        before = kind.to_owned();
+    }
+    acts
+}
+
+/// What a lesson shows to be typed is typed, and counts: mini has nothing to do itself, and every check comes out as it should.
+#[track_caller]
+fn what_is_shown_can_be_typed(lesson: &str, language: &str) {
+    let host = Host::new();
+    let acts = shown_lines(&host, lesson);
+    let mut terminal = host.mini(["learn", lesson, "--lang", language]).patient(2).terminal(50, 200);
+    let broken = acts.len() - 2;
+    for (number, lines) in acts.iter().enumerate() {
+        on_to_prompt(&mut terminal, language);
+        for line in lines {
+            type_line(&mut terminal, line);
+            if line.contains('&') {
+                // Nobody types the next one before this one has begun.
+                type_line(&mut terminal, "sleep 1");
+            }
+        }
+        if number + 1 == broken || number > broken {
+            // What was started in the background takes a moment.
+            let deadline = std::time::Instant::now() + wait::PATIENCE;
+            while !check(&mut terminal) {
+                assert!(std::time::Instant::now() < deadline, "{lesson}: {lines:?}\n{}", terminal.contents());
+            }
+        }
+        type_line(&mut terminal, "");
+    }
+    on_to(&mut terminal, if language == "ko" { "마침" } else { "· done" });
+    terminal.ends_with(0);
+    let text = String::from_utf8_lossy(terminal.bytes()).into_owned();
+    assert!(!text.contains("  # "), "mini did it itself: {text}");
+    assert!(text.contains("[✗]"), "{text}");
+    host.mini(["learn", "--list"]).run().ok().stdout_has("yes");
+}
+
+/// Answers whatever is asked with Enter, until something is to be done.
+#[track_caller]
+fn on_to_prompt(terminal: &mut Terminal, language: &str) {
+    let deadline = std::time::Instant::now() + wait::PATIENCE;
+    while !terminal.cursor_line().ends_with(prompt(language)) {
+        assert!(std::time::Instant::now() < deadline, "no prompt:\n{}", terminal.contents());
+        let before = terminal.bytes().len();
+        if ["leave", "나가기", "--"].iter().any(|end| terminal.cursor_line().ends_with(end)) {
+            terminal.send("\n");
+        }
+        terminal.expect_more(before);
+    }
+}
+
+/// Asks for a check, and waits for its outcome.
+#[track_caller]
+fn check(terminal: &mut Terminal) -> bool {
+    let before = marks(terminal).len();
+    type_line(terminal, "c");
+    let deadline = std::time::Instant::now() + wait::PATIENCE;
+    loop {
+        if let Some(mark) = marks(terminal).get(before) {
+            return *mark;
+        }
+        assert!(std::time::Instant::now() < deadline, "no check:\n{}", terminal.contents());
+        let shown = terminal.bytes().len();
+        if terminal.cursor_line().ends_with("--") {
+            terminal.send("\n");
+        }
+        terminal.expect_more(shown);
+    }
+}
+
+#[test]
+fn lines_about_networks_can_be_typed() {
+    what_is_shown_can_be_typed("net", "en");
+}
+
+#[test]
+fn lines_about_overlays_can_be_typed() {
+    what_is_shown_can_be_typed("overlay", "ko");
+}
+
+#[test]
+fn lines_about_another_root_can_be_typed() {
+    what_is_shown_can_be_typed("rootfs", "en");
+}
+
+#[test]
+fn lines_about_users_and_mounts_can_be_typed() {
+    what_is_shown_can_be_typed("user", "ko");
+    what_is_shown_can_be_typed("mnt", "en");
+}
+
+#[test]
+fn lines_about_control_groups_can_be_typed() {
+    what_is_shown_can_be_typed("cgroup", "ko");
+    what_is_shown_can_be_typed("freezer", "en");
+}
+
+#[test]
+fn lines_about_processes_and_segments_can_be_typed() {
+    what_is_shown_can_be_typed("ipc", "en");
+    what_is_shown_can_be_typed("pid", "ko");
 }
 
 #[test]

@@ -73,7 +73,7 @@
 //! | roots, configuration, formats on disk | [`places`] |
 //! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -115,6 +115,7 @@ mod kill_again;
 mod kill_exec;
 mod kill_files;
 mod kill_images;
+mod kill_learn;
 mod kill_life;
 mod kill_prune;
 mod kill_removal;

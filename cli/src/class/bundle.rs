@@ -19,8 +19,8 @@ use image::{Hasher, Save};
 use runtime::op::step;
 use runtime::sys::whole::NewFile;
 
+use crate::explain::Language;
 use crate::learn;
-use crate::learn::messages::Language;
 
 const HEADER: &str = include_str!("header.sh");
 /// Where the digest stands in it.

@@ -11,6 +11,7 @@
 use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use runtime::caps::CapSet;
@@ -24,6 +25,7 @@ use rustix::process::Pid;
 
 use super::need::Found;
 use crate::context::Context;
+use crate::learn::Signals;
 use crate::learn::lab::{self, Lab};
 use crate::plan::ids::RANGE;
 use crate::random;
@@ -347,7 +349,7 @@ fn in_group(
 
 /// The world that lessons happen in, and a container that one of them would start.
 fn world(context: &Context, tell: &dyn Fn(&Found)) {
-    let mut lab = match Lab::open(context) {
+    let mut lab = match Signals::hold().and_then(|signals| Lab::open(context, Rc::new(signals))) {
         Ok(lab) => lab,
         Err(error) => return tell(&judged("lab", Err(error))),
     };

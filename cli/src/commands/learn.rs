@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::learn::messages::Language;
+use crate::explain::Language;
 use crate::learn::{self, Manner};
 
 /// Learn what a container is made of, one isolation at a time
@@ -38,7 +38,7 @@ pub(crate) struct LearnArgs {
 
 /// Lists, forgets, or goes through lessons.
 pub(crate) fn learn(context: &Context, args: &LearnArgs) -> Result<ExitCode> {
-    let language = args.lang.unwrap_or_else(|| Language::of(|name| std::env::var(name).ok()));
+    let language = args.lang.unwrap_or_else(Language::of_environment);
     let manner = Manner { plain: args.plain, json: args.json, language };
     match (args.list, args.reset) {
         (true, _) => learn::list(context, manner),

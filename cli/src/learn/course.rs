@@ -9,15 +9,17 @@ use anyhow::{Context as _, Result};
 
 use super::lab::Lab;
 use super::lesson::{Act, Lesson, Look, State, Verdict};
-use super::messages::Messages;
 use super::say::{Checked, Form, Said, Step, What};
-use super::screen::Signals;
-use crate::explain::Story;
+use super::signals::Signals;
+use crate::explain::{self, Story};
+use crate::words::Words;
 
 /// One or more lessons, in one lab each.
 pub(crate) struct Course {
     pub(crate) form: Form,
-    pub(crate) messages: Messages,
+    pub(crate) messages: Words,
+    /// The narrator's, for what mini does itself.
+    pub(crate) reasons: explain::Messages,
     pub(crate) story: Story,
     pub(crate) signals: Rc<Signals>,
 }
@@ -136,7 +138,8 @@ impl Course {
             .into_iter()
             .filter(|line| matches!(line.process.as_str(), "lab" | "container"));
         for line in own.chain(lab.told()).collect::<Vec<_>>() {
-            if let Some(text) = line.step {
+            if let Some(english) = line.step {
+                let text = self.reasons.step(&english);
                 self.say(lesson, step, What::Reason { text })?;
             }
             if let (Some(text), Some(shell)) = (line.call, line.shell) {

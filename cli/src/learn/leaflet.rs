@@ -3,15 +3,15 @@
 use unicode_width::UnicodeWidthStr as _;
 
 use super::lesson::Lesson;
-use super::messages::Messages;
 use super::say::Step;
 use super::wrap;
+use crate::words::Words;
 
 /// How wide the text is.
 const COLUMNS: usize = 79;
 
 /// The words of a lesson in their order ([`super::course`]), each below the step that it belongs to.
-pub(super) fn leaflet(lesson: &Lesson, messages: &Messages) -> String {
+pub(super) fn leaflet(lesson: &Lesson, messages: &Words) -> String {
     let key = lesson.key;
     let title = messages.text(&format!("{key}.title"));
     let mut text = format!("{title}\n{}\n", "=".repeat(title.width()));

@@ -8,10 +8,11 @@ pub(crate) mod lab;
 mod leaflet;
 mod lesson;
 mod lessons;
-pub(crate) mod messages;
+mod messages;
 mod progress;
 mod say;
 mod screen;
+mod signals;
 mod wrap;
 
 use std::rc::Rc;
@@ -23,15 +24,17 @@ use self::course::Course;
 use self::lab::Lab;
 use self::lesson::Lesson;
 use self::lessons::LESSONS;
-use self::messages::{Language, Messages};
 use self::progress::Progress;
 use self::say::Form;
-use self::screen::{Interrupted, Left, Screen, Signals};
+use self::screen::{Left, Screen};
+use self::signals::Interrupted;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::{explain, output};
+use crate::explain::{self, Language};
+use crate::output;
 
 pub(crate) use self::lab::take_over;
+pub(crate) use self::signals::Signals;
 
 /// How lessons are told, as the flags have it.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +74,7 @@ fn progress(context: &Context) -> Progress {
 /// # Errors
 /// Where it cannot be printed.
 pub(crate) fn list(context: &Context, manner: Manner) -> Result<ExitCode> {
-    let messages = Messages::of(manner.language);
+    let messages = messages::of(manner.language);
     let progress = progress(context);
     let title = |lesson: &Lesson| messages.text(&format!("{}.title", lesson.key));
     if manner.json {
@@ -85,7 +88,12 @@ pub(crate) fn list(context: &Context, manner: Manner) -> Result<ExitCode> {
     let heading = ["list.lesson", "list.done", "list.about"].map(|key| messages.text(key));
     let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
     let done = |lesson: &Lesson| messages.text(if progress.has(lesson.key) { "list.yes" } else { "list.no" });
-    let row = |lesson: &&Lesson| vec![lesson.key.to_owned(), done(lesson), title(lesson)];
+    // The first column has said what it is called.
+    let about = |lesson: &Lesson| {
+        let title = title(lesson);
+        title.strip_prefix(&format!("{}: ", lesson.key)).map_or(title.clone(), str::to_owned)
+    };
+    let row = |lesson: &&Lesson| vec![lesson.key.to_owned(), done(lesson), about(lesson)];
     let rows: Vec<Vec<String>> = LESSONS.iter().map(row).collect();
     output::print(output::table::table(&heading, &rows).as_bytes())?;
     Ok(ExitCode::Success)
@@ -117,7 +125,7 @@ pub(crate) fn forget_all(context: &Context) -> Result<usize> {
 
 /// What every lesson says, by its name, to be read without a lab.
 pub(crate) fn texts(language: Language) -> Vec<(&'static str, String)> {
-    let messages = Messages::of(language);
+    let messages = messages::of(language);
     LESSONS.iter().map(|lesson| (lesson.key, leaflet::leaflet(lesson, &messages))).collect()
 }
 
@@ -135,7 +143,7 @@ pub(crate) fn learn(context: &Context, names: &[String], manner: Manner) -> Resu
             .collect(),
         names => names.iter().map(|name| find(name)).collect::<Result<_>>()?,
     };
-    let messages = Messages::of(manner.language);
+    let messages = messages::of(manner.language);
     if lessons.is_empty() {
         output::print_line(&messages.text("course.all_done"))?;
         return Ok(ExitCode::Success);
@@ -150,7 +158,8 @@ pub(crate) fn learn(context: &Context, names: &[String], manner: Manner) -> Resu
     };
     let Some(story) = explain::begin(Some(explain::Form::JSON))? else { bail!("nobody tells the story") };
     runtime::op::enter_process("learner");
-    let mut course = Course { form, messages, story, signals };
+    let reasons = explain::Messages::of(manner.language);
+    let mut course = Course { form, messages, reasons, story, signals };
     let mut right = true;
     for lesson in lessons {
         match through(context, &mut course, lesson) {
@@ -172,12 +181,17 @@ pub(crate) fn learn(context: &Context, names: &[String], manner: Manner) -> Resu
 
 /// One lesson in a lab of its own, which is gone afterwards, however it ended.
 fn through(context: &Context, course: &mut Course, lesson: &Lesson) -> Result<bool> {
-    let mut lab = Lab::open(context)?;
+    let mut lab = Lab::open(context, Rc::clone(&course.signals))?;
     course.story.heard();
     let taught = course.teach(&lab, lesson);
     let closed = lab.close();
     course.story.heard();
-    let right = taught?;
-    closed?;
-    Ok(right)
+    match (taught, closed) {
+        (Err(error), Err(also)) => {
+            // A signal or a key is no cause to be silent about what is left.
+            output::warn(&format!("{also:#}"));
+            Err(error)
+        }
+        (taught, closed) => closed.and(taught),
+    }
 }

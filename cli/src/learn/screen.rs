@@ -3,20 +3,15 @@
 //! The terminal stays in its own mode: it edits lines and makes signals of keys, so nothing has to be put back.
 
 use std::io::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use anyhow::Result;
-use runtime::sys::{signal, terminal};
-use rustix::event::{PollFd, PollFlags};
+use runtime::sys::terminal;
 
-use super::messages::Messages;
 use super::say::{What, failed, mark};
+use super::signals::{Interrupted, Signals};
 use super::wrap::{beside, wrap};
-
-/// A signal that ends the lesson.
-#[derive(Debug, thiserror::Error)]
-#[error("ended by a signal")]
-pub(crate) struct Interrupted(pub(crate) i32);
+use crate::words::Words;
 
 /// The student has had enough.
 #[derive(Debug, thiserror::Error)]
@@ -35,37 +30,6 @@ pub(crate) fn print(text: &str) -> Result<()> {
             Err(Interrupted(libc::SIGPIPE).into())
         }
         other => Ok(other?),
-    }
-}
-
-/// Signals as data: what ends us is taken when there is time to clean up.
-#[derive(Debug)]
-pub(crate) struct Signals(OwnedFd);
-
-impl Signals {
-    /// Begins to hold them.
-    ///
-    /// # Errors
-    /// What signalfd(2) answered.
-    pub(crate) fn hold() -> Result<Signals> {
-        const HELD: [i32; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTOU];
-        Ok(Signals(signal::as_descriptor(&HELD)?))
-    }
-
-    /// Fails where a signal has arrived that ends us.
-    ///
-    /// # Errors
-    /// [`Interrupted`].
-    pub(crate) fn check(&self) -> Result<()> {
-        match signal::next(self.0.as_fd()) {
-            None | Some(libc::SIGTTOU) => Ok(()),
-            Some(signal) => Err(Interrupted(signal).into()),
-        }
-    }
-
-    /// Forgets a ctrl-C that was meant for what ran in front.
-    pub(crate) fn forget(&self) {
-        while signal::next(self.0.as_fd()).is_some() {}
     }
 }
 
@@ -88,7 +52,7 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// On standard output, in these words.
-    pub(crate) fn new(signals: std::rc::Rc<Signals>, messages: &Messages) -> Screen {
+    pub(crate) fn new(signals: std::rc::Rc<Signals>, messages: &Words) -> Screen {
         let size = terminal::size(std::io::stdout().as_fd());
         let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()));
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -203,14 +167,7 @@ impl Screen {
                 let line: Vec<u8> = self.typed.drain(..=end).collect();
                 return Ok(String::from_utf8_lossy(&line).into_owned());
             }
-            let mut polled =
-                [PollFd::new(&self.signals.0, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
-            // Interrupted, it asks again.
-            let _early = rustix::event::poll(&mut polled, None);
-            self.signals.check()?;
-            if polled[1].revents().is_empty() {
-                continue;
-            }
+            self.signals.wait(Some(input.as_fd()), None)?;
             let mut buffer = [0u8; 1024];
             // Not through Rust's buffer: what a shell in front of us is typed must not be read by us.
             let length = rustix::io::read(&input, &mut buffer)?;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// A language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A language that mini speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Language {
+    /// English
     En,
+    /// Korean
     Ko,
 }
 

@@ -1,7 +1,6 @@
 //! Children that go into the lab: they join what a process is in, do one thing there, answer through a pipe, and end. What
 //! they leave behind, contained, lives on.
 
-use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -54,8 +53,7 @@ impl Lab {
             process::exit(0)
         };
         drop(write);
-        let answer = hear(read)?;
-        wait(child)?;
+        let answer = self.hear(&read, child)?;
         match answer.split_at_checked(1) {
             Some(("+", text)) => Ok(text.to_owned()),
             Some(("-", why)) => Err(anyhow!("{why}")),
@@ -105,13 +103,34 @@ impl Lab {
             process::exit(0)
         };
         drop(write);
-        let answer = hear(read)?;
-        wait(child)?;
+        let answer = self.hear(&read, child)?;
         match answer.split_at_checked(1) {
             Some(("+", _)) => Ok(()),
             Some(("-", why)) => bail!("{why}"),
             _ => bail!("the process in the lab has died"),
         }
+    }
+
+    /// The answer of a child, and its end. Where a signal comes first the child is killed, whatever it was at.
+    fn hear(&self, read: &OwnedFd, child: Pid) -> Result<String> {
+        let held = pidfd::open(child)?;
+        let mut answer = Vec::new();
+        let mut listen = || -> Result<()> {
+            loop {
+                self.signals.wait(Some(read.as_fd()), None)?;
+                let mut buffer = [0u8; 4096];
+                match rustix::io::read(read, &mut buffer)? {
+                    0 => return Ok(()),
+                    length => answer.extend_from_slice(&buffer[..length]),
+                }
+            }
+        };
+        let heard = listen();
+        if heard.is_err() {
+            pidfd::send_signal(held.as_fd(), child.as_raw_nonzero().get(), libc::SIGKILL)?;
+        }
+        pidfd::wait(held.as_fd())?;
+        heard.map(|()| String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// A child in the lab's group of version 2; where there is none it enters those of version 1 itself. `None` in the child.
@@ -206,12 +225,6 @@ fn live(setup: &dyn Fn() -> Result<()>, life: Life, answer: &OwnedFd) -> ! {
             }
         }
     }
-}
-
-fn hear(read: OwnedFd) -> Result<String> {
-    let mut answer = String::new();
-    std::fs::File::from(read).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// Waits for a child that has answered.

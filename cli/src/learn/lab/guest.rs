@@ -137,9 +137,7 @@ impl Lab {
         let state = self.dirs.state();
         let mut said = Vec::new();
         loop {
-            let moment = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-            let mut polled = [PollFd::new(story, PollFlags::IN)];
-            if rustix::event::poll(&mut polled, Some(&moment)) == Ok(1) {
+            if self.signals.wait(Some(story.as_fd()), Some(Moment::after(5_000_000)))? {
                 let mut buffer = [0u8; 4096];
                 let length = rustix::io::read(story, &mut buffer).unwrap_or(0);
                 said.extend_from_slice(&buffer[..length]);

@@ -21,6 +21,8 @@ use runtime::op::enter_process;
 use runtime::sys;
 use runtime::sys::mount::Attr;
 
+use crate::plan::ids::IdLease;
+
 /// Said when it is in its groups.
 pub(super) const ENTERED: &str = "entered";
 /// Said when everything is there.
@@ -38,8 +40,13 @@ pub(super) fn hear(gate: &OwnedFd, word: &str) -> Result<()> {
     }
 }
 
-/// The life of the keeper.
-pub(super) fn keep(gate: &OwnedFd, groups: &Cgroup, binds: &[(PathBuf, PathBuf)]) -> ! {
+/// The life of the keeper. It holds the lease of the lab's ids as long as it lives, whatever becomes of the learner.
+pub(super) fn keep(
+    gate: &OwnedFd,
+    groups: &Cgroup,
+    binds: &[(PathBuf, PathBuf)],
+    ids: Option<&IdLease>,
+) -> ! {
     enter_process("keeper");
     let said = match furnish(gate, groups, binds) {
         Ok(()) => READY.to_owned(),
@@ -47,15 +54,17 @@ pub(super) fn keep(gate: &OwnedFd, groups: &Cgroup, binds: &[(PathBuf, PathBuf)]
     };
     let said = &said.as_bytes()[..said.len().min(1024)];
     sys::process::set_name(c"lab");
-    // The lab's root may look at it, and is to find nothing of the learner's there.
-    let _open = sys::process::close_descriptors(&[gate.as_raw_fd()], false);
+    // The lab's root may look at it, and is to find nothing else of the learner's there.
+    let locks = ids.into_iter().flat_map(IdLease::ranges).map(|(.., lock)| lock.as_raw_fd());
+    let kept: Vec<_> = locks.chain([gate.as_raw_fd()]).collect();
+    let _open = sys::process::close_descriptors(&kept, false);
     let _hidden = sys::process::show_memory();
     if sys::socket::send(gate.as_fd(), said, &[]).is_ok() {
         let mut nothing = [0u8; 1];
         // Nobody says anything any more: this is the end of the learner, or of the lesson.
         let _end = sys::socket::receive(gate.as_fd(), &mut nothing);
     }
-    thaw(Path::new(super::GROUPS), 2);
+    thaw(Path::new(super::GROUPS));
     sys::process::exit(0)
 }
 
@@ -94,14 +103,14 @@ pub(crate) fn mount(kind: &str, options: &[(&str, &str)], attr: Attr, place: &Pa
 }
 
 /// Lets frozen processes go on: on version 1 they ignore SIGKILL, and the lab could not end.
-fn thaw(directory: &Path, depth: u32) {
+fn thaw(directory: &Path) {
     for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
         // Only groups that can be frozen have the file.
         let _absent = sys::control::write_control(&directory.join(file), word);
     }
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            thaw(&entry.path(), depth - 1);
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            thaw(&entry.path());
         }
     }
 }

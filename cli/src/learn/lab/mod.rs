@@ -21,6 +21,7 @@ mod view;
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
 use runtime::cgroup::{Cgroup, CgroupPlan, Layout, Limits};
@@ -29,9 +30,11 @@ use runtime::sys::ns::{self, Kinds};
 use runtime::sys::{self, pidfd};
 use rustix::process::Pid;
 
+use crate::clock::Moment;
 use crate::context::Context;
 use crate::dirs::Dirs;
 use crate::explain::Line;
+use crate::learn::signals::Signals;
 use crate::plan::ids::{self, IdLease};
 use crate::random;
 
@@ -46,6 +49,9 @@ pub(crate) const OUTSIDE: &str = "outside";
 
 /// Where the lab's root finds its control groups: below a file system in memory that is the lab's own.
 pub(crate) const GROUPS: &str = "/tmp/cgroup";
+
+/// How long what was killed may take to end, s.
+const PATIENCE: i64 = 10;
 
 /// Processes that a lab may have: a fork bomb is a lesson too, but a short one.
 const MOST_PROCESSES: i64 = 500;
@@ -75,6 +81,8 @@ pub(crate) struct Lab {
     guest: RefCell<Option<Guest>>,
     /// What they told.
     told: RefCell<Vec<Line>>,
+    /// What ends the learner, who is waited for nothing then.
+    signals: Rc<Signals>,
 }
 
 /// The lab's process 1.
@@ -90,8 +98,8 @@ impl Lab {
     /// Makes a lab.
     ///
     /// # Errors
-    /// What the kernel refused; nothing is left then.
-    pub(crate) fn open(context: &Context) -> Result<Lab> {
+    /// What the kernel refused, and a signal; nothing is left then.
+    pub(crate) fn open(context: &Context, signals: Rc<Signals>) -> Result<Lab> {
         let layout = Layout::detect()?;
         let id = random::new_id()?;
         let group = Path::new(&context.config.cgroup.parent).join(&id);
@@ -108,6 +116,7 @@ impl Lab {
             dirs: context.dirs.clone(),
             guest: RefCell::new(None),
             told: RefCell::new(Vec::new()),
+            signals,
         };
         match lab.build(&map) {
             Ok(()) => Ok(lab),
@@ -129,13 +138,14 @@ impl Lab {
         let (pid, held) = match ns::clone3(AT_BIRTH, outer.birthplace())? {
             ns::Cloned::Child => {
                 drop(ours);
-                keeper::keep(&theirs, &outer, &binds)
+                keeper::keep(&theirs, &outer, &binds, self.ids.as_ref())
             }
             ns::Cloned::Parent { pid, pidfd } => (pid, pidfd),
         };
         drop(theirs);
         let gate = ours.try_clone()?;
         self.keeper = Some(Keeper { pid, held, _gate: ours });
+        self.signals.wait(Some(gate.as_fd()), None)?;
         keeper::hear(&gate, keeper::ENTERED)?;
         runtime::idmap::write_maps(pid, map, map)?;
         let inner = self.group.join("lab");
@@ -150,6 +160,7 @@ impl Lab {
         self.delegate(&inner)?;
         network::loopback_up(sys::control::open_namespace(pid, "net")?.as_fd())?;
         sys::socket::send(gate.as_fd(), b"furnish", &[])?;
+        self.signals.wait(Some(gate.as_fd()), None)?;
         keeper::hear(&gate, keeper::READY)
     }
 
@@ -235,35 +246,44 @@ impl Lab {
         text.lines().find_map(|line| line.parse().ok())
     }
 
+    /// Waits for nothing but time.
+    ///
+    /// # Errors
+    /// A signal that ends the learner.
+    pub(crate) fn pause(&self, milliseconds: u64) -> Result<()> {
+        self.signals.wait(None, Some(Moment::after(milliseconds * 1_000_000))).map(drop)
+    }
+
     /// Ends everything in the lab but its keeper, removes the groups that were made in it, and buries the dead.
     ///
     /// # Errors
-    /// What the kernel answered.
+    /// What the kernel answered; who does not end.
     pub(crate) fn sweep(&self) -> Result<()> {
         self.dismiss()?;
-        for group in self.made_groups() {
+        self.thaw()?;
+        for group in self.made_groups(&self.group) {
             self.layout.end_processes(&group)?;
         }
+        let deadline = Moment::deadline(PATIENCE);
         for pid in self.members() {
             let held = Pid::from_raw(pid).and_then(|pid| pidfd::open(pid).ok());
             if let Some(held) = held.filter(|_| self.members().contains(&pid)) {
                 // It may have ended by itself.
                 let _ended = pidfd::send_signal(held.as_fd(), pid, libc::SIGKILL);
-                let mut polled = [rustix::event::PollFd::new(&held, rustix::event::PollFlags::IN)];
-                while rustix::event::poll(&mut polled, None) == Err(rustix::io::Errno::INTR) {}
+                ensure!(self.signals.wait(Some(held.as_fd()), deadline)?, self.stuck());
             }
         }
         bury();
-        for group in self.made_groups() {
+        for group in self.made_groups(&self.group) {
             self.layout.remove(&group)?;
         }
         Ok(())
     }
 
-    /// Groups that students or lessons made in the lab's.
-    fn made_groups(&self) -> Vec<PathBuf> {
+    /// Groups that students or lessons made below one of the lab's.
+    fn made_groups(&self, above: &Path) -> Vec<PathBuf> {
         let mut names: Vec<std::ffi::OsString> = Vec::new();
-        for directory in self.layout.directories(&self.group) {
+        for directory in self.layout.directories(above) {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 let name = entry.file_name();
                 let made = entry.file_type().is_ok_and(|kind| kind.is_dir()) && name != "lab";
@@ -272,23 +292,49 @@ impl Lab {
                 }
             }
         }
-        names.into_iter().map(|name| self.group.join(name)).collect()
+        names.into_iter().map(|name| above.join(name)).collect()
+    }
+
+    /// Lets whatever was frozen go on, however deep: on version 1 it could not be killed.
+    fn thaw(&self) -> Result<()> {
+        let mut groups = vec![self.group.clone()];
+        while let Some(group) = groups.pop() {
+            self.layout.thaw(&group)?;
+            groups.extend(self.made_groups(&group));
+        }
+        Ok(())
+    }
+
+    /// Who does not end, in which state (proc_pid_status(5)).
+    fn stuck(&self) -> String {
+        let of = |pid: i32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            format!("{pid} ({}, {})", field(&status, "Name"), field(&status, "State"))
+        };
+        let left: Vec<String> = self.layout.processes(&self.group).into_iter().map(of).collect();
+        format!(
+            "the lab was killed and has not ended in {PATIENCE} s: {}; when they have, `mini system check --repair` removes its \
+             control group {}",
+            left.join(", "),
+            self.group.display()
+        )
     }
 
     /// Ends the lab with all that is in it, and takes its groups and ids back.
     ///
     /// # Errors
-    /// The first answer of the kernel that was an error; the rest is done all the same.
+    /// The first answer of the kernel that was an error, the rest is done all the same; who does not end.
     pub(crate) fn close(&mut self) -> Result<()> {
         let mut first = self.dismiss();
         if let Some(Keeper { pid, held, .. }) = self.keeper.take() {
-            for group in self.made_groups() {
-                first = first.and(self.layout.thaw(&group).map_err(Into::into));
-            }
+            first = first.and(self.thaw());
             let pid = pid.as_raw_nonzero().get();
             first = first.and(pidfd::send_signal(held.as_fd(), pid, libc::SIGKILL).map_err(Into::into));
             // Its pid namespace ends when everything in it has been buried, some of it by us.
+            let deadline = Moment::deadline(PATIENCE);
             while !pidfd::has_ended(held.as_fd()) {
+                // Their ids stay theirs: the keeper holds the lease too.
+                ensure!(deadline.is_none_or(|deadline| !deadline.is_past()), self.stuck());
                 bury();
                 let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
                 let _interrupted = rustix::thread::nanosleep(&pause);

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
 use super::Lab;
+use crate::learn::signals::Interrupted;
 
 /// The machine's /proc, carried into the namespaces of a process.
 #[derive(Debug)]
@@ -75,16 +76,19 @@ impl View {
 }
 
 impl Lab {
-    /// Looks with the eyes of a process.
+    /// Looks with the eyes of a process; one that has ended meanwhile sees nothing.
     ///
     /// # Errors
-    /// Where it has ended, or nobody can be sent there.
+    /// Where nobody can be sent there.
     pub(crate) fn see(&self, pid: i32, look: &dyn Fn(&View) -> String) -> Result<String> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = rustix::fs::open("/proc", flags, Mode::empty()).context("open(\"/proc\")")?;
         let members = ["sub1", "sub2"].map(|name| (name, self.in_group(name)));
         let view = View { proc, pid, members };
-        self.errand(pid, &|| Ok(look(&view)))
+        match self.errand(pid, &|| Ok(look(&view))) {
+            Err(error) if !error.is::<Interrupted>() && has_ended(pid) => Ok(String::new()),
+            seen => seen,
+        }
     }
 
     /// Looks with the eyes of the lab itself.
@@ -100,6 +104,12 @@ impl Lab {
 pub(crate) fn inode(pid: i32, kind: &str) -> Option<u64> {
     let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
     link.to_str()?.split_once('[')?.1.trim_end_matches(']').parse().ok()
+}
+
+/// Whether a process has ended, buried or not (proc_pid_status(5)).
+fn has_ended(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    matches!(field(&status, "State").chars().next(), None | Some('Z' | 'X'))
 }
 
 /// When a process started, in ticks since the boot (proc_pid_stat(5), field 22).

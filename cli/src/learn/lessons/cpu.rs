@@ -164,7 +164,7 @@ fn check(lab: &Lab) -> Result<Verdict> {
     };
     let mut verdict = judge(&quota, None);
     for _ in 0..ATTEMPTS {
-        verdict = judge(&quota, measure(lab.layout(), &lab.group(GROUP)));
+        verdict = judge(&quota, measure(lab)?);
         if verdict.state != State::Nothing {
             break;
         }
@@ -173,14 +173,14 @@ fn check(lab: &Lab) -> Result<Verdict> {
 }
 
 /// How much of one processor a group uses, by its own counter against the clock, in permille.
-fn measure(layout: &Layout, group: &Path) -> Option<u64> {
-    let look = || (Moment::now(), layout.usage(group).cpu);
+fn measure(lab: &Lab) -> Result<Option<u64>> {
+    let group = lab.group(GROUP);
+    let look = || (Moment::now(), lab.layout().usage(&group).cpu);
     let (begin, before) = look();
-    let nanoseconds = i64::try_from(WINDOW % 1000 * 1_000_000).ok()?;
-    let pause = rustix::time::Timespec { tv_sec: i64::try_from(WINDOW / 1000).ok()?, tv_nsec: nanoseconds };
-    let _interrupted = rustix::thread::nanosleep(&pause);
+    lab.pause(WINDOW)?;
     let (end, after) = look();
-    Some(after?.saturating_sub(before?) * 1000 / begin.before(end).max(1))
+    let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
+    Ok(Some(after.saturating_sub(before) * 1000 / begin.before(end).max(1)))
 }
 
 /// `quota` is "QUOTA PERIOD" as the kernel has it, `share` what was measured, in permille. PURE.

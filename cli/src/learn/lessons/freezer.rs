@@ -13,7 +13,7 @@ use crate::learn::lab::{Lab, Life, View, field, make_dir};
 use crate::learn::lesson::{Act, Lesson, Look, Verdict, no_machine};
 
 /// How long progress is watched, ms.
-const WATCHED: i64 = 300;
+const WATCHED: u64 = 300;
 
 pub(crate) const LESSON: Lesson = Lesson {
     key: "freezer",
@@ -113,7 +113,9 @@ fn signal(lab: &Lab, signal: i32) -> Result<()> {
 fn progress_of(view: &View, group: &str) -> String {
     let Some(pid) = view.member(group) else { return "-".to_owned() };
     let before = switches(&view.of(pid, "status"));
-    pause(WATCHED);
+    let pause =
+        rustix::time::Timespec { tv_sec: 0, tv_nsec: i64::try_from(WATCHED).unwrap_or(0) * 1_000_000 };
+    let _interrupted = rustix::thread::nanosleep(&pause);
     format!("{before} → {}", switches(&view.of(pid, "status")))
 }
 
@@ -121,11 +123,6 @@ fn progress_of(view: &View, group: &str) -> String {
 fn switches(status: &str) -> u64 {
     let of = |name: &str| field(status, name).parse::<u64>().unwrap_or(0);
     of("voluntary_ctxt_switches") + of("nonvoluntary_ctxt_switches")
-}
-
-fn pause(milliseconds: i64) {
-    let moment = rustix::time::Timespec { tv_sec: 0, tv_nsec: milliseconds * 1_000_000 };
-    let _interrupted = rustix::thread::nanosleep(&moment);
 }
 
 fn check(lab: &Lab) -> Result<Verdict> {
@@ -142,11 +139,11 @@ fn check(lab: &Lab) -> Result<Verdict> {
             if layout.stands_still(&group) {
                 break;
             }
-            pause(10);
+            lab.pause(10)?;
         }
     }
     let before = (count(one), count(two));
-    pause(WATCHED);
+    lab.pause(WATCHED)?;
     let progress = (count(one) - before.0, count(two) - before.1);
     Ok(judge(layout.is_frozen(&group), progress.0, progress.1))
 }

@@ -55,7 +55,7 @@ fn build_lines() -> Vec<String> {
 
 fn pivot_lines() -> Vec<String> {
     vec![format!(
-        "unshare --mount sh -c 'mount --bind {ROOT} {ROOT}; cd {ROOT}; pivot_root . .; exec /bin/busybox sh -c \"umount -l .; exec sleep 1000\"' &"
+        "unshare --mount sh -c 'mount --bind {ROOT} {ROOT}; cd {ROOT}; pivot_root . .; exec /bin/busybox sh -c \"umount -l .; exec /bin/busybox sleep 1000\"' &"
     )]
 }
 
