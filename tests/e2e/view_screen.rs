@@ -119,3 +119,39 @@ fn a_terminal_that_cannot_be_drawn_on_gets_it_once() {
         assert!(text.lines().all(|line| line.trim_end().chars().count() <= 80), "{text}");
     }
 }
+
+#[test]
+fn it_speaks_korean_and_keeps_its_columns() {
+    let host = Host::with_busybox();
+    let container = start(&host, "box", &[]);
+    let korean = host.mini(["view", "--once", "box"]).env("LANG", "ko_KR.UTF-8").run().ok().text();
+    for part in ["실행 중", "프로세스", "네임스페이스", "부모", "레이어 1/", "호스트의 것"]
+    {
+        assert!(korean.contains(part), "no {part}: {korean}");
+    }
+    for part in ["HOST", "child of", "its own", "the same"] {
+        assert!(!korean.contains(part), "{part}: {korean}");
+    }
+    host.mini(["view", "--once", "--lang", "ko", "box"]).run().ok().stdout_has("컨테이너");
+    host.mini(["view", "--once", "--lang", "en", "box"])
+        .env("LANG", "ko_KR.UTF-8")
+        .run()
+        .ok()
+        .stdout_has("CONTAINER");
+    // Programs are told the same whatever the environment says, and the keys never change.
+    let json = host.mini(["view", "--json", "box"]).env("LANG", "ko_KR.UTF-8").run().ok().json();
+    assert_eq!(json["Sections"]["user"][0]["What"], "user");
+    let json = host.mini(["view", "--json", "--lang", "ko", "box"]).run().ok().json();
+    assert_eq!(json["Sections"]["user"][0]["What"], "사용자");
+    let mut terminal = host.mini(["view", "--lang", "ko", "box"]).terminal(24, 80);
+    for (number, name) in
+        ["프로세스", "사용자", "파일", "마운트", "주소", "그룹", "권한", "네임스페이스"].iter().enumerate()
+    {
+        terminal.send(&(number + 1).to_string());
+        terminal.expect_screen(&format!("[{} {name}]", number + 1));
+        terminal.expect_screen("q: 나가기");
+    }
+    terminal.send("q");
+    terminal.ends_with(0);
+    drop(container);
+}

@@ -8,6 +8,7 @@ use rustix::process::Pid;
 
 use super::Row;
 use super::subject::Subject;
+use crate::words::Words;
 
 pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Row>> {
     let here = network::cards(None)?;
@@ -19,33 +20,35 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Row>> {
         let netns = runtime::sys::control::open_namespace(pid, "net")?;
         network::cards(Some(netns.as_fd()))?
     };
-    Ok(rows(&here, &inside, shared, &subject.settings.ports))
+    Ok(rows(&here, &inside, shared, &subject.settings.ports, subject.words))
 }
 
 /// PURE.
-fn rows(here: &Cards, inside: &Cards, shared: bool, ports: &[PortMapping]) -> Vec<Row> {
+fn rows(here: &Cards, inside: &Cards, shared: bool, ports: &[PortMapping], words: &Words) -> Vec<Row> {
     let mut rows = Vec::new();
     for card in &inside.cards {
         let end = match (shared, peer(here, card)) {
-            (true, _) => "the same: it is the host's own".to_owned(),
-            (false, Some(end)) => other_end(here, end),
-            (false, None) if card.name == "lo" => "another: each namespace has its own".to_owned(),
-            (false, None) => "no card here is its other end".to_owned(),
+            (true, _) => words.text("address.same"),
+            (false, Some(end)) => other_end(here, end, words),
+            (false, None) if card.name == "lo" => words.text("address.another"),
+            (false, None) => words.text("address.endless"),
         };
-        rows.push(Row::new(card.name.clone(), end, shown(card)));
+        rows.push(Row::new(card.name.clone(), end, shown(card, words)));
     }
     for way in &inside.ways {
         let next = way.gateway.and_then(|gateway| owner(here, gateway));
         let host = match next {
-            Some(card) if !shared => format!("that is {}, {}", card.name, addresses(card)),
+            Some(card) if !shared => {
+                words.filled("address.next", &[("card", card.name.clone()), ("address", addresses(card))])
+            }
             _ => "-".to_owned(),
         };
-        rows.push(Row::new("route", host, route(inside, way)));
+        rows.push(Row::new(words.text("address.route"), host, route(inside, way)));
     }
     let published = ports.iter().filter(|_| !shared);
     rows.extend(published.map(|port| {
         Row::new(
-            "port",
+            words.text("address.port"),
             format!("{}:{}", port.host_ip, port.host_port),
             format!("{}/tcp", port.container_port),
         )
@@ -64,19 +67,25 @@ fn owner(here: &Cards, address: std::net::IpAddr) -> Option<&Card> {
     here.cards.iter().find(|card| card.addresses.iter().any(|own| own.addr() == address))
 }
 
-fn other_end(here: &Cards, card: &Card) -> String {
+fn other_end(here: &Cards, card: &Card, words: &Words) -> String {
     let bridge = card.master.and_then(|master| here.cards.iter().find(|other| other.index == master));
     match bridge {
-        Some(bridge) => format!("{}, on {} {}", shown(card), bridge.name, addresses(bridge)),
-        None => shown(card),
+        Some(bridge) => {
+            let values = [
+                ("card", shown(card, words)),
+                ("bridge", bridge.name.clone()),
+                ("address", addresses(bridge)),
+            ];
+            words.filled("address.on", &values)
+        }
+        None => shown(card, words),
     }
 }
 
 /// `2: eth0 10.87.0.2/16 02:42:0a:57:00:02`
-fn shown(card: &Card) -> String {
-    let state = if card.up { "" } else { "down" };
-    let words =
-        [format!("{}:", card.index), card.name.clone(), state.to_owned(), addresses(card), card.mac.clone()];
+fn shown(card: &Card, words: &Words) -> String {
+    let state = if card.up { String::new() } else { words.text("address.down") };
+    let words = [format!("{}:", card.index), card.name.clone(), state, addresses(card), card.mac.clone()];
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -95,6 +104,7 @@ fn route(cards: &Cards, way: &Way) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Language;
 
     fn card(index: u32, name: &str, peer: Option<u32>, address: &str) -> Card {
         let kind = if peer.is_some() { "veth" } else { "" };
@@ -126,7 +136,8 @@ mod tests {
             Row::new("route", "that is mini0, 10.87.0.1/16", "default via 10.87.0.1 dev eth0"),
             Row::new("route", "-", "10.87.0.0/16 dev eth0"),
         ];
-        assert_eq!(rows(&here, &inside, false, &[]), expected);
-        assert_eq!(rows(&here, &here, true, &[])[0].host, "the same: it is the host's own");
+        let words = super::super::words(Language::En);
+        assert_eq!(rows(&here, &inside, false, &[], &words), expected);
+        assert_eq!(rows(&here, &here, true, &[], &words)[0].host, "the same: it is the host's own");
     }
 }

@@ -11,6 +11,7 @@ use super::Row;
 use super::mount::{self, Mount};
 use super::subject::Subject;
 use crate::plan::values::normal;
+use crate::words::Words;
 
 /// Where the bytes of a file are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ enum Place {
     /// In a directory or file of the host's.
     Bound(PathBuf),
     /// In nothing that has a path here.
-    Elsewhere(&'static str),
+    Elsewhere(String),
 }
 
 /// A file that was found.
@@ -52,9 +53,12 @@ pub(super) fn look(subject: &Subject<'_>, asked: &[PathBuf]) -> Vec<Row> {
     let mut rows = Vec::new();
     for path in paths {
         match find(subject, &layers, &path) {
-            Some(found) => rows.extend(self::rows(&found)),
+            Some(found) => rows.extend(self::rows(&found, subject.words)),
             None if own => {}
-            None => rows.push(Row::new("none", "-", format!("{}: it is not there", path.display()))),
+            None => {
+                let absent = subject.words.filled("file.absent", &[("path", shown(&path))]);
+                rows.push(Row::new(subject.words.text("file.none"), "-", absent));
+            }
         }
     }
     rows
@@ -87,7 +91,7 @@ fn find(subject: &Subject<'_>, layers: &[PathBuf], asked: &Path) -> Option<Found
     let mount = mount::of(&subject.mounts_inside, mount_id(held.as_fd())?)?;
     let rest = path.strip_prefix(&mount.point).unwrap_or(Path::new("")).to_owned();
     let (place, outside) = match mount::is_root(mount) {
-        true => in_layers(&subject.entry.dirs.disk.join("upper"), layers, &rest),
+        true => in_layers(&subject.entry.dirs.disk.join("upper"), layers, &rest, subject.words),
         false => bound(subject, mount, &rest, held.as_fd()),
     };
     Some(Found {
@@ -106,7 +110,7 @@ fn mount_id(held: BorrowedFd<'_>) -> Option<u64> {
 }
 
 /// The first of the directories that has it, from the top: overlayfs shows that one. A link on the way is none of the merged path's.
-fn in_layers(upper: &Path, layers: &[PathBuf], rest: &Path) -> (Place, Option<Stat>) {
+fn in_layers(upper: &Path, layers: &[PathBuf], rest: &Path, words: &Words) -> (Place, Option<Stat>) {
     if let Some(stat) = there(upper, rest) {
         return (Place::Upper(mount::join(upper, rest)), Some(stat));
     }
@@ -116,7 +120,7 @@ fn in_layers(upper: &Path, layers: &[PathBuf], rest: &Path) -> (Place, Option<St
             return (Place::Layer { number: index + 1, of: layers.len(), path }, Some(stat));
         }
     }
-    (Place::Elsewhere("in none of its layers by this path"), None)
+    (Place::Elsewhere(words.text("file.hidden")), None)
 }
 
 fn there(layer: &Path, rest: &Path) -> Option<Stat> {
@@ -129,7 +133,7 @@ fn there(layer: &Path, rest: &Path) -> Option<Stat> {
 
 fn bound(subject: &Subject<'_>, mount: &Mount, rest: &Path, held: BorrowedFd<'_>) -> (Place, Option<Stat>) {
     let Some(path) = mount::on_host(&subject.mounts_here, mount, rest, held) else {
-        return (Place::Elsewhere(mount::nature(&mount.kind)), None);
+        return (Place::Elsewhere(mount::nature(&mount.kind, subject.words)), None);
     };
     let stat = rustix::fs::stat(&path).ok();
     let volumes = subject.context.dirs.root.join("volume");
@@ -142,19 +146,22 @@ fn bound(subject: &Subject<'_>, mount: &Mount, rest: &Path, held: BorrowedFd<'_>
 }
 
 /// PURE.
-fn rows(found: &Found) -> [Row; 2] {
+fn rows(found: &Found, words: &Words) -> [Row; 2] {
     let (what, host) = match &found.place {
-        Place::Upper(path) => ("its own".to_owned(), shown(path)),
-        Place::Layer { number, of, path } => (format!("layer {number}/{of}"), shown(path)),
-        Place::Volume(name, path) => (format!("volume {name}"), shown(path)),
-        Place::Bound(path) => ("bound".to_owned(), shown(path)),
-        Place::Elsewhere(nature) => ("no file".to_owned(), (*nature).to_owned()),
+        Place::Upper(path) => (words.text("file.own"), shown(path)),
+        Place::Layer { number, of, path } => {
+            let values = [("number", number.to_string()), ("of", of.to_string())];
+            (words.filled("file.layer", &values), shown(path))
+        }
+        Place::Volume(name, path) => (words.filled("file.volume", &[("name", name.clone())]), shown(path)),
+        Place::Bound(path) => (words.text("file.bound"), shown(path)),
+        Place::Elsewhere(nature) => (words.text("file.elsewhere"), nature.clone()),
     };
     let inside = match found.path == found.asked {
         true => shown(&found.path),
         false => format!("{} -> {}", shown(&found.asked), shown(&found.path)),
     };
-    let id = |id: Option<u32>| id.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
+    let id = |id: Option<u32>| id.map_or_else(|| words.text("file.nobody"), |id| id.to_string());
     let (uid, gid, mode) = found.inside;
     let outside = found.outside.map(|(uid, gid, mode)| format!("{uid}:{gid} {mode:04o}"));
     [
@@ -174,6 +181,7 @@ fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Language;
 
     #[test]
     fn a_file_is_in_the_topmost_directory_that_has_it_and_links_lead_nowhere() {
@@ -185,7 +193,8 @@ mod tests {
         link(Path::new("/etc"), &at("one").join("way"));
         make(&at("two/way"), "passwd");
         let layers = [at("one"), at("two")];
-        let place = |rest: &str| in_layers(&at("upper"), &layers, Path::new(rest)).0;
+        let words = super::super::words(Language::En);
+        let place = |rest: &str| in_layers(&at("upper"), &layers, Path::new(rest), &words).0;
         assert_eq!(place("new"), Place::Upper(at("upper/new")));
         assert_eq!(place("both"), Place::Layer { number: 1, of: 2, path: at("one/both") });
         assert_eq!(place("low"), Place::Layer { number: 2, of: 2, path: at("two/low") });
@@ -218,10 +227,12 @@ mod tests {
             Row::new("layer 1/2", "/l/bin/busybox", "/bin/ls -> /bin/busybox"),
             Row::new("", "0:5 0755", "0:nobody 4755"),
         ];
-        assert_eq!(rows(&found), expected);
-        let found = Found { asked: found.path.clone(), place: Place::Elsewhere("x"), outside: None, ..found };
+        let words = super::super::words(Language::En);
+        assert_eq!(rows(&found, &words), expected);
+        let found =
+            Found { asked: found.path.clone(), place: Place::Elsewhere("x".into()), outside: None, ..found };
         assert_eq!(
-            rows(&found),
+            rows(&found, &words),
             [Row::new("no file", "x", "/bin/busybox"), Row::new("", "-", "0:nobody 4755")]
         );
     }

@@ -8,6 +8,7 @@ use runtime::cgroup::Layout;
 
 use super::Row;
 use super::subject::{Subject, read};
+use crate::words::Words;
 
 /// Files that limit and count: the controller, the name in version 1 and in version 2.
 const FILES: [(&str, &str, &str); 6] = [
@@ -21,7 +22,7 @@ const FILES: [(&str, &str, &str); 6] = [
 
 pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Row>> {
     let outside = read(&format!("/proc/{}/cgroup", subject.pid))?;
-    let mut rows = groups(&outside, &subject.told.cgroup);
+    let mut rows = groups(&outside, &subject.told.cgroup, subject.words);
     for (controller, v1, v2) in FILES {
         let (name, place) = match &subject.layout {
             Layout::V1(_) => (v1, PathBuf::from("/sys/fs/cgroup").join(controller)),
@@ -37,7 +38,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Row>> {
         let there = place.join(path.trim_start_matches('/')).join(name);
         let inside = subject.file_inside(&there);
         let shown = |path: &Path, value: &str| match value.trim() {
-            "" => format!("{} cannot be read", path.display()),
+            "" => subject.words.filled("group.unreadable", &[("path", path.display().to_string())]),
             value => format!("{value} {}", path.display()),
         };
         rows.push(Row::new(name, shown(&directory.join(name), &value), shown(&there, &inside)));
@@ -46,13 +47,14 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Row>> {
 }
 
 /// A hierarchy a line: its controllers, and the path on both sides. PURE.
-fn groups(outside: &str, inside: &str) -> Vec<Row> {
+fn groups(outside: &str, inside: &str, words: &Words) -> Vec<Row> {
     let row = |line: &str| {
         let (hierarchy, path) = split(line)?;
         let there = inside.lines().filter_map(split).find(|(other, _)| *other == hierarchy);
         let name =
             hierarchy.split_once(':').map(|(_, controllers)| controllers).filter(|name| !name.is_empty());
-        Some(Row::new(name.unwrap_or("version 2"), path, there.map_or("-", |(_, path)| path)))
+        let name = name.map_or_else(|| words.text("group.version_2"), str::to_owned);
+        Some(Row::new(name, path, there.map_or("-", |(_, path)| path)))
     };
     outside.lines().filter_map(row).collect()
 }
@@ -78,6 +80,7 @@ fn path_of<'a>(text: &'a str, controller: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Language;
 
     #[test]
     fn paths_are_those_of_each_side() {
@@ -88,7 +91,7 @@ mod tests {
             Row::new("cpu,cpuacct", "/mini/a:b", "/"),
             Row::new("version 2", "/mini/a:b", "/"),
         ];
-        assert_eq!(groups(outside, inside), expected);
+        assert_eq!(groups(outside, inside, &super::super::words(Language::En)), expected);
         assert_eq!(path_of(outside, "cpuacct"), Some("/mini/a:b"));
         assert_eq!(path_of("9:name=systemd:/user\n0::/x\n", "pids"), Some("/x"));
         assert_eq!(path_of("", "pids"), None);

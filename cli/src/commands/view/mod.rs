@@ -24,7 +24,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::explain::Language;
 use crate::output;
+use crate::words::Words;
 use subject::Subject;
 
 /// Look at a running container from both sides: what the host sees, and what it sees itself
@@ -33,7 +35,7 @@ use subject::Subject;
 /// looked at again every second: 1 to 8 and the arrows turn pages, q leaves. Where there is no terminal it is printed once.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini view web\n  mini view --once web\n  mini view --once web /etc/passwd /tmp\n  mini view --json web\n\nSee also: mini ns, mini top, mini inspect, mini diff"
+    after_help = "Examples:\n  mini view web\n  mini view --once web\n  mini view --once web /etc/passwd /tmp\n  mini view --json web\n  mini view --once --lang ko web\n\nSee also: mini ns, mini top, mini inspect, mini diff"
 )]
 pub(crate) struct ViewArgs {
     /// Print it once, and end
@@ -42,6 +44,9 @@ pub(crate) struct ViewArgs {
     /// Print it once, as one JSON object
     #[arg(long)]
     json: bool,
+    /// The language; without it, the environment's, and English with --json
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<Language>,
     /// The container
     container: String,
     /// Files of it to find on the host; its program, its users and what is mounted where nothing is said
@@ -83,7 +88,13 @@ struct View {
 /// Looks, and shows what was seen: once, or until somebody has seen enough.
 pub(crate) fn view(context: &Context, args: &ViewArgs) -> Result<ExitCode> {
     let id = context.state().find(&args.container)?.record.id;
-    let first = look(context, &id, &args.paths)?;
+    let language = match args.json {
+        // Whoever reads it is a program: what it is told depends on no environment.
+        true => args.lang.unwrap_or(Language::En),
+        false => args.lang.unwrap_or_else(Language::of_environment),
+    };
+    let words = words(language);
+    let first = look(context, &id, &args.paths, &words)?;
     if args.json {
         return output::print_json(&first.json()).map(|()| ExitCode::Success);
     }
@@ -92,25 +103,33 @@ pub(crate) fn view(context: &Context, args: &ViewArgs) -> Result<ExitCode> {
     if args.once || is_dumb || !has_terminal {
         let columns = std::io::stdout().is_terminal().then(crate::session::window).flatten();
         let width = columns.map(|(_, columns)| usize::from(columns));
-        output::print(layout::once(&first, width).as_bytes())?;
+        output::print(layout::once(&first, width, &words).as_bytes())?;
         return Ok(ExitCode::Success);
     }
     let name = first.name.clone();
-    let mut again = || match look(context, &id, &args.paths) {
+    let mut again = || match look(context, &id, &args.paths, &words) {
         // Ended, or being removed: no error of whoever has watched it.
         Err(_) if !super::is_live(&context.state(), &id) => Ok(None),
         view => view.map(Some),
     };
-    screen::show(first, &mut again)?;
+    screen::show(first, &words, &mut again)?;
     if !super::is_live(&context.state(), &id) {
-        output::notice(&format!("container {name} has ended"));
+        output::notice(&words.filled("screen.ended", &[("name", name)]));
     }
     Ok(ExitCode::Success)
 }
 
+/// What things are called in a language.
+fn words(language: Language) -> Words {
+    Words::read(match language {
+        Language::En => include_str!("words/en.toml"),
+        Language::Ko => include_str!("words/ko.toml"),
+    })
+}
+
 /// Reads everything, one section after the other; nothing is changed.
-fn look(context: &Context, id: &str, paths: &[PathBuf]) -> Result<View> {
-    let subject = Subject::look(context, id)?;
+fn look(context: &Context, id: &str, paths: &[PathBuf], words: &Words) -> Result<View> {
+    let subject = Subject::look(context, id, words)?;
     let sections = vec![
         Section { name: "process", rows: process::look(&subject) },
         Section { name: "user", rows: user::look(&subject)? },
@@ -140,5 +159,16 @@ impl View {
         let section = |section: &Section| (section.name.to_owned(), section.rows.iter().map(row).collect());
         let sections: Map<String, Json> = self.sections.iter().map(section).collect();
         json!({ "Id": self.id, "Name": self.name, "Status": self.status, "Pid": self.pid, "Sections": sections })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::parity;
+
+    #[test]
+    fn both_languages_have_the_same_words() {
+        parity::check(&words(Language::En), &words(Language::Ko));
     }
 }

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::Row;
 use super::subject::Subject;
+use crate::words::Words;
 
 /// A line of the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,8 +75,11 @@ pub(super) fn look(subject: &Subject<'_>) -> Vec<Row> {
         .mounts_inside
         .iter()
         .filter(|mount| subject.mounts_here.iter().any(|here| here.id == mount.id));
-    let host = format!("{here} lines, {} of them the container's", common.count());
-    let mut rows = vec![Row::new("table", host, format!("{} lines", subject.mounts_inside.len()))];
+    let words = subject.words;
+    let host =
+        words.filled("mount.common", &[("all", here.to_string()), ("common", common.count().to_string())]);
+    let inside = words.filled("mount.lines", &[("all", subject.mounts_inside.len().to_string())]);
+    let mut rows = vec![Row::new(words.text("mount.table"), host, inside)];
     let place = |mount: &Mount| {
         let held = confined::open_path(subject.root.as_fd(), &mount.point, Links::Refused).ok()?;
         on_host(&subject.mounts_here, mount, Path::new(""), held.as_fd())
@@ -84,7 +88,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Vec<Row> {
         let host = match (is_root(mount), place(mount)) {
             (true, _) => subject.entry.dirs.disk.join("upper").display().to_string(),
             (false, Some(path)) => path.display().to_string(),
-            (false, None) => nature(&mount.kind).to_owned(),
+            (false, None) => nature(&mount.kind, words),
         };
         let mode = mount.options.split(',').next().unwrap_or_default();
         rows.push(Row::new(mount.kind.clone(), host, format!("{} {mode}", mount.point.display())));
@@ -103,12 +107,12 @@ pub(super) fn of(mounts: &[Mount], id: u64) -> Option<&Mount> {
 }
 
 /// What there is to say of a file system that has no path here.
-pub(super) fn nature(kind: &str) -> &'static str {
-    match kind {
-        "tmpfs" => "memory of its own, under no path here",
-        "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => "the kernel's, made for it",
-        _ => "under no path here",
-    }
+pub(super) fn nature(kind: &str, words: &Words) -> String {
+    words.text(match kind {
+        "tmpfs" => "mount.memory",
+        "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => "mount.kernel",
+        _ => "mount.nowhere",
+    })
 }
 
 /// The path here of what `held` refers to, which lies `rest` below a mount of the container's: by the host's own table, and only where the

@@ -3,6 +3,7 @@
 use super::Row;
 use super::status::Status;
 use super::subject::Subject;
+use crate::words::Words;
 
 /// A process, and its parent as far as it can be seen.
 struct Process {
@@ -21,15 +22,17 @@ pub(super) fn look(subject: &Subject<'_>) -> Vec<Row> {
         let parent = Status::read(&status.parent.to_string()).ok();
         Process { parent, status }
     };
-    rows(&subject.status, &all.map(with_parent).collect::<Vec<_>>())
+    rows(&subject.status, &all.map(with_parent).collect::<Vec<_>>(), subject.words)
 }
 
 /// PURE.
-fn rows(init: &Status, all: &[Process]) -> Vec<Row> {
+fn rows(init: &Status, all: &[Process], words: &Words) -> Vec<Row> {
     let depth = init.numbers.len().saturating_sub(1);
     // A process of a pid namespace that is no descendant of init's has no number there.
     let inside = |status: &Status| status.numbers.get(depth).copied();
     let numbers = |numbers: &[i32]| numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
+    let child =
+        |pid: String, parent: String| words.filled("process.child", &[("pid", pid), ("parent", parent)]);
     let mut rows = vec![Row::new(
         "NSpid",
         numbers(&init.numbers),
@@ -38,14 +41,14 @@ fn rows(init: &Status, all: &[Process]) -> Vec<Row> {
     for Process { status, parent } in all {
         let outside = match parent {
             Some(parent) => {
-                format!("{} {}, child of {} {}", status.pid, status.state, parent.pid, parent.name)
+                child(format!("{} {}", status.pid, status.state), format!("{} {}", parent.pid, parent.name))
             }
             None => format!("{} {}", status.pid, status.state),
         };
         let there = match inside(status) {
             // What is outside of the namespace has the number 0 there (pid_namespaces(7)).
-            Some(pid) => format!("{pid}, child of {}", parent.as_ref().and_then(inside).unwrap_or(0)),
-            None => "not there".to_owned(),
+            Some(pid) => child(pid.to_string(), parent.as_ref().and_then(inside).unwrap_or(0).to_string()),
+            None => words.text("process.absent"),
         };
         rows.push(Row::new(status.name.clone(), outside, there));
     }
@@ -54,7 +57,9 @@ fn rows(init: &Status, all: &[Process]) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::words;
     use super::*;
+    use crate::explain::Language;
 
     fn status(name: &str, numbers: &[i32]) -> Status {
         Status {
@@ -82,12 +87,12 @@ mod tests {
             Row::new("nested", "91 S, child of 90 sleep", "6, child of 5"),
             Row::new("far", "92 S", "not there"),
         ];
-        assert_eq!(rows(&init, &all), expected);
+        assert_eq!(rows(&init, &all, &words(Language::En)), expected);
         // In the host's own pid namespace.
         let init = status("sh", &[88]);
         let all = [Process { status: init.clone(), parent: Some(status("mini", &[7])) }];
         let expected =
             [Row::new("NSpid", "88", "88"), Row::new("sh", "88 S, child of 7 mini", "88, child of 7")];
-        assert_eq!(rows(&init, &all), expected);
+        assert_eq!(rows(&init, &all, &words(Language::En)), expected);
     }
 }

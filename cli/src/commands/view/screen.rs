@@ -12,6 +12,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::View;
 use super::layout::{self, Frame};
+use crate::words::Words;
 
 /// How long between two looks, s.
 const INTERVAL: i64 = 1;
@@ -39,18 +40,23 @@ enum Key {
 
 /// Which part of which page is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Place {
-    page: usize,
-    above: usize,
+pub(super) struct Place {
+    pub(super) page: usize,
+    /// How many of its lines are above the window.
+    pub(super) above: usize,
 }
 
 /// Shows one look after the other, until the user quits or `again` has no more.
-pub(super) fn show(first: View, again: &mut dyn FnMut() -> Result<Option<View>>) -> Result<()> {
+pub(super) fn show(
+    first: View,
+    words: &Words,
+    again: &mut dyn FnMut() -> Result<Option<View>>,
+) -> Result<()> {
     let signals = signal::as_descriptor(&SIGNALS)?;
     let mut raw = Some(enter()?);
     let (mut view, mut place) = (first, Place::default());
     loop {
-        let frame = draw(&view, place)?;
+        let frame = draw(&view, place, words)?;
         place.above = frame.above;
         let Some(typed) = wait(&signals)? else {
             match again()? {
@@ -80,9 +86,9 @@ fn enter() -> Result<Raw> {
 
 /// Draws over what was there: nothing is ever empty in between. What is left of a line is emptied behind it, but not behind the last
 /// column, where the cursor still stands on it.
-fn draw(view: &View, place: Place) -> Result<Frame> {
+fn draw(view: &View, place: Place, words: &Words) -> Result<Frame> {
     let (rows, columns) = crate::session::window().unwrap_or((24, 80));
-    let frame = layout::frame(view, place.page, place.above, rows.into(), columns.into());
+    let frame = layout::frame(view, place, (rows.into(), columns.into()), words);
     let line = |line: &String| match line.width() < usize::from(columns) {
         true => format!("{line}\x1b[K"),
         false => line.clone(),

@@ -18,10 +18,13 @@ use super::status::Status;
 use crate::commands::{ns, open_init, pause, running};
 use crate::context::Context;
 use crate::settings::Settings;
+use crate::words::Words;
 
 /// A running container.
 pub(super) struct Subject<'a> {
     pub(super) context: &'a Context,
+    /// What things are called.
+    pub(super) words: &'a Words,
     pub(super) entry: Entry,
     pub(super) settings: Settings,
     pub(super) paused: bool,
@@ -53,7 +56,7 @@ pub(super) struct Subject<'a> {
 impl Subject<'_> {
     /// # Errors
     /// Where it does not run, or ends meanwhile.
-    pub(super) fn look<'a>(context: &'a Context, id: &str) -> Result<Subject<'a>> {
+    pub(super) fn look<'a>(context: &'a Context, id: &str, words: &'a Words) -> Result<Subject<'a>> {
         let entry = context.state().find(id)?;
         let live = running(&entry)?;
         let init = open_init(&entry, live.init)?;
@@ -62,6 +65,7 @@ impl Subject<'_> {
         let proc = |file: &str| read(&format!("/proc/{pid}/{file}"));
         Ok(Subject {
             context,
+            words,
             settings: Settings::of(&entry.record),
             paused: pause::is_paused(context, &layout, &entry),
             group: context.group(&entry.record),

@@ -10,10 +10,12 @@ use super::Row;
 use super::status::Status;
 use super::subject::{Subject, read};
 use crate::commands::top::name_of;
+use crate::words::Words;
 
 /// Users, or groups.
 struct Kind {
-    what: &'static str,
+    /// `user` or `group`: a key.
+    what: String,
     map: Vec<IdMap>,
     /// /etc/passwd or /etc/group on both sides.
     host: String,
@@ -23,9 +25,9 @@ struct Kind {
 }
 
 pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Row>> {
-    let kind = |what, map: &[IdMap], file: &str, overflow: &str| {
+    let kind = |what: &str, map: &[IdMap], file: &str, overflow: &str| {
         Ok::<_, anyhow::Error>(Kind {
-            what,
+            what: what.to_owned(),
             map: map.to_vec(),
             host: fs::read_to_string(file).unwrap_or_default(),
             container: subject.file_inside(Path::new(file)),
@@ -34,36 +36,38 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Row>> {
     };
     let users = kind("user", &subject.uid_map, "/etc/passwd", "overflowuid")?;
     let groups = kind("group", &subject.gid_map, "/etc/group", "overflowgid")?;
-    Ok(rows(&subject.status, &users, &groups, subject.shares("user")))
+    Ok(rows(&subject.status, &users, &groups, subject.shares("user"), subject.words))
 }
 
 /// PURE.
-fn rows(init: &Status, users: &Kind, groups: &Kind, shared: bool) -> Vec<Row> {
+fn rows(init: &Status, users: &Kind, groups: &Kind, shared: bool, words: &Words) -> Vec<Row> {
+    let word = |key: &str| words.text(&format!("user.{key}"));
     let mut rows = Vec::new();
     for (kind, ids) in [(users, &init.uids), (groups, &init.gids)] {
         let effective = ids.get(1).copied().unwrap_or(0);
-        rows.push(kind.row(kind.what, effective));
+        rows.push(kind.row(word(&kind.what), effective, words));
         if let Some(real) = ids.first().filter(|real| **real != effective) {
-            rows.push(kind.row(&format!("real {}", kind.what), *real));
+            rows.push(kind.row(word(&format!("real_{}", kind.what)), *real, words));
         }
     }
-    rows.extend(init.groups.iter().map(|group| groups.row("also in", *group)));
-    rows.push(users.row("host's root", 0));
-    for (what, kind) in [("uid map", users), ("gid map", groups)] {
-        let line = |line: &IdMap| Row::new(what, ids(line.host, line.size), ids(line.container, line.size));
+    rows.extend(init.groups.iter().map(|group| groups.row(word("also"), *group, words)));
+    rows.push(users.row(word("root"), 0, words));
+    for (what, kind) in [(word("uid_map"), users), (word("gid_map"), groups)] {
+        let line =
+            |line: &IdMap| Row::new(what.clone(), ids(line.host, line.size), ids(line.container, line.size));
         rows.extend(kind.map.iter().map(line));
     }
     if shared {
-        rows.push(Row::new("namespace", "user: the host's own", "the same"));
+        rows.push(Row::new(word("namespace"), word("shared"), word("same")));
     }
     rows
 }
 
 impl Kind {
-    fn row(&self, what: &str, id: u32) -> Row {
+    fn row(&self, what: String, id: u32, words: &Words) -> Row {
         let inside = match container_id(&self.map, id) {
             Some(id) => name(&self.container, id),
-            None => format!("{}: it has no id there", name(&self.container, self.overflow)),
+            None => words.filled("user.unmapped", &[("name", name(&self.container, self.overflow))]),
         };
         Row::new(what, name(&self.host, id), inside)
     }
@@ -88,11 +92,12 @@ fn ids(first: u32, size: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Language;
 
     #[test]
     fn ids_are_mapped_and_those_without_one_are_nobody() {
-        let kind = |what| Kind {
-            what,
+        let kind = |what: &str| Kind {
+            what: what.to_owned(),
             map: vec![
                 IdMap { container: 0, host: 7000, size: 100 },
                 IdMap { container: 500, host: 9, size: 1 },
@@ -119,7 +124,8 @@ mod tests {
             Row::new("gid map", "7000-7099", "0-99"),
             Row::new("gid map", "9", "500"),
         ];
-        assert_eq!(rows(&init, &kind("user"), &kind("group"), false), expected);
-        assert_eq!(rows(&init, &kind("user"), &kind("group"), true).len(), expected.len() + 1);
+        let words = super::super::words(Language::En);
+        assert_eq!(rows(&init, &kind("user"), &kind("group"), false, &words), expected);
+        assert_eq!(rows(&init, &kind("user"), &kind("group"), true, &words).len(), expected.len() + 1);
     }
 }
