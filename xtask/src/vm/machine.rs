@@ -85,8 +85,8 @@ fn serve_root(socket: &Path, complaints: &Path) -> Result<Owned> {
 }
 
 fn boot(socket: &Path, kernel: &Path, initramfs: &Path, accel: &str, complaints: &Path) -> Result<Owned> {
-    let mut qemu =
-        command("qemu-system-x86_64", ["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"]);
+    let mut qemu = mortal("qemu-system-x86_64");
+    qemu.args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"]);
     qemu.args(["-accel", if accel == "tcg" { "tcg,thread=multi" } else { accel }]);
     qemu.args(["-cpu", "max", "-smp", "2", "-m", MEMORY]);
     // virtiofs needs memory that two processes share.

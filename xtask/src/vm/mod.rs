@@ -1,4 +1,4 @@
-//! `cargo xtask vm-test`: the tests of run, exec, cgroups and devices on a machine with cgroup v2 only, which few developers'
+//! `cargo xtask vm-test`: the tests of run, exec, cgroups, devices and lessons on a machine with cgroup v2 only, which few developers'
 //! containers and CI runners have, and those that set the clock: Debian's own kernel, emulated by qemu, with this machine's root copy-on-write.
 //!
 //! ```text
@@ -29,11 +29,15 @@ use crate::command::read;
 use crate::test::BINARY;
 use crate::workspace::Workspace;
 
-/// Run the tests of run, exec, cgroups and devices on a virtual machine with cgroup v2 only
+/// What a bare `cargo xtask vm-test` runs: what depends on control groups, every lesson on a terminal, and the clocks.
+const DEFAULTS: [&str; 8] =
+    ["run::", "exec::", "cgroup::", "limits::", "update::", "devices::", "learn_terminal::enter", CLOCK];
+
+/// Run the tests of run, exec, cgroups, devices and lessons on a virtual machine with cgroup v2 only
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which tests, by parts of their names
-    #[arg(default_values_t = ["run::", "exec::", "cgroup::", "limits::", "update::", "devices::", CLOCK].map(str::to_owned))]
+    #[arg(default_values_t = DEFAULTS.map(str::to_owned))]
     filters: Vec<String>,
     /// Debian's kernel to boot: 6.12 or 6.1
     #[arg(long, default_value = "6.12")]
@@ -171,7 +175,16 @@ mod tests {
     fn a_bare_vm_test_runs_what_depends_on_cgroups() {
         assert_eq!(
             Args::default().filters,
-            ["run::", "exec::", "cgroup::", "limits::", "update::", "devices::", CLOCK]
+            [
+                "run::",
+                "exec::",
+                "cgroup::",
+                "limits::",
+                "update::",
+                "devices::",
+                "learn_terminal::enter",
+                "clock::"
+            ]
         );
     }
 }
