@@ -132,7 +132,7 @@ fn there(layer: &Path, rest: &Path) -> Option<Stat> {
 }
 
 fn bound(subject: &Subject<'_>, mount: &Mount, rest: &Path, held: BorrowedFd<'_>) -> (Place, Option<Stat>) {
-    let Some(path) = mount::on_host(&subject.mounts_here, mount, rest, held) else {
+    let Some(path) = mount::on_host(subject, mount, rest, held) else {
         return (Place::Elsewhere(mount::nature(&mount.kind, subject.words)), None);
     };
     let stat = rustix::fs::stat(&path).ok();

@@ -82,7 +82,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Vec<Row> {
     let mut rows = vec![Row::new(words.text("mount.table"), host, inside)];
     let place = |mount: &Mount| {
         let held = confined::open_path(subject.root.as_fd(), &mount.point, Links::Refused).ok()?;
-        on_host(&subject.mounts_here, mount, Path::new(""), held.as_fd())
+        on_host(subject, mount, Path::new(""), held.as_fd())
     };
     for mount in &subject.mounts_inside {
         let host = match (is_root(mount), place(mount)) {
@@ -116,12 +116,20 @@ pub(super) fn nature(kind: &str, words: &Words) -> String {
 }
 
 /// The path here of what `held` refers to, which lies `rest` below a mount of the container's: by the host's own table, and only where the
-/// very same file is there.
-pub(super) fn on_host(here: &[Mount], mount: &Mount, rest: &Path, held: BorrowedFd<'_>) -> Option<PathBuf> {
+/// very same file is there. Of several the one below mini's own root.
+pub(super) fn on_host(
+    subject: &Subject<'_>,
+    mount: &Mount,
+    rest: &Path,
+    held: BorrowedFd<'_>,
+) -> Option<PathBuf> {
+    let own = &subject.context.dirs.root;
     let wanted = rustix::fs::fstat(held).ok()?;
     let root =
         rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    paths(here, mount, rest).into_iter().find(|path| {
+    let mut paths = paths(&subject.mounts_here, mount, rest);
+    paths.sort_by_key(|path| !path.starts_with(own));
+    paths.into_iter().find(|path| {
         let found = confined::open_path(root.as_fd(), path, Links::Refused).and_then(|found| {
             rustix::fs::fstat(&found)
                 .map_err(|errno| runtime::op::OpError { call: "fstat".to_owned(), source: errno.into() })
