@@ -24,6 +24,8 @@ use crate::clock::Moment;
 
 /// How long nothing must happen before memory is given back, ns: a short container never pays for that.
 const REST_AFTER: u64 = 500_000_000;
+/// The same for a fresh process, which has nothing to give back but what it began with, ns.
+const FRESH_REST_AFTER: u64 = 20_000_000;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,7 +238,7 @@ impl<'a> Pump<'a> {
             .iter()
             .map(|(descriptor, flags, _)| PollFd::from_borrowed_fd(*descriptor, *flags))
             .collect();
-        let rest = Moment::after(REST_AFTER);
+        let rest = Moment::after(if self.worked { REST_AFTER } else { FRESH_REST_AFTER });
         let check = self.watch.as_ref().and_then(Watch::timer);
         let timer = [self.kill_at, self.limit_at, check].into_iter().flatten().min();
         let first = timer.map_or(rest, |timer| timer.min(rest));
