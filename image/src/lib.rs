@@ -53,7 +53,7 @@ pub use progress::{Event, LayerInfo, LayerState};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{CredentialError, HttpError, RegistryError, Timeouts};
-pub use save::{Save, SaveError, Saved, TAR_END, tar_header};
+pub use save::{Save, SaveError, Saved, TAR_END, tar_header, tar_padding};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::archive::write::{END, Written, headers, pad};
+use crate::archive::write::{BLOCK, END, Written, headers};
 use crate::digest::{Digest, Hasher};
 use crate::layer::blob::{FilePieces, Pieces};
 use crate::manifest::{Descriptor, ImageManifest, Manifest, ManifestError};
@@ -173,7 +173,7 @@ impl<'a> Save<'a> {
         for (name, text) in &self.texts {
             let mut bytes = tar_header(name, FILE.mode, text.len() as u64);
             bytes.extend_from_slice(text);
-            pad(&mut bytes);
+            bytes.extend_from_slice(tar_padding(text.len() as u64));
             out.write_all(&bytes).map_err(SaveError::Write)?;
         }
         let mut directories = Vec::new();
@@ -201,8 +201,7 @@ impl<'a> Save<'a> {
         if (actual, length) != (blob.digest, blob.size) {
             return Err(SaveError::Damaged { digest: blob.digest, actual });
         }
-        let padding = length.next_multiple_of(512) - length;
-        out.write_all(&END[..usize::try_from(padding).expect("less than a block")]).map_err(SaveError::Write)
+        out.write_all(tar_padding(length)).map_err(SaveError::Write)
     }
 
     /// A blob of the right length, to be read.
@@ -237,8 +236,14 @@ pub fn tar_header(path: &str, mode: u32, size: u64) -> Vec<u8> {
     bytes
 }
 
+/// The zeros that fill the last block of so many bytes of data.
+pub fn tar_padding(size: u64) -> &'static [u8] {
+    let rest = size.next_multiple_of(BLOCK as u64) - size;
+    &END[..usize::try_from(rest).expect("less than a block")]
+}
+
 /// What ends such an archive.
-pub const TAR_END: [u8; 1024] = END;
+pub const TAR_END: [u8; 2 * BLOCK] = END;
 
 /// A file of the archive: root's, of no time.
 const FILE: Written<'static> = Written { mode: 0o644, ..Written::PLAIN };

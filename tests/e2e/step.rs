@@ -81,23 +81,24 @@ fn an_operation_that_is_skipped_never_happens() {
     is_clean(&host);
 }
 
+/// Operations of every process that has to do with a start, in their order.
+const MOMENTS: &[&str] = &[
+    "Write the container down",
+    "Fork the monitor",
+    "Make the container's first process",
+    "Wait at the gate",
+    "Stack the image's layers",
+    "Lease a free address",
+    "pivot_root",
+    "Open the second gate",
+    "Become the program",
+];
+
 /// At whatever operation somebody has had enough, nothing is left: by `q`, and by the end of the commands.
 #[test]
 fn who_quits_leaves_nothing_behind() {
     let host = Host::with_busybox();
-    let names = [
-        "Lease a range",
-        "Write the container down",
-        "Fork the monitor",
-        "Make the container's first process",
-        "Wait at the gate",
-        "Stack the image's layers",
-        "Lease a free address",
-        "pivot_root",
-        "Open the second gate",
-        "Become the program",
-    ];
-    for name in names {
+    for name in ["Lease a range"].iter().chain(MOMENTS) {
         for end in ["q\n", ""] {
             let output = step(&host, &format!("r {name}\n{end}"), &["busybox", "sleep", "1000"]);
             assert_eq!(output.status.code(), Some(0), "{name}: {output}");
@@ -182,19 +183,7 @@ fn ctrl_c_at_the_prompt_ends_it_all() {
 #[test]
 fn a_debugger_that_is_killed_takes_its_container_along() {
     let host = Host::with_busybox();
-    let names = [
-        "Look the image up",
-        "Write the container down",
-        "Fork the monitor",
-        "Make the container's first process",
-        "Wait at the gate",
-        "Stack the image's layers",
-        "Lease a free address",
-        "pivot_root",
-        "Open the second gate",
-        "Become the program",
-    ];
-    for name in names {
+    for name in ["Look the image up"].iter().chain(MOMENTS) {
         let mut terminal = on_terminal(&host, &["busybox", "sleep", "1000"]);
         terminal.expect_screen("(step)");
         terminal.send(&format!("r {name}\n"));

@@ -71,8 +71,7 @@ impl Archive<'_> {
 
     /// Fills the last block of a member.
     fn pad(&mut self, size: u64) -> Result<()> {
-        let rest = size.next_multiple_of(512) - size;
-        self.put(&image::TAR_END[..usize::try_from(rest).expect("less than a block")])
+        self.put(image::tar_padding(size))
     }
 
     fn text(&mut self, Text { path, text }: &Text) -> Result<()> {

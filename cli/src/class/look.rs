@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Capability;
 use runtime::caps::{self, CapSet};
 use runtime::cgroup::Layout;
-use runtime::sys::process;
+use runtime::sys::{ns, process};
 
 use super::need::Found;
 use crate::commands::version;
 use crate::context::Context;
 use crate::output::size;
+use crate::plan::spec::PATH;
 
 /// The first version that mini is made for.
 const KERNEL: (u32, u32) = (6, 1);
@@ -32,9 +33,6 @@ const NEEDED: CapSet = CapSet::of(&[
     Capability::SysChroot,
     Capability::SysPtrace,
 ]);
-
-/// Where the lab's shell looks for programs, whatever the caller's PATH is (`learn/lab/shell.rs`).
-const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Programs by need, and the package of Debian that has them.
 const PROGRAMS: [(&str, &[&str], &str); 13] = [
@@ -109,15 +107,17 @@ fn resource() -> Found {
     }
 }
 
+/// How many namespaces of a kind there may be below this user namespace.
+pub(super) fn most(kind: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/sys/user/max_{kind}_namespaces")).ok()?;
+    text.trim().parse().ok()
+}
+
 /// What user namespaces may have below them (namespaces(7), "The /proc/sys/user directory").
 fn limits() -> Found {
     const KEY: &str = "namespace.limits";
-    let read = |kind: &&str| {
-        let file = format!("max_{kind}_namespaces");
-        let text = std::fs::read_to_string(Path::new("/proc/sys/user").join(&file)).ok()?;
-        Some((text.trim().parse::<u64>().ok()?, file))
-    };
-    let least = ["user", "mnt", "pid", "net", "uts", "ipc", "cgroup"].iter().filter_map(read).min();
+    let read = |(kind, _): &(&str, _)| Some((most(kind)?, format!("max_{kind}_namespaces")));
+    let least = ns::KINDS.iter().filter_map(read).min();
     let Some((most, file)) = least else { return Found::ok(KEY, "none") };
     let hint = format!("sysctl user.{file}=15000");
     match most {
@@ -189,7 +189,7 @@ fn find(name: &str) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     };
-    PATH.iter().map(|directory| Path::new(directory).join(name)).find(is_program)
+    std::env::split_paths(PATH).map(|directory| directory.join(name)).find(is_program)
 }
 
 /// No lesson needs one: what they contain is mini itself.

@@ -13,35 +13,25 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use runtime::caps::CapSet;
 use runtime::cgroup::{Cgroup, CgroupPlan, Layout, Limits, device_policy};
 use runtime::plan::IdMap;
 use runtime::seccomp::{self, Machine, assemble, profile};
-use runtime::sys::mount::{self, Attr, Layer, LayerForm, Writable};
+use runtime::sys::mount::{self, Attr, Layer, Writable};
 use runtime::sys::ns::{self, Kinds};
 use runtime::sys::{self, idmapped, pidfd, process, signal};
-use rustix::process::Pid;
 
+use super::look;
 use super::need::Found;
 use crate::context::Context;
 use crate::learn::Signals;
-use crate::learn::lab::{self, Lab};
+use crate::learn::lab::{self, Lab, answer};
 use crate::plan::ids::RANGE;
 use crate::random;
 
 /// A trial: its need, and what takes it.
 type Trial<'a> = (&'a str, &'a dyn Fn() -> Result<String>);
-
-const KINDS: [(&str, Kinds, &str); 7] = [
-    ("namespace.user", Kinds::USER, "user"),
-    ("namespace.mnt", Kinds::MOUNT, "mnt"),
-    ("namespace.pid", Kinds::PROCESS_ID, "pid"),
-    ("namespace.net", Kinds::NETWORK, "net"),
-    ("namespace.uts", Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME, "uts"),
-    ("namespace.ipc", Kinds::INTER_PROCESS_COMMUNICATION, "ipc"),
-    ("namespace.cgroup", Kinds::CONTROL_GROUP, "cgroup"),
-];
 
 /// Tries everything, and waits for the tester's end.
 ///
@@ -63,7 +53,7 @@ pub(crate) fn all(context: &Context) -> Result<Vec<Found>> {
     };
     drop(write);
     let text = hear(read)?;
-    wait(tester)?;
+    lab::wait(tester)?;
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
@@ -80,8 +70,9 @@ fn test(context: &Context, answers: &OwnedFd) -> Result<()> {
         // Who asked may be gone; what was begun is ended all the same.
         let _unheard = sys::fs::write_all(answers.as_fd(), line.as_bytes());
     };
-    for (key, kinds, name) in KINDS {
-        tell(&judged(key, inside(kinds, None, &|| Ok(format!("max {}", most(name))))));
+    for (name, kind) in ns::KINDS {
+        let most = || look::most(name).map_or_else(|| "?".to_owned(), |most| most.to_string());
+        tell(&judged(&format!("namespace.{name}"), inside(kind, None, &|| Ok(format!("max {}", most())))));
     }
     tell(&unprivileged(base));
     let trials: [Trial<'_>; 7] = [
@@ -103,12 +94,6 @@ fn test(context: &Context, answers: &OwnedFd) -> Result<()> {
 
 fn yes<T>(_: T) -> String {
     "yes".to_owned()
-}
-
-/// How many of this kind there may be below this user namespace.
-fn most(kind: &str) -> String {
-    let path = format!("/proc/sys/user/max_{kind}_namespaces");
-    std::fs::read_to_string(path).map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned())
 }
 
 fn judged(key: &str, tried: Result<String>) -> Found {
@@ -163,7 +148,8 @@ fn inside(kinds: Kinds, map: Option<&[IdMap]>, act: &dyn Fn() -> Result<String>)
                 }
                 act()
             });
-            answer(&write, tried)
+            answer::give(&write, tried);
+            process::exit(0)
         }
         ns::Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
@@ -174,36 +160,13 @@ fn inside(kinds: Kinds, map: Option<&[IdMap]>, act: &dyn Fn() -> Result<String>)
     let heard = hear(read);
     pidfd::wait(held.as_fd())?;
     told?;
-    understood(&heard?)
-}
-
-/// The last that such a child does.
-fn answer(write: &OwnedFd, tried: Result<String>) -> ! {
-    let text = match tried {
-        Ok(text) => format!("+{text}"),
-        Err(error) => format!("-{error:#}"),
-    };
-    let _unheard = sys::fs::write_all(write.as_fd(), text.as_bytes());
-    process::exit(0)
-}
-
-fn understood(answer: &str) -> Result<String> {
-    match answer.split_at_checked(1) {
-        Some(("+", text)) => Ok(text.to_owned()),
-        Some(("-", why)) => Err(anyhow!("{why}")),
-        _ => bail!("the child that tried it has died"),
-    }
+    answer::understood(&heard?, "the child that tried it has died")
 }
 
 fn hear(read: OwnedFd) -> Result<String> {
     let mut answer = String::new();
     std::fs::File::from(read).read_to_string(&mut answer)?;
     Ok(answer)
-}
-
-fn wait(child: Pid) -> Result<i32> {
-    let held = pidfd::open(child)?;
-    Ok(pidfd::wait(held.as_fd())?.code())
 }
 
 /// Whether somebody without privileges may make a user namespace. mini's own steps do not need that; what students type does.
@@ -255,12 +218,9 @@ fn overlay() -> Result<String> {
     let [lower, upper, work] = &paths;
     let opened = [sys::fs::open_dir(lower)?, sys::fs::open_dir(upper)?, sys::fs::open_dir(work)?];
     let layer = |index: usize| Layer { fd: opened[index].as_fd(), path: &paths[index] };
-    let writable = Some(Writable { upper: layer(1), work: layer(2), volatile: false });
+    let writable = Writable { upper: layer(1), work: layer(2), volatile: false };
     let merged = path("merged");
-    let stacked = match runtime::running_kernel() >= (6, 15) {
-        true => mount::overlay(&[layer(0)], writable, LayerForm::Descriptor)?,
-        false => mount::overlay_classic(&[layer(0)], writable, &merged)?,
-    };
+    let stacked = lab::stack(layer(0), writable, &merged)?;
     mount::place(stacked.as_fd(), sys::fs::open_path_following(&merged)?.as_fd(), &merged)?;
     sys::fs::write_for(&merged.join("file"), b"x", 0o644, 0, 0)?;
     anyhow::ensure!(upper.join("file").exists(), "what was written did not come to the upper directory");
@@ -271,20 +231,20 @@ fn overlay() -> Result<String> {
 fn idmapped_mount(root: &Path, map: &[IdMap]) -> Result<String> {
     let place = root.ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"));
     let tree = mount::clone_tree(rustix::fs::CWD, place, false)?;
+    let (ours, gate) = sys::socket::pair()?;
     let (pid, held) = match ns::clone3(Kinds::USER, None)? {
         ns::Cloned::Child => {
-            let _alone = process::die_with_parent();
-            loop {
-                // Until it is killed: its user namespace lives as long.
-                let pause = rustix::time::Timespec { tv_sec: 3600, tv_nsec: 0 };
-                let _interrupted = rustix::thread::nanosleep(&pause);
-            }
+            drop(ours);
+            // Until we have seen enough, or have ended.
+            let _end = sys::socket::receive(gate.as_fd(), &mut [0u8; 1]);
+            process::exit(0)
         }
         ns::Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
+    drop(gate);
     let shifted = runtime::idmap::write_maps(pid, map, map)
         .and_then(|userns| idmapped::idmap(tree.as_fd(), userns.as_fd(), false, place));
-    pidfd::send_signal(held.as_fd(), pid.as_raw_nonzero().get(), libc::SIGKILL)?;
+    drop(ours);
     pidfd::wait(held.as_fd())?;
     shifted?;
     Ok(format!("yes, on {}", place.display()))

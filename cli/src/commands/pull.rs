@@ -83,9 +83,10 @@ pub(crate) fn ensure(
     journal: &Journal,
 ) -> Result<(Image, Pin)> {
     let Wanted { name, policy, platform } = wanted;
+    let fits = |image: &Image| platform.as_ref().is_none_or(|platform| image.is_of(platform));
     let (pin, found) = look(store, name)?;
     let missing = match found {
-        Some(image) if platform.as_ref().is_none_or(|platform| image.is_of(platform)) => {
+        Some(image) if fits(&image) => {
             if *policy != PullPolicy::Always || dry_run {
                 warn_of_platform(&image, platform.as_ref());
                 return Ok((image, pin));
@@ -108,7 +109,7 @@ pub(crate) fn ensure(
     fetch_apart(store, &reference, platform.as_ref(), quiet, journal)?;
     let pin = store.pin().context("cannot hold the image store")?;
     let image = store.resolve(name)?;
-    if !platform.as_ref().is_none_or(|platform| image.is_of(platform)) {
+    if !fits(&image) {
         return Err(other_platform(&image, wanted));
     }
     warn_of_platform(&image, platform.as_ref());

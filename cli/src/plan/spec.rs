@@ -20,8 +20,8 @@ use super::security::Security;
 use super::spaces::Space;
 use super::whose::{Neighbours, NetworkDonor};
 
-/// docker's default PATH.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// docker's default PATH, and that of every shell that mini starts.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Hidden from every container that is not privileged.
 const MASKED: [&str; 12] = [
@@ -173,7 +173,7 @@ fn spec_user(user: &str, security: &Security) -> Result<User> {
 /// docker's order: PATH, HOSTNAME, TERM, then the image's, then the user's; a later one takes the place of an earlier.
 pub(crate) fn env(request: &Request, image: &ImageConfiguration, hostname: &str) -> Vec<String> {
     let origin = &request.options.origin;
-    let mut all = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
+    let mut all = vec![format!("PATH={PATH}"), format!("HOSTNAME={hostname}")];
     if request.terminal {
         all.push("TERM=xterm".to_owned());
     }

@@ -31,6 +31,7 @@ use anyhow::Result;
 use runtime::cgroup::GroupOutline;
 use runtime::plan::InitPlan;
 
+use crate::plan::spec::PATH;
 use crate::plan::{Request, RunPlan};
 use text::Text;
 pub(crate) use text::word;
@@ -131,7 +132,7 @@ fn head(text: &mut Text, subject: &Subject<'_>) {
     text.line("");
     text.line("set -eu");
     text.line("umask 022");
-    text.line("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    text.line(&format!("PATH={PATH}"));
     text.line("export PATH");
     text.line("[ \"$(id -u)\" = 0 ] || { echo 'mini script: root makes containers' >&2; exit 125; }");
     text.part("A directory for what is made; others may pass, and read nothing");

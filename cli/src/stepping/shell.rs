@@ -10,6 +10,8 @@ use runtime::sys::{exec, ns, pidfd, process, signal, terminal};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
 
+use crate::plan::spec::PATH;
+
 /// Where it looks from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place {
@@ -85,7 +87,7 @@ fn become_shell(place: Place, command: Option<&str>, told: Told, on_terminal: bo
         words.extend([c"-c".to_owned(), CString::new(command)?]);
     }
     let mut variables = vec![
-        format!("PATH={}", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        format!("PATH={PATH}"),
         format!("TERM={}", std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned())),
         format!("MINI_PID={}", told.waits),
     ];
@@ -96,7 +98,7 @@ fn become_shell(place: Place, command: Option<&str>, told: Told, on_terminal: bo
 
 /// Enters the namespaces of a process that are not this one's, and its root; is root there where there is a root user.
 fn enter(pid: i32) -> Result<()> {
-    let kinds = others(pid);
+    let kinds = ns::foreign(pid);
     let held = Pid::from_raw(pid).map(pidfd::open).transpose()?;
     // Another one than its mount namespace's, until it has pivoted.
     let root = pidfd::open_root_of(pid)?;
@@ -117,20 +119,4 @@ fn enter(pid: i32) -> Result<()> {
         let _nobody = process::become_user(0, 0, &[]);
     }
     Ok(())
-}
-
-/// The kinds of namespaces that a process does not share with this one: setns(2) refuses a user namespace that one is in.
-fn others(pid: i32) -> ns::Kinds {
-    const KINDS: [(&str, ns::Kinds); 7] = [
-        ("user", ns::Kinds::USER),
-        ("mnt", ns::Kinds::MOUNT),
-        ("pid", ns::Kinds::PROCESS_ID),
-        ("net", ns::Kinds::NETWORK),
-        ("uts", ns::Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME),
-        ("ipc", ns::Kinds::INTER_PROCESS_COMMUNICATION),
-        ("cgroup", ns::Kinds::CONTROL_GROUP),
-    ];
-    let of = |process: &str, kind: &str| std::fs::read_link(format!("/proc/{process}/ns/{kind}")).ok();
-    let other = |kind: &str| of(&pid.to_string(), kind).is_some_and(|link| Some(link) != of("self", kind));
-    KINDS.iter().filter(|(name, _)| other(name)).fold(ns::Kinds::empty(), |all, (_, kind)| all | *kind)
 }

@@ -220,7 +220,7 @@ pub fn set_domainname(name: &str) -> Result<()> {
     op!(("setdomainname({name:?})"), ("domainname {name}"), || rustix::system::setdomainname(name.as_bytes()))
 }
 
-const KINDS: [(Kinds, &str, &str); 7] = [
+const FLAGS: [(Kinds, &str, &str); 7] = [
     (Kinds::USER, "CLONE_NEWUSER", " --user"),
     (Kinds::MOUNT, "CLONE_NEWNS", " --mount"),
     (Kinds::PROCESS_ID, "CLONE_NEWPID", " --pid"),
@@ -235,7 +235,7 @@ struct Names(Kinds, &'static str);
 impl std::fmt::Display for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut before = self.1;
-        KINDS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(_, name, _)| {
+        FLAGS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(_, name, _)| {
             write!(f, "{before}{name}")?;
             before = "|";
             Ok(())
@@ -246,12 +246,31 @@ impl std::fmt::Display for Names {
 struct Flags(Kinds);
 impl std::fmt::Display for Flags {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        KINDS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(.., flag)| f.write_str(flag))
+        FLAGS.iter().filter(|(kind, ..)| self.0.contains(*kind)).try_for_each(|(.., flag)| f.write_str(flag))
     }
 }
 
 /// The names of the namespaces of a process below /proc/PID/ns.
 pub const KINDS_IN_PROC: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+
+/// Those of them that containers have, as [`Kinds`].
+pub const KINDS: [(&str, Kinds); 7] = [
+    ("user", Kinds::USER),
+    ("mnt", Kinds::MOUNT),
+    ("pid", Kinds::PROCESS_ID),
+    ("net", Kinds::NETWORK),
+    ("uts", Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME),
+    ("ipc", Kinds::INTER_PROCESS_COMMUNICATION),
+    ("cgroup", Kinds::CONTROL_GROUP),
+];
+
+/// The kinds of namespaces that a process does not share with this one: setns(2) refuses a user namespace that one is in already.
+/// One that cannot be looked at is another.
+pub fn foreign(pid: i32) -> Kinds {
+    let of = |process: &str, kind: &str| std::fs::read_link(format!("/proc/{process}/ns/{kind}")).ok();
+    let differs = |kind: &str| of(&pid.to_string(), kind) != of("self", kind);
+    KINDS.iter().filter(|(name, _)| differs(name)).fold(Kinds::empty(), |all, (_, kind)| all | *kind)
+}
 
 /// A descriptor of the user namespace that owns a namespace (ioctl_ns(2), `NS_GET_USERNS`, Linux 4.9).
 ///

@@ -4,13 +4,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use runtime::op::enter_process;
 use runtime::sys::ns::{self, Kinds};
 use runtime::sys::{self, pidfd, process, signal};
 use rustix::process::Pid;
 
-use super::{Lab, view};
+use super::{Lab, answer};
 
 /// What a contained process does when it has been set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,21 +44,11 @@ impl Lab {
                 enter_process("lab");
                 act()
             });
-            let answer = match answer {
-                Ok(text) => format!("+{text}"),
-                Err(error) => format!("-{error:#}"),
-            };
-            // A learner that has gone hears nothing.
-            let _unheard = sys::fs::write_all(write.as_fd(), answer.as_bytes());
+            answer::give(&write, answer);
             process::exit(0)
         };
         drop(write);
-        let answer = self.hear(&read, child)?;
-        match answer.split_at_checked(1) {
-            Some(("+", text)) => Ok(text.to_owned()),
-            Some(("-", why)) => Err(anyhow!("{why}")),
-            _ => bail!("the helper in the lab has died"),
-        }
+        answer::understood(&self.hear(&read, child)?, "the helper in the lab has died")
     }
 
     /// Leaves a process in the lab, in new namespaces of these kinds, set up by `setup`.
@@ -98,17 +88,12 @@ impl Lab {
             match born {
                 Ok(true) => live(setup, life, &write),
                 Ok(false) => {}
-                Err(error) => drop(sys::fs::write_all(write.as_fd(), format!("-{error:#}").as_bytes())),
+                Err(error) => answer::give(&write, Err(error)),
             }
             process::exit(0)
         };
         drop(write);
-        let answer = self.hear(&read, child)?;
-        match answer.split_at_checked(1) {
-            Some(("+", _)) => Ok(()),
-            Some(("-", why)) => bail!("{why}"),
-            _ => bail!("the process in the lab has died"),
-        }
+        answer::understood(&self.hear(&read, child)?, "the process in the lab has died").map(drop)
     }
 
     /// The answer of a child, and its end. Where a signal comes first the child is killed, whatever it was at.
@@ -151,7 +136,7 @@ impl Lab {
         if let Some(shells) = &self.shells {
             shells.enter()?;
         }
-        let kinds = foreign(target);
+        let kinds = ns::foreign(target);
         let target = Pid::from_raw(target).ok_or_else(|| anyhow!("there is no such process"))?;
         if !kinds.is_empty() {
             ns::join_process(pidfd::open(target)?.as_fd(), kinds)?;
@@ -175,22 +160,6 @@ fn become_user(user: u32) -> Result<()> {
     Ok(process::set_capabilities(kept, kept, 0, 0)?)
 }
 
-/// The kinds of namespaces of a process that are not this one's: setns(2) refuses a user namespace that one is in already.
-fn foreign(target: i32) -> Kinds {
-    const NAMES: [(Kinds, &str); 7] = [
-        (Kinds::USER, "user"),
-        (Kinds::MOUNT, "mnt"),
-        (Kinds::PROCESS_ID, "pid"),
-        (Kinds::NETWORK, "net"),
-        (Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME, "uts"),
-        (Kinds::INTER_PROCESS_COMMUNICATION, "ipc"),
-        (Kinds::CONTROL_GROUP, "cgroup"),
-    ];
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let differs = |kind: &&str| view::inode(target, kind) != view::inode(own, kind);
-    NAMES.iter().filter(|(_, name)| differs(name)).fold(Kinds::empty(), |all, (kind, _)| all | *kind)
-}
-
 /// The life of what is contained.
 fn live(setup: &dyn Fn() -> Result<()>, life: Life, answer: &OwnedFd) -> ! {
     enter_process("helper");
@@ -207,12 +176,12 @@ fn live(setup: &dyn Fn() -> Result<()>, life: Life, answer: &OwnedFd) -> ! {
         Ok(process::show_memory()?)
     };
     if let Err(error) = prepared() {
-        let _unheard = sys::fs::write_all(answer.as_fd(), format!("-{error:#}").as_bytes());
+        answer::give(answer, Err(error));
         process::exit(1)
     }
     sys::memory::overwrite_arguments("contained");
     process::set_name(c"contained");
-    let _unheard = sys::fs::write_all(answer.as_fd(), b"+");
+    answer::give(answer, Ok(String::new()));
     // The learner's gate above all: the lab lives as long as somebody has it open. Nothing is told from here on.
     let _open = process::close_descriptors(&[], false);
     let pause =
@@ -228,7 +197,7 @@ fn live(setup: &dyn Fn() -> Result<()>, life: Life, answer: &OwnedFd) -> ! {
 }
 
 /// Waits for a child that has answered.
-pub(super) fn wait(child: Pid) -> Result<i32> {
+pub(crate) fn wait(child: Pid) -> Result<i32> {
     let held = pidfd::open(child)?;
     Ok(pidfd::wait(held.as_fd())?.code())
 }

@@ -12,6 +12,7 @@
 //! Whatever ends the learner ends the lab: a pid namespace dies with its first process, and mounts, names, segments and links
 //! with the last of the others. The control group is named as a container's, so `mini system check --repair` finds it.
 
+pub(crate) mod answer;
 mod errand;
 mod guest;
 mod keeper;
@@ -26,6 +27,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result, ensure};
 use runtime::cgroup::{Cgroup, CgroupPlan, Layout, Limits};
 use runtime::plan::IdMap;
+use runtime::sys::mount::{self, Layer, LayerForm, Writable};
 use runtime::sys::ns::{self, Kinds};
 use runtime::sys::{self, pidfd};
 use rustix::process::Pid;
@@ -38,7 +40,7 @@ use crate::learn::signals::Signals;
 use crate::plan::ids::{self, IdLease};
 use crate::random;
 
-pub(crate) use errand::{Life, make_dir};
+pub(crate) use errand::{Life, make_dir, wait};
 use guest::Guest;
 pub(crate) use guest::take_over;
 pub(crate) use keeper::mount as mount_at;
@@ -83,6 +85,18 @@ pub(crate) struct Lab {
     told: RefCell<Vec<Line>>,
     /// What ends the learner, who is waited for nothing then.
     signals: Rc<Signals>,
+}
+
+/// An overlay of one directory under a writable one, mounted nowhere; `place` is where it is going to be. The caller is in a mount
+/// namespace of its own.
+///
+/// # Errors
+/// What the kernel answered.
+pub(crate) fn stack(lower: Layer<'_>, writable: Writable<'_>, place: &Path) -> Result<OwnedFd> {
+    Ok(match runtime::running_kernel() >= (6, 15) {
+        true => mount::overlay(&[lower], Some(writable), LayerForm::Descriptor)?,
+        false => mount::overlay_classic(&[lower], Some(writable), place)?,
+    })
 }
 
 /// The lab's process 1.

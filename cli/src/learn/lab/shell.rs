@@ -9,6 +9,7 @@ use runtime::op::enter_process;
 use runtime::sys::{exec, ns, process, signal, terminal};
 
 use super::{Lab, errand};
+use crate::plan::spec::PATH;
 
 impl Lab {
     /// Runs a line, or a whole shell without one; returns its exit code.
@@ -65,9 +66,8 @@ fn become_shell(line: Option<&str>) -> anyhow::Error {
         None => arguments.push(c"-i".to_owned()),
     }
     let term = std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned());
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let environment = [
-        text(&format!("PATH={path}")),
+        text(&format!("PATH={PATH}")),
         text(&format!("TERM={term}")),
         c"HOME=/tmp".to_owned(),
         c"PS1=lab# ".to_owned(),

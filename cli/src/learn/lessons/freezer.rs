@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use runtime::cgroup::Layout;
@@ -113,9 +114,7 @@ fn signal(lab: &Lab, signal: i32) -> Result<()> {
 fn progress_of(view: &View, group: &str) -> String {
     let Some(pid) = view.member(group) else { return "-".to_owned() };
     let before = switches(&view.of(pid, "status"));
-    let pause =
-        rustix::time::Timespec { tv_sec: 0, tv_nsec: i64::try_from(WATCHED).unwrap_or(0) * 1_000_000 };
-    let _interrupted = rustix::thread::nanosleep(&pause);
+    std::thread::sleep(Duration::from_millis(WATCHED));
     format!("{before} → {}", switches(&view.of(pid, "status")))
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use runtime::sys;
-use runtime::sys::mount::{self, Layer, LayerForm, Writable};
+use runtime::sys::mount::{self, Layer, Writable};
 use runtime::sys::ns::Kinds;
 
-use crate::learn::lab::{Lab, Life, View, make_dir};
+use crate::learn::lab::{self, Lab, Life, View, make_dir};
 use crate::learn::lesson::{Act, Lesson, Look, Verdict, no_machine};
 
 const IMAGE: &str = "/tmp/image";
@@ -108,13 +108,9 @@ fn stacked(lab: &Lab) -> Result<()> {
         let open = |path: &str| sys::fs::open_dir(Path::new(path));
         let (image, upper, work) = (open(IMAGE)?, open(UPPER)?, open(WORK)?);
         let layer = |fd, path| Layer { fd, path: Path::new(path) };
-        let lowers = [layer(image.as_fd(), IMAGE)];
         let writable =
             Writable { upper: layer(upper.as_fd(), UPPER), work: layer(work.as_fd(), WORK), volatile: false };
-        let overlay = match runtime::running_kernel() >= (6, 15) {
-            true => mount::overlay(&lowers, Some(writable), LayerForm::Descriptor)?,
-            false => mount::overlay_classic(&lowers, Some(writable), Path::new(MERGED))?,
-        };
+        let overlay = lab::stack(layer(image.as_fd(), IMAGE), writable, Path::new(MERGED))?;
         place(overlay.as_fd())?;
         change()
     })
