@@ -1,7 +1,7 @@
 //! SIGKILL and ctrl-C at every moment of a lesson.
 
 use rustix::process::Signal;
-use tests::{Host, cgroups, leftovers, processes, skip, wait};
+use tests::{Host, Running, cgroups, leftovers, processes, skip, wait};
 
 use crate::killing::{Scene, at_every_operation};
 
@@ -21,17 +21,26 @@ fn events(host: &Host, lesson: &str) -> usize {
 }
 
 /// Killed after each event, it leaves nothing that its keeper or `system check --repair` does not remove.
-#[track_caller]
 fn killed_after_each_event(lesson: &str) {
-    let host = Host::new();
-    for number in 1..=events(&host, lesson) {
-        let moment = format!("{lesson} killed after {}", end_after(&host, lesson, number, Signal::KILL));
-        wait::until(&format!("the end of all: {moment}"), || host.processes().is_empty().then_some(()));
-        host.mini(["system", "check", "--repair"]).run().ok();
-        let left = leftovers::find(&host);
-        assert!(left.is_empty(), "{moment}: {left:#?}");
-        host.mini(["system", "check"]).run().ok().stdout("");
-    }
+    // Lessons wait more than they do.
+    const AT_A_TIME: usize = 4;
+    let count = events(&Host::new(), lesson);
+    let killed = |first: usize| {
+        let host = Host::new();
+        for number in (first..=count).step_by(AT_A_TIME) {
+            let moment = format!("{lesson} killed after {}", end_after(&host, lesson, number, Signal::KILL));
+            wait::until(&format!("the end of all: {moment}"), || host.processes().is_empty().then_some(()));
+            host.mini(["system", "check", "--repair"]).run().ok();
+            let left = leftovers::find(&host);
+            assert!(left.is_empty(), "{moment}: {left:#?}");
+            host.mini(["system", "check"]).run().ok().stdout("");
+        }
+    };
+    std::thread::scope(|scope| {
+        for first in 1..=AT_A_TIME {
+            scope.spawn(move || killed(first));
+        }
+    });
 }
 
 #[test]
@@ -86,17 +95,21 @@ fn whoever_has_had_enough_leaves_nothing_at_any_moment() {
     }
 }
 
+/// The helper that takes the second look of the lesson about processor time, which lasts a second.
+fn slow_helper(learner: &mut Running) -> i32 {
+    while !learner.line().contains("\"kind\":\"look\"") {}
+    let keeper = processes::children(learner.pid());
+    wait::until("a helper", || {
+        processes::children(learner.pid()).into_iter().find(|child| !keeper.contains(child))
+    })
+}
+
 /// Whatever it waits for: here for a helper that stands still.
 #[test]
 fn ctrl_c_waits_for_nobody() {
     let host = Host::new();
     let mut learner = host.spawn(["learn", "cpu", "--json"]);
-    while !learner.line().contains("\"kind\":\"look\"") {}
-    let keeper = processes::children(learner.pid());
-    // The next look takes a second, in a child.
-    let helper = wait::until("a helper", || {
-        processes::children(learner.pid()).into_iter().find(|child| !keeper.contains(child))
-    });
+    let helper = slow_helper(&mut learner);
     processes::signal(&processes::open(helper).expect("it takes a second"), Signal::STOP);
     learner.signal(Signal::INT);
     assert!(!learner.wait().status.success());
@@ -112,19 +125,24 @@ fn what_does_not_end_is_said() {
         return skip("on version 2 SIGKILL ends what is frozen");
     };
     let state = freezer.mount.join(host.cgroup_parent()).join("freezer.state");
-    let mut learner = host.spawn(["learn", "pid", "--json"]);
-    learner.line();
-    std::fs::write(&state, "FROZEN").expect("freeze the lab from above");
-    learner.signal(Signal::INT);
-    learner.stderr_has("has not ended");
-    // What stands still has the learner's streams.
-    std::fs::write(&state, "THAWED").expect("thaw it");
-    let output = learner.wait();
-    assert!(!output.status.success(), "{output}");
-    for part in ["has not ended in 10 s", "(lab, D", "mini system check --repair"] {
-        assert!(output.err().contains(part), "no {part}: {output}");
+    for with_helper in [false, true] {
+        let mut learner = host.spawn(["learn", "cpu", "--json"]);
+        match with_helper {
+            true => drop(slow_helper(&mut learner)),
+            false => drop(learner.line()),
+        }
+        std::fs::write(&state, "FROZEN").expect("freeze the lab from above");
+        learner.signal(Signal::INT);
+        learner.stderr_has("has not ended");
+        // What stands still has the learner's streams.
+        std::fs::write(&state, "THAWED").expect("thaw it");
+        let output = learner.wait();
+        assert!(!output.status.success(), "{output}");
+        for part in ["has not ended in 10 s", "(lab, D", "mini system check --repair"] {
+            assert!(output.err().contains(part), "no {part}: {output}");
+        }
+        wait::until("the end of the lab", || host.processes().is_empty().then_some(()));
+        host.mini(["system", "check", "--repair"]).run().ok();
+        assert!(leftovers::find(&host).is_empty(), "{:#?}", leftovers::find(&host));
     }
-    wait::until("the end of the lab", || host.processes().is_empty().then_some(()));
-    host.mini(["system", "check", "--repair"]).run().ok();
-    assert!(leftovers::find(&host).is_empty(), "{:#?}", leftovers::find(&host));
 }

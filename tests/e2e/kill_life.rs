@@ -239,7 +239,8 @@ fn a_monitor_that_is_killed_while_much_is_written() {
         let init = container.pid();
         processes::kill(container.monitor());
         processes::wait_for_end(init);
-        assert!(in_order(&host, "killed") > 300);
+        // A line takes less than 100 bytes: what was turned over alone has that many.
+        assert!(in_order(&host, "killed") > 200);
         // Nothing that follows is lost for half a line that stands before it.
         host.mini(["system", "check", "--repair"]).run().ok();
         let mut client = host.spawn(["start", "-a", "killed"]);

@@ -58,7 +58,9 @@ fn fits(terminal: &Terminal) {
     let text = String::from_utf8_lossy(terminal.bytes()).into_owned();
     // What is typed is the terminal's own to break.
     let typed = |line: &&str| ["lab#", "실습#"].iter().any(|prompt| line.contains(prompt));
-    for line in text.split(['\n', '\r']).filter(|line| !typed(line)) {
+    // A screen that is cleared begins with a new line.
+    let lines = text.split("\x1b[2J").flat_map(|page| page.split(['\n', '\r']));
+    for line in lines.filter(|line| !typed(line)) {
         let mut width = 0;
         let mut escape = false;
         for letter in line.chars() {

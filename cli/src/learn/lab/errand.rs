@@ -4,13 +4,14 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use runtime::op::enter_process;
 use runtime::sys::ns::{self, Kinds};
 use runtime::sys::{self, pidfd, process, signal};
 use rustix::process::Pid;
 
-use super::{Lab, answer};
+use super::{Lab, PATIENCE, answer};
+use crate::clock::Moment;
 
 /// What a contained process does when it has been set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,8 @@ impl Lab {
         answer::understood(&self.hear(&read, child)?, "the process in the lab has died").map(drop)
     }
 
-    /// The answer of a child, and its end. Where a signal comes first the child is killed, whatever it was at.
+    /// The answer of a child, and its end. Where a signal comes first the child is killed, whatever it was at; on version 1 one that
+    /// is frozen does not end.
     fn hear(&self, read: &OwnedFd, child: Pid) -> Result<String> {
         let held = pidfd::open(child)?;
         let mut answer = Vec::new();
@@ -113,6 +115,7 @@ impl Lab {
         let heard = listen();
         if heard.is_err() {
             pidfd::send_signal(held.as_fd(), child.as_raw_nonzero().get(), libc::SIGKILL)?;
+            ensure!(self.signals.wait(Some(held.as_fd()), Moment::deadline(PATIENCE))?, self.stuck());
         }
         pidfd::wait(held.as_fd())?;
         heard.map(|()| String::from_utf8_lossy(&answer).into_owned())
