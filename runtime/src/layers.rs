@@ -30,6 +30,26 @@ pub(crate) fn stack(
         sys::ns::unshare_mount()?;
         sys::mount::make_slave()?;
     }
+    let overlay = stack_as(form, root, userns, root_ids);
+    if userns.is_some() && form != LayerForm::Descriptor {
+        step("Take our own mounts away again: a directory that is a mount point here could not be removed");
+        for path in root.layers.iter().chain([&root.scratch]) {
+            let detached = sys::mount::detach(path);
+            // What has failed may not have come to this one, and is told.
+            if overlay.is_ok() {
+                detached?;
+            }
+        }
+    }
+    overlay
+}
+
+fn stack_as(
+    form: LayerForm,
+    root: &RootPlan,
+    userns: Option<BorrowedFd<'_>>,
+    root_ids: (u32, u32),
+) -> Result<OwnedFd, OpError> {
     step(
         "Show the image's layers and the writable one with the container's ids: the view is shifted, the files stay",
     );
@@ -47,17 +67,10 @@ pub(crate) fn stack(
     step("Stack the image's layers, read-only, under one writable layer");
     let (upper, work) = (layer(upper.as_fd(), &upper_path), layer(work.as_fd(), &work_path));
     let writable = Some(Writable { upper, work, volatile: root.volatile });
-    let overlay = idmapped::as_container_root(root_ids.0, root_ids.1, || match form {
+    idmapped::as_container_root(root_ids.0, root_ids.1, || match form {
         LayerForm::Classic => sys::mount::overlay_classic(&lowers, writable, &root.scratch),
         _ => sys::mount::overlay(&lowers, writable, form),
-    })?;
-    if userns.is_some() && form != LayerForm::Descriptor {
-        step("Take our own mounts away again: a directory that is a mount point here could not be removed");
-        for path in root.layers.iter().chain([&root.scratch]) {
-            sys::mount::detach(path)?;
-        }
-    }
-    Ok(overlay)
+    })
 }
 
 /// Stacks layers without anything that could be written; mounted nowhere, ids as on disk.

@@ -138,12 +138,13 @@ fn without_signals_of_glibc(line: &str) -> String {
     }
 }
 
-/// `ls -l` without links, time and size of directories; a device has two numbers for its size.
+/// `ls -l` without links, time and size of directories, and their sum; a device has two numbers for its size.
 fn without_times(line: &str) -> String {
     let fields: Vec<&str> = line.split_whitespace().collect();
     match fields.len() {
         11.. if fields[5].ends_with(',') => [&fields[..2], &fields[3..7], &fields[10..]].concat().join(" "),
         10.. => [&fields[..2], &fields[3..5], &fields[9..]].concat().join(" "),
+        3 if fields[1] == "total" => fields[..2].join(" "),
         _ => fields.join(" "),
     }
 }

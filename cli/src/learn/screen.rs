@@ -13,6 +13,9 @@ use super::signals::{Interrupted, Signals};
 use super::wrap::{beside, wrap};
 use crate::words::Words;
 
+/// Rows that a text wants to have below it: the first of what it introduces.
+const INTRODUCED: usize = 4;
+
 /// The student has had enough.
 #[derive(Debug, thiserror::Error)]
 #[error("left")]
@@ -90,39 +93,53 @@ impl Screen {
         let columns = self.columns - 1;
         match what {
             What::Text { text } => {
-                self.lines(&wrap(text, columns, 0), "")?;
+                // It says what comes next, and is not left behind by it.
+                self.block(&[(wrap(text, columns, 0), "")], INTRODUCED)?;
                 self.line("")
             }
-            What::Command { text } => self.lines(&wrap(&format!("  $ {text}"), columns, 6), "1"),
-            What::Reason { text } => self.lines(&wrap(&format!("  # {text}"), columns, 4), "36"),
+            What::Command { text } => self.block(&[(wrap(&format!("  $ {text}"), columns, 6), "1")], 0),
+            What::Reason { text } => self.block(&[(wrap(&format!("  # {text}"), columns, 4), "36")], 2),
             What::Op { text, shell, errno, .. } => {
-                self.lines(&wrap(&format!("    {text}{}", failed(*errno)), columns, 8), "")?;
-                self.lines(&wrap(&format!("      $ {shell}"), columns, 10), "2")
+                let call = wrap(&format!("    {text}{}", failed(*errno)), columns, 8);
+                self.block(&[(call, ""), (wrap(&format!("      $ {shell}"), columns, 10), "2")], 0)
             }
             What::Look { text, host, inside } => {
-                self.lines(&wrap(&format!("$ {text}"), columns, 4), "1")?;
-                let (outside, within) = (self.outside.clone(), self.inside.clone());
-                self.lines(&beside((&outside, host), (&within, inside), columns), "")?;
+                let question = wrap(&format!("$ {text}"), columns, 4);
+                let mut answers = beside((&self.outside, host), (&self.inside, inside), columns);
+                let heading = vec![answers.remove(0)];
+                self.block(&[(question, "1"), (heading, "2"), (answers, "")], 0)?;
                 self.line("")
             }
             What::Check { text, check } => {
                 let style = if check.passed { "32" } else { "31" };
-                self.line("")?;
-                self.lines(&wrap(&format!("{} {text}", mark(check.passed)), columns, 4), style)
+                let outcome = wrap(&format!("{} {text}", mark(check.passed)), columns, 4);
+                self.block(&[(vec![String::new()], ""), (outcome, style)], 0)
             }
         }
     }
 
-    fn lines(&mut self, lines: &[String], style: &str) -> Result<()> {
-        for line in lines {
-            if self.row + 3 > self.rows {
-                let more = self.more.clone();
-                self.ask(&more)?;
-                self.page()?;
+    /// Parts that belong together, with their styles; on a new page where they and so many rows more do not fit on this one.
+    fn block(&mut self, parts: &[(Vec<String>, &'static str)], more: usize) -> Result<()> {
+        let rows = parts.iter().map(|(lines, _)| lines.len()).sum::<usize>() + more;
+        // The heading, and the question at the end.
+        if self.row > 2 && rows + 4 <= self.rows && self.row + rows + 2 > self.rows {
+            self.turn()?;
+        }
+        for (lines, style) in parts {
+            for line in lines {
+                if self.row + 3 > self.rows {
+                    self.turn()?;
+                }
+                self.line(&self.styled(style, line))?;
             }
-            self.line(&self.styled(style, line))?;
         }
         Ok(())
+    }
+
+    fn turn(&mut self) -> Result<()> {
+        let more = self.more.clone();
+        self.ask(&more)?;
+        self.page()
     }
 
     fn styled(&self, style: &str, text: &str) -> String {

@@ -2,8 +2,8 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Lines of at most so many columns, broken between words; a word that is wider is broken too. Every line but the first of a
-/// paragraph begins with `indent` blanks.
+/// Lines of at most so many columns, broken between words; a word that is wider is broken too, after a `|`, `,` or `/` where it
+/// has one. Every line but the first of a paragraph begins with `indent` blanks.
 pub(crate) fn wrap(text: &str, columns: usize, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
@@ -19,9 +19,15 @@ pub(crate) fn wrap(text: &str, columns: usize, indent: usize) -> Vec<String> {
                 line.push(' ');
             }
             empty = false;
+            let mut begin = line.len();
             for letter in word.chars() {
                 if line.width() + letter.width().unwrap_or(0) > columns {
+                    let end = line[begin..].rfind(['|', ',', '/']).map_or(line.len(), |at| begin + at + 1);
+                    let end = if indent + line[end..].width() < columns { end } else { line.len() };
+                    let rest = line.split_off(end);
                     lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+                    begin = line.len();
+                    line.push_str(&rest);
                 }
                 line.push(letter);
             }
@@ -59,6 +65,7 @@ mod tests {
             "one two three four",
             "호스트 이름은 바깥에서 그대로다",
             "averyveryverylongword 한글한글한글한글한글",
+            "(A_LONG_FLAG|ANOTHER_ONE|AND_ONE) /a/path/of/many/parts,한글,한글",
             "  indented line that wraps",
         ] {
             for columns in 6..30 {
@@ -70,6 +77,7 @@ mod tests {
             assert_eq!(letters(&wrap(text, 12, 2).concat()), letters(text));
         }
         assert_eq!(wrap("a b\nc", 80, 0), ["a b", "c"]);
+        assert_eq!(wrap("clone3(NEWNS|NEWPID)", 15, 2), ["clone3(NEWNS|", "  NEWPID)"]);
         assert_eq!(wrap("", 80, 0), [""]);
     }
 

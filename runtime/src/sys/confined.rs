@@ -140,16 +140,21 @@ fn exists_already(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
 /// # Errors
 /// What openat2(2) answered; `EXDEV` where the file is not procfs's.
 pub fn write_proc(proc: BorrowedFd<'_>, path: &Path, value: &str) -> Result<()> {
-    op!(("write(PROC/{}, {value:?})", path.display()), ("echo '{value}' >/proc/{}", path.display()), || {
-        const PROC_SUPER_MAGIC: i64 = 0x9fa0; // linux/magic.h
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let file = rustix::fs::openat2(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-        if rustix::fs::fstatfs(&file)?.f_type != PROC_SUPER_MAGIC {
-            return Err(io::Error::from_raw_os_error(libc::EXDEV));
+    op!(
+        ("write(PROC/{}, {value:?})", path.display()),
+        ("echo '{}' >/proc/{}", value.trim_end(), path.display()),
+        || {
+            const PROC_SUPER_MAGIC: i64 = 0x9fa0; // linux/magic.h
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+            let file =
+                rustix::fs::openat2(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+            if rustix::fs::fstatfs(&file)?.f_type != PROC_SUPER_MAGIC {
+                return Err(io::Error::from_raw_os_error(libc::EXDEV));
+            }
+            rustix::io::write(&file, value.as_bytes())?;
+            Ok(())
         }
-        rustix::io::write(&file, value.as_bytes())?;
-        Ok(())
-    })
+    )
 }
 
 /// Whether the file that `fd` refers to is the character device `major`:`minor`.

@@ -37,7 +37,7 @@ pub fn open_namespace(pid: rustix::process::Pid, kind: &str) -> Result<OwnedFd> 
 /// # Errors
 /// What open(2) or write(2) answered.
 pub fn write_control(path: &Path, value: &str) -> Result<()> {
-    op!(("write({path:?}, {value:?})"), ("echo '{value}' >{}", path.display()), || {
+    op!(("write({path:?}, {value:?})"), ("echo '{}' >{}", value.trim_end(), path.display()), || {
         let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         rustix::io::write(&file, value.as_bytes()).map(drop)
     })
@@ -48,11 +48,9 @@ pub fn write_control(path: &Path, value: &str) -> Result<()> {
 /// # Errors
 /// What write(2) answered.
 pub fn write_open_control(file: BorrowedFd<'_>, value: &str, path: &Path) -> Result<()> {
-    op!(("write({path:?}, {value:?})"), ("echo '{value}' >{}", path.display()), || rustix::io::write(
-        file,
-        value.as_bytes()
-    )
-    .map(drop))
+    op!(("write({path:?}, {value:?})"), ("echo '{}' >{}", value.trim_end(), path.display()), || {
+        rustix::io::write(file, value.as_bytes()).map(drop)
+    })
 }
 
 /// Removes a control group that nothing is in; one that is gone already is no error.
