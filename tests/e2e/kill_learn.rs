@@ -79,6 +79,18 @@ fn making_the_lab_and_taking_it_away() {
     at_every_operation(&host, "learner", &scene);
 }
 
+/// What looks whether a room is ready makes one of everything: none of it stays.
+#[test]
+fn trying_what_lessons_need() {
+    let host = Host::new();
+    let scene = Scene {
+        before: &|_| (),
+        command: &|host| host.mini(["class", "check", "--json"]),
+        after: &|host| drop(host.mini(["class", "check", "--json"]).run().ok()),
+    };
+    at_every_operation(&host, "tester", &scene);
+}
+
 /// Told to end after any event, it leaves nothing at all.
 #[test]
 fn whoever_has_had_enough_leaves_nothing_at_any_moment() {

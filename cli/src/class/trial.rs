@@ -16,6 +16,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result};
 use runtime::caps::CapSet;
 use runtime::cgroup::{Cgroup, CgroupPlan, Layout, Limits, device_policy};
+use runtime::op::enter_process;
 use runtime::plan::IdMap;
 use runtime::seccomp::{self, Machine, assemble, profile};
 use runtime::sys::mount::{self, Attr, Layer, Writable};
@@ -59,6 +60,7 @@ pub(crate) fn all(context: &Context) -> Result<Vec<Found>> {
 
 /// The life of the tester: a line of JSON a trial.
 fn test(context: &Context, answers: &OwnedFd) -> Result<()> {
+    enter_process("tester");
     process::new_session()?;
     for deaf in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE] {
         signal::ignore(deaf)?;

@@ -198,6 +198,7 @@ impl Narrator {
                 "pull" => "pull",
                 "program" => "program",
                 "learner" => "learner",
+                "tester" => "tester",
                 "keeper" => "keeper",
                 "lab" => "lab",
                 "container" => "container",

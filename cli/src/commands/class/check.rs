@@ -8,6 +8,7 @@ use crate::class::trial;
 use crate::commands::version;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
+use crate::explain;
 use crate::output::{self, table};
 
 /// Find out whether this machine is fit for every lesson
@@ -27,6 +28,8 @@ pub(super) struct CheckArgs {
 
 /// Looks, tries, and says what it comes to.
 pub(super) fn check(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
+    // Nobody is told what is tried, but somebody may hold it up.
+    let _silent = explain::begin(None)?;
     let tried = trial::all(context)?;
     let report = Report::of([look::look(context), tried].concat());
     let code = if report.is_ok() { ExitCode::Success } else { ExitCode::Failure };
