@@ -11,7 +11,10 @@
 /// Reads the console line by line.
 pub(super) enum Console {
     Boot(Vec<String>),
-    Output,
+    /// `panicked`: the machine's kernel said its last.
+    Output {
+        panicked: bool,
+    },
     Ended(u8),
 }
 
@@ -27,13 +30,14 @@ impl Console {
             Console::Boot(lines) => {
                 // The firmware clears the screen without ending its line.
                 if line.ends_with("@@ begin") {
-                    *self = Console::Output;
+                    *self = Console::Output { panicked: false };
                 } else {
                     lines.push(line.to_owned());
                 }
                 None
             }
-            Console::Output => {
+            Console::Output { panicked } => {
+                *panicked |= line.contains("Kernel panic - not syncing");
                 // Output that does not end its line is followed by the mark all the same.
                 let Some((before, status)) = line.split_once("@@ end ") else { return Some(line.to_owned()) };
                 *self = Console::Ended(status.trim().parse().unwrap_or(u8::MAX));
@@ -56,6 +60,18 @@ mod tests {
         let output: Vec<String> = lines.iter().filter_map(|line| console.line(line)).collect();
         assert_eq!(output, ["one", "", "two"]);
         assert!(matches!(console, Console::Ended(3)));
+    }
+
+    #[test]
+    fn a_panic_under_the_command_is_noticed() {
+        let mut console = Console::new();
+        for line in
+            ["@@ begin\r\n", "test one ... ok\r\n", "[  9.8] Kernel panic - not syncing: Fatal exception\r\n"]
+        {
+            assert!(matches!(console, Console::Boot(_) | Console::Output { panicked: false }));
+            console.line(line);
+        }
+        assert!(matches!(console, Console::Output { panicked: true }));
     }
 
     #[test]

@@ -22,8 +22,16 @@ const VIRTIOFSD: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd
 const PARAMETERS: &str = "console=ttyS0 quiet panic=-1 cgroup_no_v1=all mitigations=off tsc=reliable no_timer_check \
                           noreplace-smp cryptomgr.notests random.trust_cpu=on audit=0 apparmor=0 nokaslr";
 
-/// Boots, passes the command's output on, and returns its exit status.
-pub(super) fn run(kernel: &Path, initramfs: &Path, accel: &str, patience: Duration) -> Result<u8> {
+/// How it ended.
+pub(super) enum End {
+    /// With the command's exit status.
+    Status(u8),
+    /// The machine's kernel panicked under the command.
+    Panic,
+}
+
+/// Boots, and passes the command's output on.
+pub(super) fn run(kernel: &Path, initramfs: &Path, accel: &str, patience: Duration) -> Result<End> {
     let deadline = Instant::now() + patience;
     let directory = tempfile::tempdir().context("making a directory for the machine's sockets")?;
     let socket = directory.path().join("root.sock");
@@ -33,17 +41,18 @@ pub(super) fn run(kernel: &Path, initramfs: &Path, accel: &str, patience: Durati
     let console = read_lines(qemu.0.stdout.take().expect("its stdout is a pipe"));
 
     match follow(&console, deadline) {
-        (Console::Ended(status), _) => Ok(status),
+        (Console::Ended(status), _) => Ok(End::Status(status)),
         (Console::Boot(lines), late) => {
             drop((qemu, daemon));
             let complaints = std::fs::read_to_string(&complaints).unwrap_or_default();
             let how = if late { "did not boot in time" } else { "did not boot" };
             bail!("the machine {how}; its console:\n{}\n{complaints}", lines.join("\n"))
         }
-        (Console::Output, true) => {
+        (Console::Output { .. }, true) => {
             bail!("the command did not end within {} minutes", patience.as_secs() / 60)
         }
-        (Console::Output, false) => bail!("the machine went down under the command"),
+        (Console::Output { panicked: true }, false) => Ok(End::Panic),
+        (Console::Output { .. }, false) => bail!("the machine went down under the command"),
     }
 }
 
