@@ -301,6 +301,30 @@ fn lines_about_control_groups_can_be_typed() {
 }
 
 #[test]
+fn lines_about_processor_time_can_be_typed() {
+    what_is_shown_can_be_typed("cpu", "ko");
+}
+
+#[test]
+fn lines_about_names_can_be_typed() {
+    what_is_shown_can_be_typed("uts", "en");
+}
+
+/// What is shown fails, and says so whenever it comes to it, also behind the prompt.
+#[test]
+fn lines_about_capabilities_can_be_typed() {
+    let host = Host::new();
+    let acts = shown_lines(&host, "capabilities");
+    let mut terminal = at_the_prompt(&host, "capabilities", "en");
+    terminal.send(&format!("{}\n", acts[0].join("\n")));
+    terminal.expect_screen("you must be root");
+    terminal.send("c\n");
+    terminal.expect_screen("[✓]");
+    terminal.send("q\n");
+    terminal.ends_with(0);
+}
+
+#[test]
 fn lines_about_processes_and_segments_can_be_typed() {
     what_is_shown_can_be_typed("ipc", "en");
     what_is_shown_can_be_typed("pid", "ko");

@@ -61,14 +61,10 @@ fn directories(lab: &Lab) -> Vec<PathBuf> {
 }
 
 fn burn_lines(lab: &Lab) -> Vec<String> {
-    let groups = directories(lab);
-    let list = |file: &str| {
-        groups.iter().map(|group| format!("{}{file}", group.display())).collect::<Vec<_>>().join(" ")
-    };
-    vec![
-        format!("mkdir {}", list("")),
-        format!("sh -c 'echo 0 | tee {} >/dev/null; while :; do :; done' &", list("/cgroup.procs")),
-    ]
+    let groups: Vec<String> = directories(lab).iter().map(|group| group.display().to_string()).collect();
+    // Whoever writes 0 moves itself: the shell, not a program that it starts.
+    let enter: String = groups.iter().map(|group| format!("echo 0 >{group}/cgroup.procs; ")).collect();
+    vec![format!("mkdir {}", groups.join(" ")), format!("sh -c '{enter}while :; do :; done' &")]
 }
 
 fn limit_lines(lab: &Lab) -> Vec<String> {
