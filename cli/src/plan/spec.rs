@@ -72,7 +72,7 @@ pub(crate) fn spec(
     let mut spec = SpecBuilder::default()
         .version("1.2.0")
         .root(RootBuilder::default().path("rootfs").readonly(request.read_only).build()?)
-        .process(process(request, image, identity)?)
+        .process(process(request, image, facts, identity)?)
         .mounts(mounts(request, facts, identity)?)
         .linux(linux(request, facts, identity)?)
         .build()?;
@@ -125,7 +125,12 @@ pub(crate) fn command(request: &Request, image: &ImageConfiguration) -> Result<(
     Ok((entrypoint, command))
 }
 
-fn process(request: &Request, image: &ImageConfiguration, identity: &Identity<'_>) -> Result<Process> {
+fn process(
+    request: &Request,
+    image: &ImageConfiguration,
+    facts: &HostFacts,
+    identity: &Identity<'_>,
+) -> Result<Process> {
     let config = image.config().as_ref();
     let (entrypoint, command) = command(request, image)?;
     let user = request
@@ -142,13 +147,12 @@ fn process(request: &Request, image: &ImageConfiguration, identity: &Identity<'_
         .unwrap_or_else(|| "/".into());
     // An image may say "app": docker takes it from the root.
     let cwd = Path::new("/").join(cwd);
-    let donor = identity.neighbours.network.as_ref().map(|donor| donor.hostname.as_str());
-    let hostname = request.hostname.as_deref().or(donor).unwrap_or(&identity.id[..12]);
+    let hostname = hostname(request, identity.id, facts, identity.neighbours.network.as_ref());
     let mut process = ProcessBuilder::default()
         .terminal(request.terminal)
         .user(spec_user(user.as_deref().unwrap_or("0"), &request.options.security)?)
         .args([entrypoint, command].concat())
-        .env(env(request, image, hostname))
+        .env(env(request, image, &hostname))
         .cwd(cwd)
         .capabilities(LinuxCapabilities::from(request.capabilities))
         .no_new_privileges(request.options.no_new_privileges())

@@ -104,7 +104,8 @@ fn env(spec: &Spec, settings: &Settings, id: &str) -> Option<Vec<String>> {
         |name: &str| asked.iter().any(|one| matches!(one, EnvRequest::Set(asked, _) if asked == name));
     let own = |variable: &String| match variable.split_once('=') {
         Some((name @ "HOSTNAME", value)) => {
-            (spec.hostname().as_deref() == Some(value) || id.starts_with(value)) && !is_asked(name)
+            let is_own = spec.hostname().as_ref().is_none_or(|own| own == value);
+            (is_own || id.starts_with(value)) && !is_asked(name)
         }
         Some((name @ "TERM", "xterm")) => !is_asked(name),
         _ => false,
