@@ -49,6 +49,17 @@ pub(crate) const BENCH: &[Package] = &[
     Package { name: "libc6-dev", why: "compiles the floor" },
 ];
 
+/// What measuring pulls takes beside [`BENCH`].
+pub(crate) const PULL: &[Package] = &[
+    Package { name: "containerd", why: "a peer" },
+    Package { name: "curl", why: "fetches the floor's blobs" },
+    Package { name: "debootstrap", why: "makes the lowest layer of an image" },
+    Package { name: "gzip", why: "compresses layers" },
+    Package { name: "isal", why: "inflates the floor's layers" },
+    Package { name: "openssl", why: "takes the floor's digests" },
+    Package { name: "zstd", why: "compresses layers, and inflates the floor's" },
+];
+
 /// What `vm-test` boots a machine with.
 pub(crate) const VIRTUAL_MACHINE: &[Package] = &[
     Package { name: "qemu-system-x86", why: "the machine" },

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -17,11 +18,11 @@ const BAR: u64 = 150;
 const MANY: usize = 50;
 /// After how long a container that was started is one that runs.
 const SETTLED: Duration = Duration::from_secs(2);
-const REGISTRY: &str = "127.0.0.1:5000";
+pub(super) const REGISTRY: &str = "127.0.0.1:5000";
 
 /// Measures after everything else, since it fills the machine with containers.
 pub(super) fn report(world: &World) -> Result<String> {
-    let mut registry = start_registry(world)?;
+    let mut registry = start_registry(world, &world.plan.directory.join("registry/data"))?;
     let text = measure(world);
     // Its end is the namespace's too; until then it is of no more use.
     let _ = registry.kill();
@@ -100,14 +101,14 @@ fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// A registry on the loopback, for mini to pull from.
-fn start_registry(world: &World) -> Result<Child> {
+/// A registry on the loopback, which keeps its images in `storage`.
+pub(super) fn start_registry(world: &World, storage: &Path) -> Result<Child> {
     let directory = world.plan.directory.join("registry");
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
     let config = directory.join("config.yml");
     let text = format!(
         "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: {REGISTRY} }}\n",
-        directory.join("data").display()
+        storage.display()
     );
     fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
     let log = File::create(directory.join("log")).context("making the registry's log")?;

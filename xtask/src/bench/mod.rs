@@ -6,6 +6,7 @@
 //!   janitor.rs   namespaces, a directory and cgroups around all that follows, and their end
 //!   inside.rs    starts the engines, measures, prints
 //!   cli/         the same for many containers: side by side, listed, counted, removed, and one after the other for a long time
+//!   pull/        images out of a registry
 //!     docker.rs  podman.rs  bundle.rs (crun, runc)  mini.rs  floor.rs  bwrap.rs
 //!     runner.rs    starts one command and times it
 //!     memory.rs    what supports a running container
@@ -23,6 +24,7 @@ mod janitor;
 mod memory;
 mod mini;
 mod podman;
+mod pull;
 mod runner;
 mod start;
 
@@ -44,6 +46,7 @@ pub(crate) struct Args {
 enum What {
     Start(start::Args),
     Cli(cli::Args),
+    Pull(pull::Args),
     /// Watch over the bench (it starts this itself)
     #[command(hide = true)]
     Janitor {
@@ -79,6 +82,7 @@ struct Plan {
 enum Measure {
     Start(start::Series),
     Cli(cli::Series),
+    Pull(pull::Series),
 }
 
 impl Plan {
@@ -92,12 +96,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Start(args) => start::main(args),
         What::Cli(args) => cli::main(args),
+        What::Pull(args) => pull::main(args),
         What::Janitor { plan } => janitor::main(&read(plan)?),
         What::Inside { plan } => {
             let plan = read(plan)?;
             match &plan.measure {
                 Measure::Start(series) => inside::main(&plan, series),
                 Measure::Cli(series) => cli::inside(&plan, series),
+                Measure::Pull(series) => pull::inside(&plan, series),
             }
         }
         What::Runner => runner::main(),

@@ -65,6 +65,11 @@ impl Runner {
         Ok(Runner { child, requests, answers })
     }
 
+    /// The process that starts the commands and waits for them.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Runs a command there; its time in milliseconds.
     pub(super) fn time(&mut self, words: &[String]) -> Result<f64> {
         self.time_all(&[words.to_vec()], 1)

@@ -90,7 +90,7 @@ fn text(value: &Value) -> Vec<u8> {
 }
 
 /// A processor's name as images say it, which is Go's.
-fn architecture(rust: &str) -> &str {
+pub(crate) fn architecture(rust: &str) -> &str {
     match rust {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::apt;
 use crate::command::{command, read, run};
+pub(crate) use layout::architecture;
 
 /// Where a distribution puts its static busybox, in the order of preference.
 const PLACES: [&str; 4] =
