@@ -112,14 +112,25 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     } else if let Some(CreateError::NotIdmappable { .. }) = error.downcast_ref() {
         "the file system below --root cannot shift ids (idmapped mounts): put --root on ext4, xfs, btrfs or tmpfs, or run \
          with --userns=host"
-    } else if let Some(image::PullError::Registry(source)) = error.downcast_ref() {
-        return matches!(**source, image::RegistryError::Denied { .. }).then(|| {
-            "credentials come from the auths of ~/.docker/config.json (DOCKER_CONFIG names another directory)".to_owned()
-        });
+    } else if is_denied(error) {
+        "mini login says who you are; it is kept in ~/.docker/config.json (DOCKER_CONFIG names another directory)"
     } else {
         return None;
     };
     Some(text.to_owned())
+}
+
+/// Whether a registry does not let this user do it.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let pull = error.downcast_ref().and_then(|error| match error {
+        image::PullError::Registry(source) => Some(source),
+        _ => None,
+    });
+    let push = error.downcast_ref().and_then(|error| match error {
+        image::PushError::Registry(source) => Some(source),
+        _ => None,
+    });
+    pull.or(push).is_some_and(|source| matches!(**source, image::RegistryError::Denied { .. }))
 }
 
 fn of_cgroups(error: &CgroupError) -> Option<String> {

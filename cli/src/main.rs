@@ -27,6 +27,7 @@ mod output;
 mod plan;
 mod prepare;
 mod random;
+mod registries;
 mod relay;
 mod rootfs;
 mod script;

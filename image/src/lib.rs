@@ -4,6 +4,7 @@
 //! pull:  reference → registry → manifest → layers, each in one pass:
 //!            download → digest → inflate → diff id → unpack        → store
 //! load:  archive (docker's or OCI's) → the same pass               → store
+//! push:  name → manifest → blobs that the registry has not → registry
 //! save:  names → manifests → blobs, each digest computed while it is written → archive
 //! run:   Store::open → Store::resolve → Image { config, layers }
 //! cp:    a tree → Pack, read piece by piece → extract → a tree
@@ -16,6 +17,7 @@
 pub mod reference;
 
 mod pull;
+mod push;
 mod registry;
 
 mod load;
@@ -42,6 +44,7 @@ pub use archive::{
 };
 pub use digest::{Digest, DigestError, Hasher};
 pub use layer::LayerError;
+pub use layer::deflate::Packing;
 pub use layer::inflate::Compression;
 pub use layer::ingest::IngestError;
 pub use limits::{LAYERS_MAX, Limits};
@@ -51,8 +54,9 @@ pub use op::OpError;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Event, LayerInfo, LayerState};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull};
+pub use push::{PushError, PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
-pub use registry::{CredentialError, HttpError, RegistryError, Timeouts};
+pub use registry::{CredentialError, HttpError, LoginError, LoginOptions, RegistryError, Timeouts, log_in};
 pub use save::{Save, SaveError, Saved, TAR_END, tar_header, tar_padding};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;

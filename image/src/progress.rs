@@ -1,4 +1,4 @@
-//! What a pull or load tells while it works; how that looks is the caller's matter. PURE.
+//! What a pull, load or push tells while it works; how that looks is the caller's matter. PURE.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use crate::digest::Digest;
 /// Something happened.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
-    /// The image's layers are known, bottom first. Comes once, before every [`Event::Layer`].
+    /// The image's layers are known, bottom first. Comes before every [`Event::Layer`]; a push that has to compress layers first
+    /// tells of those, and then of all.
     Layers(&'a [LayerInfo]),
     /// One layer went on; `index` is its place among the layers.
     Layer {
@@ -52,4 +53,27 @@ pub enum LayerState<'a> {
     Unpacking,
     /// Verified and in the store.
     Done,
+    /// It is being compressed; so many bytes have been.
+    Packing {
+        /// Bytes so far.
+        done: u64,
+    },
+    /// It is compressed.
+    Packed,
+    /// The registry is asked whether it has it.
+    Preparing,
+    /// The registry has it.
+    Held,
+    /// The registry had it in another repository.
+    Mounted {
+        /// That repository.
+        from: &'a str,
+    },
+    /// Bytes of the blob are being sent; so many have been.
+    Uploading {
+        /// Bytes so far.
+        done: u64,
+    },
+    /// The registry has it now, whole and verified.
+    Pushed,
 }

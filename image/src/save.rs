@@ -10,6 +10,7 @@
 //! bytes. Each blob's digest is computed while it is written: a damaged store becomes no archive.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -147,7 +148,7 @@ impl<'a> Save<'a> {
         ];
         let save = Self { store, _active: active, images, texts, blobs };
         // What is missing is told before a byte is written.
-        save.blobs.iter().try_for_each(|blob| save.open(*blob).map(drop))?;
+        save.blobs.iter().try_for_each(|blob| open_blob(store, *blob).map(drop))?;
         Ok(save)
     }
 
@@ -186,7 +187,7 @@ impl<'a> Save<'a> {
     }
 
     fn write_blob(&self, blob: Descriptor, out: &mut dyn Write) -> Result<(), SaveError> {
-        let mut pieces = self.open(blob)?;
+        let mut pieces = FilePieces::new(open_blob(self.store, blob)?, 0, blob.size);
         let header = tar_header(&path(blob.digest), FILE.mode, blob.size);
         out.write_all(&header).map_err(SaveError::Write)?;
         let mut hasher = Hasher::default();
@@ -202,19 +203,6 @@ impl<'a> Save<'a> {
             return Err(SaveError::Damaged { digest: blob.digest, actual });
         }
         out.write_all(tar_padding(length)).map_err(SaveError::Write)
-    }
-
-    /// A blob of the right length, to be read.
-    fn open(&self, blob: Descriptor) -> Result<FilePieces, SaveError> {
-        let Descriptor { digest, size: expected } = blob;
-        let name = path(digest);
-        let missing = || StoreError::Missing { path: self.store.root().join(&name) };
-        let file = self.store.place().open_file(&name).map_err(StoreError::from)?.ok_or_else(missing)?;
-        let actual = file.metadata().map_err(|source| SaveError::Read { digest, source })?.len();
-        if actual != expected {
-            return Err(SaveError::Size { digest, expected, actual });
-        }
-        Ok(FilePieces::new(file, 0, expected))
     }
 }
 
@@ -281,7 +269,24 @@ fn add(images: &mut Vec<Saved>, image: &Image, name: Option<Reference>) {
     names.extend(name.filter(|name| !names.contains(name)));
 }
 
-fn read_manifest(store: &Store, descriptor: &ManifestDescriptor) -> Result<ImageManifest, SaveError> {
+/// A blob of the right length, to be read.
+pub(crate) fn open_blob(store: &Store, blob: Descriptor) -> Result<File, SaveError> {
+    let Descriptor { digest, size: expected } = blob;
+    let name = path(digest);
+    let missing = || StoreError::Missing { path: store.root().join(&name) };
+    let file = store.place().open_file(&name).map_err(StoreError::from)?.ok_or_else(missing)?;
+    let actual = file.metadata().map_err(|source| SaveError::Read { digest, source })?.len();
+    if actual != expected {
+        return Err(SaveError::Size { digest, expected, actual });
+    }
+    Ok(file)
+}
+
+/// A manifest of the store, whole.
+pub(crate) fn read_manifest(
+    store: &Store,
+    descriptor: &ManifestDescriptor,
+) -> Result<ImageManifest, SaveError> {
     let digest = descriptor.digest;
     let bytes = store.read_blob(digest)?;
     let actual = Digest::of(&bytes);

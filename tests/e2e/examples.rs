@@ -78,7 +78,9 @@ impl World {
         for (_, line) in THINGS.iter().filter(|(name, _)| !typed.iter().any(|words| makes(words, name))) {
             host.mini(line.split(' ')).directory(host.work()).run().ok();
         }
-        let pulls = lines.iter().any(|line| line.contains("mini pull"));
+        let pulls = lines
+            .iter()
+            .any(|line| ["mini pull", "mini push", "mini log"].iter().any(|word| line.contains(word)));
         let registry = pulls.then(|| Registry::at(&host, 5000));
         if let Some(registry) = &registry {
             registry.push("app", "1", &Image::busybox());

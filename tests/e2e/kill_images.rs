@@ -1,6 +1,7 @@
-//! SIGKILL at every operation of `pull` and `load`, every unpacked file included: an image is there whole, or not at all.
+//! SIGKILL at every operation of `pull`, `push` and `load`, every unpacked file included: an image is there whole, or not at all.
 
 use serde_json::json;
+use tests::registry::Registry;
 use tests::server::{Contents, ImageServer};
 use tests::{Host, Image, Mini, Tarball};
 
@@ -89,4 +90,28 @@ fn rmi_of_an_image() {
     let scene =
         Scene { before: &present, command: &rmi, after: &|host| whole_or_absent(host, "killed:1", &load) };
     at_every_operation(&host, "client", &scene);
+}
+
+/// Its layers are compressed first, which changes the store under an image that is there all the time.
+#[test]
+fn the_client_of_push() {
+    let host = Host::new();
+    let registry = Registry::start(&host);
+    let name = format!("{}/killed:1", registry.name());
+    std::fs::write(host.work().join("archive"), image().docker_archive(&[&name])).expect("write");
+    let absent = |host: &Host| drop(host.mini(["rmi", &name]).run());
+    let load = |host: &Host| {
+        absent(host);
+        host.mini(["load", "-i"]).arg(host.work().join("archive")).run().ok();
+    };
+    let push = |host: &Host| host.mini(["push", &name]);
+    let whole = |host: &Host| {
+        let output = host.mini(["run", "--rm", "--pull=never", &name]).run().ok();
+        assert_eq!(output.stdout.len(), 6000, "an image that is pushed is not whole");
+        let pushed = push(host).run().ok();
+        let digest = host.mini(["images", "--digests", "--format", "{{.Digest}}"]).run().ok().line();
+        pushed.stdout_has(&digest);
+        whole_or_absent(host, &name, &|host| host.mini(["pull", &name]));
+    };
+    at_every_operation(&host, "client", &Scene { before: &load, command: &push, after: &whole });
 }

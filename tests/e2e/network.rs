@@ -93,7 +93,8 @@ fn network_host_is_the_hosts_own() {
     let host = Host::with_busybox();
     host.outside();
     let server = net::serve(Ipv4Addr::LOCALHOST, 8080, "loopback\n");
-    let script = "readlink /proc/self/ns/net; hostname; env | grep HOSTNAME; nc -w 3 127.0.0.1 8080 < /dev/null";
+    let script =
+        "readlink /proc/self/ns/net; hostname; env | grep HOSTNAME; nc -w 3 127.0.0.1 8080 < /dev/null";
     let output = host.mini(["run", "--rm", "--network", "host", "busybox", "sh", "-c", script]).run().ok();
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").expect("read");
     let name = hostname.trim();

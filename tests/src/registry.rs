@@ -115,6 +115,17 @@ impl Registry {
             .expect(201);
     }
 
+    /// The manifest that it has in a repository under a tag.
+    #[track_caller]
+    pub fn manifest(&self, (repository, tag): (&str, &str)) -> Vec<u8> {
+        let get = self.request("GET", &format!("/v2/{repository}/manifests/{tag}"));
+        let types = [
+            "application/vnd.oci.image.manifest.v1+json",
+            "application/vnd.docker.distribution.manifest.v2+json",
+        ];
+        get.with("accept", &types.join(", ")).send(self.address).expect(200).body
+    }
+
     fn request(&self, method: &str, target: &str) -> Request {
         let request = Request::new(method, target);
         match &self.authorization {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::later::Later;
 use super::{
     attach, cp, create, diff, exec, export, images, inspect, kill, load, logs, pause, port, prune, ps, pull,
-    rename, rm, rmi, run, save, start, stats, stop, top, update, wait,
+    push, rename, rm, rmi, run, save, start, stats, stop, top, update, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -72,6 +72,7 @@ enum ImageCommand {
     #[command(visible_alias = "list")]
     Ls(Later<images::ImagesArgs>),
     Pull(Later<pull::PullArgs>),
+    Push(Later<push::PushArgs>),
     #[command(visible_alias = "remove")]
     Rm(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
@@ -142,6 +143,7 @@ pub(crate) fn image(context: &Context, group: &ImageGroup) -> Result<ExitCode> {
     match &group.command {
         ImageCommand::Ls(args) => images::images(context, args),
         ImageCommand::Pull(args) => pull::pull(context, args),
+        ImageCommand::Push(args) => push::push(context, args),
         ImageCommand::Rm(args) => rmi::rmi(context, args),
         ImageCommand::Load(args) => load::load(context, args),
         ImageCommand::Save(args) => save::save(context, args),

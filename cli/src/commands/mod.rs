@@ -28,6 +28,7 @@ mod later;
 mod learn;
 mod leave;
 mod load;
+mod login;
 mod logs;
 mod man;
 mod network;
@@ -39,6 +40,7 @@ mod port;
 mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
+mod push;
 mod rename;
 mod rm;
 mod rmi;
@@ -128,6 +130,9 @@ enum Command {
     Image(Later<groups::ImageGroup>),
     Images(Later<images::ImagesArgs>),
     Pull(Later<pull::PullArgs>),
+    Push(Later<push::PushArgs>),
+    Login(Later<login::LoginArgs>),
+    Logout(Later<login::LogoutArgs>),
     Rmi(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
     Save(Later<save::SaveArgs>),
@@ -225,6 +230,9 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Image(group) => groups::image(&context, group),
         Command::Images(args) => images::images(&context, args),
         Command::Pull(args) => pull::pull(&context, args),
+        Command::Push(args) => push::push(&context, args),
+        Command::Login(args) => login::login(args),
+        Command::Logout(args) => login::logout(args),
         Command::Rmi(args) => rmi::rmi(&context, args),
         Command::Load(args) => load::load(&context, args),
         Command::Save(args) => save::save(&context, args),

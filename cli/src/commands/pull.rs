@@ -12,11 +12,12 @@ use crate::events::{Event, Journal, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::{ExplainArgs, Story};
 use crate::output::{self, progress::Progress};
+use crate::registries;
 
 /// Fetch an image from its registry
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini pull busybox\n  mini pull -q localhost:5000/app:1\n\nSee also: mini images, mini run"
+    after_help = "Examples:\n  mini pull busybox\n  mini pull -q localhost:5000/app:1\n\nSee also: mini images, mini push, mini run"
 )]
 pub(crate) struct PullArgs {
     /// Print only the image's name
@@ -191,8 +192,8 @@ fn fetch(
     let progress = Progress::new(quiet);
     let options = PullOptions {
         platform: platform.cloned().unwrap_or_else(Platform::host),
-        docker_config: docker_config(),
-        offline: std::env::var_os("MINI_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0"),
+        docker_config: registries::docker_config(),
+        offline: registries::offline(),
         ..PullOptions::default()
     };
     let pulled = image::pull(store, reference, &options, &|event| progress.show(event))
@@ -200,12 +201,4 @@ fn fetch(
     let name = reference.familiar().to_string();
     journal.record(&[Event::new(Kind::Image, "pull", &name).with("name", reference.familiar_name())]);
     Ok(pulled)
-}
-
-/// docker's config.json: the user's credentials.
-fn docker_config() -> Option<Vec<u8>> {
-    let directory = std::env::var_os("DOCKER_CONFIG")
-        .map(std::path::PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".docker")))?;
-    std::fs::read(directory.join("config.json")).ok()
 }

@@ -1,4 +1,4 @@
-//! How a pull or load goes: bars on a terminal, plain lines where stderr is none, nothing with `-q`.
+//! How a pull, push or load goes: bars on a terminal, plain lines where stderr is none, nothing with `-q`.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -84,9 +84,22 @@ impl Layers {
                 bar.set_message("Downloading");
                 bar.set_position(done);
             }
-            LayerState::Exists | LayerState::Done => {
+            LayerState::Uploading { done } => {
+                bar.set_message("Pushing");
+                bar.set_position(done);
+            }
+            LayerState::Packing { done } => {
+                bar.set_message("Compressing");
+                bar.set_position(done);
+            }
+            LayerState::Exists
+            | LayerState::Packed
+            | LayerState::Done
+            | LayerState::Held
+            | LayerState::Mounted { .. }
+            | LayerState::Pushed => {
                 bar.set_style(done);
-                bar.finish_with_message(word(state));
+                bar.finish_with_message(words(state));
             }
             _ => bar.set_message(word(state)),
         }
@@ -104,9 +117,17 @@ impl Layers {
                         wait.as_secs()
                     ));
                 }
-                _ => super::say(&format!("{id}: {word}")),
+                _ => super::say(&format!("{id}: {}", words(state))),
             }
         }
+    }
+}
+
+/// docker's words, with what they speak of.
+fn words(state: LayerState<'_>) -> String {
+    match state {
+        LayerState::Mounted { from } => format!("{} {from}", word(state)),
+        _ => word(state).to_owned(),
     }
 }
 
@@ -119,5 +140,12 @@ fn word(state: LayerState<'_>) -> &'static str {
         LayerState::Retrying { .. } => "Retrying",
         LayerState::Unpacking => "Extracting",
         LayerState::Done => "Pull complete",
+        LayerState::Packing { .. } => "Compressing",
+        LayerState::Packed => "Compressed",
+        LayerState::Preparing => "Preparing",
+        LayerState::Held => "Layer already exists",
+        LayerState::Mounted { .. } => "Mounted from",
+        LayerState::Uploading { .. } => "Pushing",
+        LayerState::Pushed => "Pushed",
     }
 }

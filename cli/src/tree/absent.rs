@@ -7,8 +7,6 @@ const NO_BUILDER: &str =
 const NO_CLUSTER: &str =
     "mini runs on one host and knows no cluster: mini run --restart keeps a container running";
 const NO_DAEMON: &str = "mini has no daemon: it runs where it is typed, as in ssh HOST mini ps";
-const NO_PASSWORDS: &str =
-    "mini asks for no passwords: it reads those in ~/.docker/config.json, where docker login writes them";
 
 const NO_OTHER_NETWORKS: &str = "mini has the networks bridge, host and none, chosen with --network by run and create: others are not there yet";
 
@@ -17,7 +15,7 @@ const OF_GROUPS: [(&str, &[&str], &str); 1] =
     [("mini network", &["create", "rm", "remove", "connect", "disconnect"], NO_OTHER_NETWORKS)];
 
 /// Commands of docker that mini has not, by the last word of their names.
-const COMMANDS: [(&[&str], &str); 14] = [
+const COMMANDS: [(&[&str], &str); 12] = [
     (&["build", "builder", "buildx", "bake"], NO_BUILDER),
     (
         &["commit"],
@@ -27,11 +25,6 @@ const COMMANDS: [(&[&str], &str); 14] = [
     (&["swarm", "node", "service", "stack", "config"], NO_CLUSTER),
     (&["context"], NO_DAEMON),
     (&["plugin"], "plugins are a daemon's, and mini has none: volumes are directories, and logs are files"),
-    (&["login", "logout"], NO_PASSWORDS),
-    (
-        &["push"],
-        "mini pushes nothing: skopeo copy oci:/var/lib/mini/image:NAME docker://NAME does, from mini's own store",
-    ),
     (&["import"], "mini makes no images of bare files: mini load reads archives of images"),
     (&["tag"], "mini gives images no other names: mini load takes those that an archive has"),
     (&["history"], "mini keeps no steps of a build: mini image inspect shows the layers"),
@@ -55,7 +48,7 @@ const FLAGS: [(&[&str], &str); 4] = [
     (&["-D", "--debug", "-l", "--log-level"], "mini run --explain and mini exec --explain tell what happens"),
     (
         &["--config"],
-        "mini is configured in /etc/mini/config.toml; DOCKER_CONFIG says where docker's passwords are",
+        "mini is configured in /etc/mini/config.toml; DOCKER_CONFIG says where passwords are kept",
     ),
     (&["-V"], "the version is -v, as docker's"),
 ];

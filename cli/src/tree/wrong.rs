@@ -121,8 +121,8 @@ fn help_of(command: &Command) -> String {
     format!("{} --help lists what there is", path(command))
 }
 
-/// What there is instead of a command: why this group has none, the same elsewhere in the tree, one of nearly that name beside it, why mini has none, one
-/// of nearly that name elsewhere.
+/// What there is instead of a command: why this group has none, the same elsewhere in the tree, why mini has none, one of nearly that name beside it, one of
+/// nearly that name elsewhere.
 fn other_command(tree: &Command, group: &Command, word: &str) -> String {
     if let Some(why) = absent::of_group(path(group), word) {
         return why.to_owned();
@@ -133,12 +133,13 @@ fn other_command(tree: &Command, group: &Command, word: &str) -> String {
     if !same.is_empty() {
         return there_is(same);
     }
+    // It was not mistyped.
+    if let Some(why) = absent::command(word) {
+        return why.to_owned();
+    }
     let beside = meant(word, &named_below(group));
     if !beside.is_empty() {
         return format!("did you mean {}?", beside.join(" or "));
-    }
-    if let Some(why) = absent::command(word) {
-        return why.to_owned();
     }
     let elsewhere = meant(word, &everywhere);
     if elsewhere.is_empty() { help_of(group) } else { there_is(elsewhere) }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ pub(crate) trait Pieces {
 
 /// A part of a file.
 pub(crate) struct FilePieces {
-    file: File,
+    file: Arc<File>,
     offset: u64,
     left: u64,
 }
@@ -28,8 +29,8 @@ const PIECE: usize = 128 * 1024;
 
 impl FilePieces {
     /// `length` bytes of `file` from `offset`.
-    pub(crate) fn new(file: File, offset: u64, length: u64) -> Self {
-        Self { file, offset, left: length }
+    pub(crate) fn new(file: impl Into<Arc<File>>, offset: u64, length: u64) -> Self {
+        Self { file: file.into(), offset, left: length }
     }
 }
 

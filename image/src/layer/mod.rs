@@ -11,6 +11,7 @@
 //! the caller renames afterwards.
 
 pub(crate) mod blob;
+pub(crate) mod deflate;
 pub(crate) mod inflate;
 pub(crate) mod ingest;
 pub(crate) mod pipe;

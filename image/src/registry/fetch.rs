@@ -47,7 +47,7 @@ impl Attempts {
     }
 
     /// How long to wait after a failure.
-    fn wait_after(self, attempt: u32, error: &RegistryError) -> Duration {
+    pub(crate) fn wait_after(self, attempt: u32, error: &RegistryError) -> Duration {
         let wait = error.retry_after().unwrap_or_else(|| self.wait * 2_u32.saturating_pow(attempt - 1));
         wait.min(WAIT_MAX)
     }

@@ -4,6 +4,8 @@
 //! along with a redirect. A registry that is silent, drips, or talks without end gets an error that says what
 //! was waited for.
 
+mod payload;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -13,6 +15,8 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Client, Method, Response, Url};
 
 use crate::op::Op;
+
+pub(crate) use payload::Payload;
 
 /// How long to wait for a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -349,7 +353,7 @@ impl HttpError {
 }
 
 /// Where a redirect leads: http and https only, and never from https to a plain connection.
-fn redirect(from: &Url, to: &str) -> Option<Url> {
+pub(crate) fn redirect(from: &Url, to: &str) -> Option<Url> {
     let next = from.join(to).ok().filter(|_| !to.is_empty())?;
     match (from.scheme(), next.scheme()) {
         ("http", "http" | "https") | ("https", "https") if next.host_str().is_some() => Some(next),

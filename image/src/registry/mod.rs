@@ -8,6 +8,9 @@ mod challenge;
 mod credential;
 mod fetch;
 mod http;
+mod login;
+mod tokens;
+mod upload;
 
 use std::sync::Mutex;
 
@@ -19,24 +22,28 @@ use crate::digest::Digest;
 use crate::manifest::ACCEPTED;
 use crate::reference::{DEFAULT_REGISTRY, Reference};
 use challenge::Challenge;
-use credential::Credential;
 use http::{Authorization, Http, Request};
 
 pub use credential::CredentialError;
 pub(crate) use fetch::{Attempts, Stopped};
+pub(crate) use http::Payload;
 pub use http::{HttpError, Timeouts};
+pub use login::{LoginError, LoginOptions, log_in};
+pub(crate) use upload::{Opened, Upload};
 
 /// A repository, and how to speak to its registry.
 #[derive(Debug)]
 pub(crate) struct Registry {
     http: Http,
-    /// `https://host/v2/repository/`.
+    /// `https://host/v2/repository/`, or without the repository.
     base: Url,
     registry: String,
     repository: String,
     /// Content of docker's config.json.
     docker_config: Option<Vec<u8>>,
     authorization: Mutex<Option<Authorization>>,
+    /// What a token is asked for.
+    scopes: Vec<String>,
 }
 
 /// Why a registry did not give what was asked for.
@@ -121,17 +128,30 @@ impl Registry {
         timeouts: Timeouts,
         offline: bool,
     ) -> Result<Self, HttpError> {
-        let registry = reference.registry();
+        let whole = Self::whole(reference.registry(), timeouts, offline)?;
+        let base = format!("{}{}/", whole.base, reference.repository());
+        Ok(Self {
+            base: base.parse().map_err(|_| HttpError::Url(base))?,
+            repository: reference.repository().to_owned(),
+            docker_config,
+            scopes: vec![format!("repository:{}:pull", reference.repository())],
+            ..whole
+        })
+    }
+
+    /// The registry, and none of its repositories.
+    fn whole(registry: &str, timeouts: Timeouts, offline: bool) -> Result<Self, HttpError> {
         let host = if registry == DEFAULT_REGISTRY { DOCKER_HUB_HOST } else { registry };
         let scheme = if http::is_loopback(host) { "http" } else { "https" };
-        let base = format!("{scheme}://{host}/v2/{}/", reference.repository());
+        let base = format!("{scheme}://{host}/v2/");
         Ok(Self {
             http: Http::new(timeouts, offline),
             base: base.parse().map_err(|_| HttpError::Url(base))?,
             registry: registry.to_owned(),
-            repository: reference.repository().to_owned(),
-            docker_config,
+            repository: String::new(),
+            docker_config: None,
             authorization: Mutex::new(None),
+            scopes: Vec::new(),
         })
     }
 
@@ -168,110 +188,36 @@ impl Registry {
 
     async fn get(&self, path: &str, headers: HeaderMap, what: &str) -> Result<Response, RegistryError> {
         let url = self.base.join(path).map_err(|_| HttpError::Url(path.to_owned()))?;
-        let request = |authorization| Request {
-            method: Method::GET,
-            url: url.clone(),
-            headers: headers.clone(),
-            authorization,
-            form: None,
-        };
-        let authorization = self.authorization.lock().expect("no holder panics").clone();
-        let mut response = self.http.send(request(authorization)).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            // No token yet, or one that has run out.
-            let challenges = response.headers().get_all(WWW_AUTHENTICATE);
-            let challenges = Challenge::parse(challenges.iter().filter_map(|value| value.to_str().ok()));
-            if let Some(authorization) = self.authorize(challenges).await? {
-                *self.authorization.lock().expect("no holder panics") = Some(authorization.clone());
-                response = self.http.send(request(Some(authorization))).await?;
-            }
-        }
+        let request = Request { method: Method::GET, url, headers, authorization: None, form: None };
+        let response = self.ask(request, async |request| self.http.send(request).await).await?;
         if response.status().is_success() { Ok(response) } else { Err(self.refusal(response, what).await) }
     }
 
-    /// What to send with requests, by the first challenge that can be met.
-    async fn authorize(&self, challenges: Vec<Challenge>) -> Result<Option<Authorization>, RegistryError> {
-        let credential = match &self.docker_config {
-            Some(config) => Credential::find(config, &self.registry)?,
-            None => None,
-        };
-        for challenge in challenges {
-            match (challenge, &credential) {
-                (Challenge::Bearer { realm, service }, credential) => {
-                    let token = self.token(&realm, service.as_deref(), credential.as_ref()).await?;
-                    return Ok(Some(Authorization::Bearer(token)));
-                }
-                (Challenge::Basic, Some(Credential::Password { user, password })) => {
-                    let (user, password) = (user.clone(), password.clone());
-                    return Ok(Some(Authorization::Basic { user, password }));
-                }
-                (Challenge::Basic, _) => {}
-            }
-        }
-        Ok(None)
-    }
-
-    /// A token to pull with (distribution's token authentication specification, and its OAuth 2 form for
-    /// identity tokens).
-    async fn token(
+    /// Sends a request; where the registry asks who is there, once more with the answer.
+    async fn ask(
         &self,
-        realm: &str,
-        service: Option<&str>,
-        credential: Option<&Credential>,
-    ) -> Result<String, RegistryError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            token: Option<String>,
-            access_token: Option<String>,
+        request: Request,
+        send: impl AsyncFn(Request) -> Result<Response, HttpError>,
+    ) -> Result<Response, RegistryError> {
+        // An upload may go on elsewhere (OCI distribution spec, "Pushing blobs"): there nobody is to know the token.
+        if request.url.origin() != self.base.origin() {
+            return Ok(send(request).await?);
         }
-        let refused = || RegistryError::Realm { registry: self.registry.clone(), realm: realm.to_owned() };
-        let mut url: Url = realm.parse().map_err(|_| refused())?;
-        let is_safe = url.scheme() == "https"
-            || (url.scheme() == "http" && url.host_str().is_some_and(http::is_loopback));
-        if !is_safe {
-            return Err(refused());
+        let authorization = self.authorization.lock().expect("no holder panics").clone();
+        let response = send(Request { authorization, ..request.clone() }).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
         }
-        let scope = format!("repository:{}:pull", self.repository);
-        let mut request = Request {
-            method: Method::GET,
-            url: url.clone(),
-            headers: HeaderMap::new(),
-            authorization: None,
-            form: None,
-        };
-        let service = service.map(|service| ("service", service));
-        match credential {
-            Some(Credential::Identity(token)) => {
-                let mut form = Url::parse("form:").expect("a scheme alone is a URL");
-                form.query_pairs_mut()
-                    .extend_pairs([
-                        ("grant_type", "refresh_token"),
-                        ("refresh_token", token),
-                        ("client_id", "mini"),
-                    ])
-                    .extend_pairs([("scope", scope.as_str())])
-                    .extend_pairs(service);
-                request.method = Method::POST;
-                request.form = form.query().map(str::to_owned);
-            }
-            password => {
-                url.query_pairs_mut().extend_pairs(service).append_pair("scope", &scope);
-                request.url = url;
-                if let Some(Credential::Password { user, password }) = password {
-                    request.url.query_pairs_mut().append_pair("account", user);
-                    let (user, password) = (user.clone(), password.clone());
-                    request.authorization = Some(Authorization::Basic { user, password });
-                }
+        // No token yet, or one that has run out.
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+        let challenges = Challenge::parse(challenges.iter().filter_map(|value| value.to_str().ok()));
+        match self.authorize(challenges).await? {
+            None => Ok(response),
+            authorization => {
+                self.authorization.lock().expect("no holder panics").clone_from(&authorization);
+                Ok(send(Request { authorization, ..request }).await?)
             }
         }
-        let response = self.http.send(request).await?;
-        if !response.status().is_success() {
-            return Err(self.refusal(response, &format!("a token for {}", self.repository)).await);
-        }
-        let answer = self.http.document(response, MESSAGE_MAX).await?;
-        let answer: Option<Answer> = serde_json::from_slice(&answer).ok();
-        let token = answer.and_then(|answer| answer.token.or(answer.access_token));
-        token.ok_or_else(|| RegistryError::Token { registry: self.registry.clone() })
     }
 
     async fn refusal(&self, response: Response, what: &str) -> RegistryError {

@@ -6,6 +6,7 @@
 
 mod archive;
 mod attacks;
+mod depot;
 mod hostile;
 mod images;
 mod layers;
@@ -16,6 +17,7 @@ mod narration;
 mod overlay;
 mod peers;
 mod pull;
+mod push;
 mod registry;
 mod server;
 mod snapshot;

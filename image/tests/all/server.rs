@@ -16,7 +16,10 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// Names in lower case.
     pub(crate) headers: HashMap<String, String>,
+    /// The body as text.
     pub(crate) body: String,
+    /// The body.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// What to answer.
@@ -115,7 +118,7 @@ fn serve(
                 write!(out, "{name}: {value}\r\n")?;
             }
             write!(out, "Content-Length: {}\r\n\r\n", body.len())?;
-            out.write_all(&body)
+            if request.method == "HEAD" { Ok(()) } else { out.write_all(&body) }
         }
         Reply::Cut(length, bytes) => {
             write!(out, "{}", head(length))?;
@@ -178,5 +181,6 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    Ok(Some(Request { method, path, headers, body: String::from_utf8(body).unwrap() }))
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Ok(Some(Request { method, path, headers, body: text, bytes: body }))
 }

@@ -23,6 +23,7 @@ pub mod nodes;
 pub mod ns;
 pub mod pidfd;
 pub mod process;
+pub mod program;
 pub mod reap;
 pub mod removal;
 pub mod signal;

@@ -1,0 +1,91 @@
+//! `mini push`: give an image to its registry.
+
+use anyhow::{Context as _, Result, bail};
+use image::{Platform, PushOptions, Pushed, Reference, Store};
+
+use crate::context::Context;
+use crate::events::{Event, Kind};
+use crate::exit_code::ExitCode;
+use crate::explain::{ExplainArgs, Story};
+use crate::output::{self, progress::Progress};
+use crate::registries;
+
+/// Give an image to its registry
+///
+/// The registry and the repository are those of the image's name. Manifest and layers are sent byte for byte as they came, so that
+/// the digest stays the same; what the registry has already, in this repository or in another one, is not sent.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  mini push localhost:5000/app:1\n  mini push -q -a localhost:5000/app\n\nSee also: mini images, mini pull, mini save"
+)]
+pub(crate) struct PushArgs {
+    /// All tags that the repository has here
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Only where the image is of this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// Print only the image's name
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    explain: ExplainArgs,
+    /// The image
+    image: String,
+}
+
+/// Pushes, and says what came of it, in docker's words.
+pub(crate) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
+    let reference: Reference = args.image.parse()?;
+    if args.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
+        bail!("tag can't be used with --all-tags/-a");
+    }
+    let story = context.listen(args.explain.form())?;
+    let store = context.store()?;
+    let is_named = reference.tag().is_some() || reference.digest().is_some();
+    if !args.quiet {
+        if !is_named && !args.all_tags {
+            output::print_line("Using default tag: latest")?;
+        }
+        let repository = format!("{}/{}", reference.registry(), reference.repository());
+        output::print_line(&format!("The push refers to repository [{repository}]"))?;
+    }
+    let failed = || format!("cannot push {}", reference.familiar());
+    let tags = match args.all_tags {
+        true => store.tags_of(&reference).with_context(failed)?,
+        false => vec![reference.clone().with_default_tag()],
+    };
+    for tag in &tags {
+        let pushed = one(context, &store, tag, args)?;
+        if !args.quiet {
+            let Pushed { digest, size, .. } = pushed;
+            let tag = tag.tag().unwrap_or_default();
+            output::print_line(&format!("{tag}: digest: {digest} size: {size}"))?;
+        }
+    }
+    if args.quiet {
+        let all = || reference.clone();
+        output::print_line(
+            &tags.first().filter(|_| !args.all_tags).cloned().unwrap_or_else(all).to_string(),
+        )?;
+    }
+    story.into_iter().for_each(Story::tell_what_is_there);
+    Ok(ExitCode::Success)
+}
+
+fn one(context: &Context, store: &Store, reference: &Reference, args: &PushArgs) -> Result<Pushed> {
+    let progress = Progress::new(args.quiet);
+    let options = PushOptions {
+        platform: args.platform.clone(),
+        docker_config: registries::docker_config(),
+        offline: registries::offline(),
+        ..PushOptions::default()
+    };
+    let pushed = image::push(store, reference, &options, &|event| progress.show(event))
+        .with_context(|| format!("cannot push {}", reference.familiar()))?;
+    let name = reference.familiar();
+    context
+        .journal()
+        .record(&[Event::new(Kind::Image, "push", &name).with("name", reference.familiar_name())]);
+    Ok(pushed)
+}

@@ -1,0 +1,150 @@
+//! One blob to a registry: not at all where it has it, in one piece or in chunks where it has not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::Source;
+use super::{Push, PushError};
+use crate::manifest::Descriptor;
+use crate::progress::{Event, LayerState};
+use crate::registry::{Opened, Payload, RegistryError, Upload};
+use crate::save::open_blob;
+
+/// How far an upload has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Where it goes on; `None` before it has begun.
+    upload: Option<Upload>,
+    /// Bytes that the registry has.
+    done: u64,
+    /// Whether the last request failed, so that the registry must be asked what it has.
+    unsure: bool,
+}
+
+impl Push<'_> {
+    /// Sees to it that the registry has a blob.
+    pub(super) async fn blob(&self, index: usize, source: &Source) -> Result<(), PushError> {
+        let blob = source.blob;
+        self.tell(index, LayerState::Preparing);
+        if self.attempts().run(|| self.registry.has_blob(blob)).await? {
+            self.tell(index, LayerState::Held);
+            return Ok(());
+        }
+        let mut progress = Progress::default();
+        for from in &source.from {
+            let mount = || self.registry.open_upload(Some((blob.digest, from)));
+            match self.attempts().run(mount).await {
+                Ok(Opened::Mounted) => {
+                    self.tell(index, LayerState::Mounted { from });
+                    if let Some(unused) = progress.upload {
+                        self.registry.cancel_upload(unused).await;
+                    }
+                    return Ok(());
+                }
+                // Whoever cannot mount it opens an upload instead.
+                Ok(Opened::At(upload)) => {
+                    if let Some(unused) = progress.upload.replace(upload) {
+                        self.registry.cancel_upload(unused).await;
+                    }
+                }
+                // That the other repository is not ours to read is no reason not to upload.
+                Err(RegistryError::Denied { .. } | RegistryError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.send(index, blob, progress).await?;
+        self.tell(index, LayerState::Pushed);
+        Ok(())
+    }
+
+    /// Uploads a blob, through interruptions.
+    async fn send(&self, index: usize, blob: Descriptor, mut progress: Progress) -> Result<(), PushError> {
+        let file = Arc::new(open_blob(self.store, blob)?);
+        let attempts = self.attempts();
+        for attempt in 1.. {
+            let whole = Payload { file: Arc::clone(&file), offset: 0, length: blob.size };
+            match self.send_once(index, blob, whole, &mut progress).await {
+                Err(error)
+                    if attempt < attempts.max && (error.is_transient() || is_lost(&error, &progress)) =>
+                {
+                    let wait = attempts.wait_after(attempt, &error);
+                    self.tell_retry(index, attempt + 1, wait, &error);
+                    tokio::time::sleep(wait).await;
+                    progress.unsure = true;
+                }
+                sent => return sent.map_err(Into::into),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Goes on where the registry says that it is.
+    async fn send_once(
+        &self,
+        index: usize,
+        blob: Descriptor,
+        whole: Payload,
+        progress: &mut Progress,
+    ) -> Result<(), RegistryError> {
+        if std::mem::take(&mut progress.unsure) {
+            self.find_out(blob, progress).await;
+        }
+        let mut upload = match progress.upload.clone() {
+            Some(upload) => upload,
+            None => match self.registry.open_upload(None).await? {
+                Opened::At(upload) => upload,
+                Opened::Mounted => return Ok(()),
+            },
+        };
+        let told = |done: u64| self.tell(index, LayerState::Uploading { done });
+        let chunk = self.options.chunk.max(upload.chunk_min).max(1);
+        loop {
+            progress.upload = Some(upload.clone());
+            let offset = progress.done;
+            let left = blob.size - offset;
+            told(offset);
+            if left <= chunk {
+                let rest = Payload { offset, length: left, ..whole.clone() };
+                let tell = |gone| told(offset + gone);
+                return self.registry.finish_upload(&upload, blob.digest, &rest, &tell).await;
+            }
+            let piece = Payload { offset, length: chunk, ..whole.clone() };
+            upload = self.registry.send_chunk(&upload, &piece, &|gone| told(offset + gone)).await?;
+            progress.done += chunk;
+        }
+    }
+
+    /// Asks how much of an interrupted upload has arrived; where there is no answer it begins anew.
+    async fn find_out(&self, blob: Descriptor, progress: &mut Progress) {
+        let Some(upload) = progress.upload.take() else { return };
+        let is_chunked = blob.size > self.options.chunk;
+        match self.registry.upload_status(&upload).await {
+            Ok((upload, done)) if is_chunked && done <= blob.size => {
+                (progress.upload, progress.done) = (Some(upload), done);
+            }
+            _ => progress.done = 0,
+        }
+    }
+
+    fn tell(&self, index: usize, state: LayerState<'_>) {
+        // The configuration, the last one, is no layer.
+        if index + 1 < self.plan.blobs.len() {
+            (self.progress)(Event::Layer { index, state });
+        }
+    }
+
+    fn tell_retry(&self, index: usize, attempt: u32, wait: Duration, error: &RegistryError) {
+        let cause = error.to_string();
+        self.tell(index, LayerState::Retrying { attempt, wait, cause: &cause });
+    }
+}
+
+/// Whether the registry has forgotten an upload, or disagrees about how far it is: it may begin anew.
+fn is_lost(error: &RegistryError, progress: &Progress) -> bool {
+    let is_under_way = progress.upload.is_some() && !progress.unsure;
+    match error {
+        RegistryError::NotFound { .. } => is_under_way,
+        RegistryError::Status { status, .. } => is_under_way && status.as_u16() == 416,
+        _ => false,
+    }
+}
