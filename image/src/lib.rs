@@ -53,7 +53,7 @@ pub use manifest::{ConfigError, ManifestError};
 pub use op::OpError;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Event, LayerInfo, LayerState};
-pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull};
+pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull, tags};
 pub use push::{PushError, PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{CredentialError, HttpError, LoginError, LoginOptions, RegistryError, Timeouts, log_in};

@@ -84,6 +84,11 @@ impl Reference {
         self
     }
 
+    /// `registry/repository:tag`, without a digest; `None` where that is no tag.
+    pub fn tagged(&self, tag: &str) -> Option<Self> {
+        is_tag(tag).then(|| Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+    }
+
     /// `registry/repository@digest`, without a tag.
     #[must_use]
     pub fn pinned(&self, digest: Digest) -> Self {

@@ -141,6 +141,7 @@ mod ns;
 mod origin;
 mod places;
 mod ports;
+mod progress;
 mod prune;
 mod pull;
 mod push;

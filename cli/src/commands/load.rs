@@ -11,7 +11,8 @@ use crate::context::Context;
 use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::ExplainArgs;
-use crate::output::{self, progress::Progress};
+use crate::output;
+use crate::output::progress::{Progress, ProgressArgs};
 
 /// Load images from an archive
 ///
@@ -39,7 +40,7 @@ pub(crate) fn load(context: &Context, args: &LoadArgs) -> Result<ExitCode> {
         None if std::io::stdin().is_terminal() => bail!("give an archive with -i, or on standard input"),
         None => File::from(std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned()?),
     };
-    let progress = Progress::new(args.quiet);
+    let progress = Progress::new(ProgressArgs::default().form(args.quiet));
     let store = context.store()?;
     let loaded = image::load(&store, input, &LoadOptions::default(), &|event| progress.show(event))?;
     for one in &loaded {

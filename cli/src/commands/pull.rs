@@ -11,21 +11,27 @@ use crate::context::Context;
 use crate::events::{Event, Journal, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::{ExplainArgs, Story};
-use crate::output::{self, progress::Progress};
+use crate::output;
+use crate::output::progress::{Form, Progress, ProgressArgs};
 use crate::registries;
 
 /// Fetch an image from its registry
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini pull busybox\n  mini pull -q localhost:5000/app:1\n\nSee also: mini images, mini push, mini run"
+    after_help = "Examples:\n  mini pull busybox\n  mini pull -q localhost:5000/app:1\n  mini pull -a --progress=plain localhost:5000/app\n\nSee also: mini images, mini push, mini run"
 )]
 pub(crate) struct PullArgs {
+    /// All tags that the repository has there
+    #[arg(short, long)]
+    all_tags: bool,
     /// Print only the image's name
     #[arg(short, long)]
     quiet: bool,
     /// The image's platform, of several that its name has
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
+    #[command(flatten)]
+    progress: ProgressArgs,
     #[command(flatten)]
     explain: ExplainArgs,
     /// The image
@@ -34,33 +40,68 @@ pub(crate) struct PullArgs {
 
 /// Pulls, and says what came of it, in docker's words.
 pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
-    let story = context.listen(args.explain.form())?;
     let reference: Reference = args.image.parse()?;
-    let reference = reference.with_default_tag();
+    let is_named = reference.tag().is_some() || reference.digest().is_some();
+    if args.all_tags && is_named {
+        bail!("tag can't be used with --all-tags/-a");
+    }
+    let story = context.listen(args.explain.form())?;
     let store = context.store()?;
-    if !args.quiet {
-        output::print_line(&format!(
-            "{}: Pulling from {}",
-            reference
-                .digest()
-                .map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string()),
-            reference.repository()
-        ))?;
+    let how = How { platform: args.platform.as_ref(), form: args.progress.form(args.quiet) };
+    let tags = match args.all_tags {
+        true => image::tags(&reference, &options(how.platform))
+            .with_context(|| format!("cannot pull {}", reference.familiar()))?,
+        false => vec![reference.clone().with_default_tag()],
+    };
+    if !is_named && !args.all_tags && !args.quiet {
+        output::print_line("Using default tag: latest")?;
     }
-    let pulled = fetch(&store, &reference, args.platform.as_ref(), args.quiet, &context.journal())?;
-    if !args.quiet {
-        output::print_line(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, &reference)))?;
+    let mut downloaded = false;
+    for one in &tags {
+        downloaded |= told(context, &store, one, how, args.quiet)? == PullStatus::Downloaded;
     }
-    output::print_line(&reference.to_string())?;
+    let named = if args.all_tags { reference } else { tags[0].clone() };
+    if !args.quiet {
+        let status = if downloaded { PullStatus::Downloaded } else { PullStatus::UpToDate };
+        output::print_line(&status_line(status, &named))?;
+    }
+    output::print_line(&named.to_string())?;
     story.into_iter().for_each(Story::tell_what_is_there);
     Ok(ExitCode::Success)
 }
 
-fn status(pulled: &Pulled, reference: &Reference) -> String {
-    match pulled.status {
+/// One of them, with what docker says of each.
+fn told(
+    context: &Context,
+    store: &Store,
+    reference: &Reference,
+    how: How<'_>,
+    quiet: bool,
+) -> Result<PullStatus> {
+    if !quiet {
+        let digest = reference.digest().map(|digest| digest.to_string());
+        let tag = digest.as_deref().or(reference.tag()).unwrap_or_default();
+        output::print_line(&format!("{tag}: Pulling from {}", reference.repository()))?;
+    }
+    let pulled = fetch(store, reference, how, &context.journal())?;
+    if !quiet {
+        output::print_line(&format!("Digest: {}", pulled.digest))?;
+    }
+    Ok(pulled.status)
+}
+
+fn status_line(status: PullStatus, reference: &Reference) -> String {
+    match status {
         PullStatus::Downloaded => format!("Status: Downloaded newer image for {}", reference.familiar()),
         PullStatus::UpToDate => format!("Status: Image is up to date for {}", reference.familiar()),
     }
+}
+
+/// How a pull is done and shown.
+#[derive(Debug, Clone, Copy)]
+struct How<'a> {
+    platform: Option<&'a Platform>,
+    form: Form,
 }
 
 /// An image that is to be had.
@@ -107,7 +148,8 @@ pub(crate) fn ensure(
     if missing && !quiet {
         output::say(&format!("Unable to find image '{}' locally", reference.familiar()));
     }
-    fetch_apart(store, &reference, platform.as_ref(), quiet, journal)?;
+    let how = How { platform: platform.as_ref(), form: ProgressArgs::default().form(quiet) };
+    fetch_apart(store, &reference, how, quiet, journal)?;
     let pin = store.pin().context("cannot hold the image store")?;
     let image = store.resolve(name)?;
     if !fits(&image) {
@@ -152,7 +194,7 @@ fn warn_of_platform(image: &Image, wanted: Option<&Platform>) {
 fn fetch_apart(
     store: &Store,
     reference: &Reference,
-    platform: Option<&Platform>,
+    how: How<'_>,
     quiet: bool,
     journal: &Journal,
 ) -> Result<()> {
@@ -160,10 +202,11 @@ fn fetch_apart(
     sys::process::assert_single_threaded()?;
     let Some(child) = sys::ns::fork()? else {
         enter_process("pull");
-        let code = match fetch(store, reference, platform, quiet, journal) {
+        let code = match fetch(store, reference, how, journal) {
             Ok(pulled) => {
                 if !quiet {
-                    output::say(&format!("Digest: {}\n{}", pulled.digest, status(&pulled, reference)));
+                    let status = status_line(pulled.status, reference);
+                    output::say(&format!("Digest: {}\n{status}", pulled.digest));
                 }
                 ExitCode::Success
             }
@@ -182,23 +225,20 @@ fn fetch_apart(
     }
 }
 
-fn fetch(
-    store: &Store,
-    reference: &Reference,
-    platform: Option<&Platform>,
-    quiet: bool,
-    journal: &Journal,
-) -> Result<Pulled> {
-    let progress = Progress::new(quiet);
-    let options = PullOptions {
-        platform: platform.cloned().unwrap_or_else(Platform::host),
-        docker_config: registries::docker_config(),
-        offline: registries::offline(),
-        ..PullOptions::default()
-    };
-    let pulled = image::pull(store, reference, &options, &|event| progress.show(event))
+fn fetch(store: &Store, reference: &Reference, how: How<'_>, journal: &Journal) -> Result<Pulled> {
+    let progress = Progress::new(how.form);
+    let pulled = image::pull(store, reference, &options(how.platform), &|event| progress.show(event))
         .with_context(|| format!("cannot pull {}", reference.familiar()))?;
     let name = reference.familiar().to_string();
     journal.record(&[Event::new(Kind::Image, "pull", &name).with("name", reference.familiar_name())]);
     Ok(pulled)
+}
+
+fn options(platform: Option<&Platform>) -> PullOptions {
+    PullOptions {
+        platform: platform.cloned().unwrap_or_else(Platform::host),
+        docker_config: registries::docker_config(),
+        offline: registries::offline(),
+        ..PullOptions::default()
+    }
 }

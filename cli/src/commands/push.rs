@@ -7,7 +7,8 @@ use crate::context::Context;
 use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::{ExplainArgs, Story};
-use crate::output::{self, progress::Progress};
+use crate::output;
+use crate::output::progress::{Progress, ProgressArgs};
 use crate::registries;
 
 /// Give an image to its registry
@@ -28,6 +29,8 @@ pub(crate) struct PushArgs {
     /// Print only the image's name
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    progress: ProgressArgs,
     #[command(flatten)]
     explain: ExplainArgs,
     /// The image
@@ -74,7 +77,7 @@ pub(crate) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
 }
 
 fn one(context: &Context, store: &Store, reference: &Reference, args: &PushArgs) -> Result<Pushed> {
-    let progress = Progress::new(args.quiet);
+    let progress = Progress::new(args.progress.form(args.quiet));
     let options = PushOptions {
         platform: args.platform.clone(),
         docker_config: registries::docker_config(),

@@ -138,6 +138,7 @@ const TABLE: &[Entry] = &[
     ("extract(", "", "tar(5)", ""),
     ("GET ", "/manifests/", "RFC 9110", "distribution-spec spec.md#pulling-manifests"),
     ("GET ", "/blobs/", "RFC 9110", "distribution-spec spec.md#pulling-blobs"),
+    ("GET ", "/tags/list", "RFC 9110", "distribution-spec spec.md#listing-tags"),
     ("GET ", "/uploads/", "RFC 9110", "distribution-spec spec.md#pushing-a-blob-in-chunks"),
     ("GET ", "", "RFC 9110", "distribution-spec spec.md#pull"),
     ("HEAD ", "/blobs/", "RFC 9110", "distribution-spec spec.md#checking-if-content-exists-in-the-registry"),

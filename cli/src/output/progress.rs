@@ -1,10 +1,14 @@
-//! How a pull, push or load goes: bars on a terminal, plain lines where stderr is none, nothing with `-q`.
+//! How a pull, push or load goes: bars on a terminal, plain lines where stderr is none, JSON for programs, nothing with `-q`.
 
-use std::io::IsTerminal;
+mod form;
+mod json;
+
 use std::sync::Mutex;
 
 use image::{Event, LayerInfo, LayerState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+pub(crate) use form::{Form, ProgressArgs};
 
 /// Shows the layers of one image.
 pub(crate) struct Progress {
@@ -12,29 +16,22 @@ pub(crate) struct Progress {
     layers: Mutex<Layers>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Silent,
-    Lines,
-    Bars,
-}
-
 #[derive(Default)]
 struct Layers {
     ids: Vec<String>,
+    sizes: Vec<u64>,
     bars: Vec<ProgressBar>,
+    /// All layers together.
+    total: Option<ProgressBar>,
+    /// Bytes of each that are done, as far as that was told.
+    done: Vec<Option<u64>>,
     _all: Option<MultiProgress>,
     /// What was said of each layer last, so that a line is said once.
     said: Vec<&'static str>,
 }
 
 impl Progress {
-    pub(crate) fn new(quiet: bool) -> Progress {
-        let form = match (quiet, std::io::stderr().is_terminal()) {
-            (true, _) => Form::Silent,
-            (_, true) => Form::Bars,
-            (_, false) => Form::Lines,
-        };
+    pub(crate) fn new(form: Form) -> Progress {
         Progress { form, layers: Mutex::new(Layers::default()) }
     }
 
@@ -47,6 +44,7 @@ impl Progress {
         match event {
             Event::Layers(infos) => layers.begin(infos, self.form == Form::Bars),
             Event::Layer { index, state } if self.form == Form::Bars => layers.bar(index, state),
+            Event::Layer { index, state } if self.form == Form::Json => layers.json(index, state),
             Event::Layer { index, state } => layers.line(index, state),
         }
     }
@@ -55,7 +53,9 @@ impl Progress {
 impl Layers {
     fn begin(&mut self, infos: &[LayerInfo], bars: bool) {
         self.ids = infos.iter().map(|info| info.id.hex()[..12].to_owned()).collect();
+        self.sizes = infos.iter().map(|info| info.size).collect();
         self.said = vec![""; infos.len()];
+        self.done = vec![None; infos.len()];
         if !bars {
             return;
         }
@@ -72,36 +72,54 @@ impl Layers {
                 bar
             })
             .collect();
+        if infos.len() > 1 {
+            let style = "Total         {msg:18} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            let style = ProgressStyle::with_template(style).expect("the template names fields that exist");
+            self.total = Some(all.add(ProgressBar::new(self.sizes.iter().sum())).with_style(style));
+        }
         self._all = Some(all);
     }
 
-    fn bar(&self, index: usize, state: LayerState<'_>) {
+    fn bar(&mut self, index: usize, state: LayerState<'_>) {
+        self.add_up(index, state);
         let Some(bar) = self.bars.get(index) else { return };
         let done =
             ProgressStyle::with_template("{prefix}: {msg}").expect("the template names fields that exist");
         match state {
-            LayerState::Downloading { done } => {
-                bar.set_message("Downloading");
+            LayerState::Downloading { done }
+            | LayerState::Uploading { done }
+            | LayerState::Packing { done } => {
+                bar.set_message(word(state));
                 bar.set_position(done);
             }
-            LayerState::Uploading { done } => {
-                bar.set_message("Pushing");
-                bar.set_position(done);
-            }
-            LayerState::Packing { done } => {
-                bar.set_message("Compressing");
-                bar.set_position(done);
-            }
-            LayerState::Exists
-            | LayerState::Packed
-            | LayerState::Done
-            | LayerState::Held
-            | LayerState::Mounted { .. }
-            | LayerState::Pushed => {
+            state if is_final(state) => {
                 bar.set_style(done);
                 bar.finish_with_message(words(state));
             }
             _ => bar.set_message(word(state)),
+        }
+    }
+
+    /// The bar of all layers: how many bytes of all are done, and how long the rest will take.
+    fn add_up(&mut self, index: usize, state: LayerState<'_>) {
+        let (Some(done), Some(size)) = (self.done.get_mut(index), self.sizes.get(index)) else { return };
+        *done = bytes(state).or(Some(*size).filter(|_| is_final(state))).or(*done);
+        if let Some(total) = &self.total {
+            total.set_position(self.done.iter().flatten().sum());
+            if self.done.iter().zip(&self.sizes).all(|(done, size)| *done == Some(*size)) && is_final(state) {
+                total.finish_and_clear();
+            }
+        }
+    }
+
+    fn json(&mut self, index: usize, state: LayerState<'_>) {
+        let (Some(id), Some(size)) = (self.ids.get(index), self.sizes.get(index)) else { return };
+        let (word, bytes) = (word(state), bytes(state));
+        let is_new = self.said[index] != word;
+        if is_new || bytes.is_some_and(|bytes| json::is_worth(bytes, self.done[index], *size)) {
+            self.said[index] = word;
+            self.done[index] = bytes;
+            super::say(&json::line(id, *size, &words(state), state).to_string());
         }
     }
 
@@ -121,6 +139,29 @@ impl Layers {
             }
         }
     }
+}
+
+/// How many bytes are done, where that is what is told. PURE.
+fn bytes(state: LayerState<'_>) -> Option<u64> {
+    match state {
+        LayerState::Downloading { done } | LayerState::Uploading { done } | LayerState::Packing { done } => {
+            Some(done)
+        }
+        _ => None,
+    }
+}
+
+/// Whether nothing more comes of a layer. PURE.
+fn is_final(state: LayerState<'_>) -> bool {
+    matches!(
+        state,
+        LayerState::Exists
+            | LayerState::Done
+            | LayerState::Held
+            | LayerState::Mounted { .. }
+            | LayerState::Pushed
+            | LayerState::Packed
+    )
 }
 
 /// docker's words, with what they speak of.

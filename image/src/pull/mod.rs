@@ -121,6 +121,9 @@ pub enum PullError {
     /// Indexes in indexes in indexes.
     #[error("its indexes are nested too deeply")]
     TooDeep,
+    /// A repository without tags.
+    #[error("{0} has no tags")]
+    NoTags(String),
     /// The configuration is refused.
     #[error("the image's configuration")]
     Config(#[source] ConfigError),
@@ -208,6 +211,27 @@ pub fn pull(
         store.sweep()?;
     }
     pulled
+}
+
+/// All tags of a reference's repository, as the registry lists them. Blocks.
+///
+/// # Errors
+/// The registry does not tell, or has none.
+pub fn tags(repository: &Reference, options: &PullOptions) -> Result<Vec<Reference>, PullError> {
+    let config = options.docker_config.clone();
+    let registry = Registry::new(repository, config, options.timeouts, options.offline)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
+    step("Ask the registry which tags there are");
+    let attempts = Attempts { max: options.attempts.max(1), wait: options.wait };
+    let tags = runtime.block_on(attempts.run(|| registry.tags()))?;
+    // A registry cannot have tags that are none; it lists them in their order, but for older ones, which do not.
+    let mut tags: Vec<Reference> = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
+    tags.sort();
+    if tags.is_empty() {
+        return Err(PullError::NoTags(repository.familiar_name()));
+    }
+    Ok(tags)
 }
 
 struct Pull<'a> {

@@ -9,6 +9,7 @@ mod credential;
 mod fetch;
 mod http;
 mod login;
+mod tags;
 mod tokens;
 mod upload;
 
@@ -102,6 +103,14 @@ pub enum RegistryError {
     Token {
         /// The registry.
         registry: String,
+    },
+    /// What it answered is no list of tags.
+    #[error("{registry} gave no list of {what}")]
+    NoList {
+        /// The registry.
+        registry: String,
+        /// What was asked for.
+        what: String,
     },
     /// The user's credentials cannot be read.
     #[error(transparent)]
