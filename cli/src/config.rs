@@ -2,10 +2,14 @@
 //!
 //! A key that mini does not know is refused by name: a typing error must not silently change nothing.
 
+pub(crate) mod registry;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+
+use self::registry::{ProxyConfig, Registries};
 
 /// All settings, with their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,8 @@ pub(crate) struct Config {
     pub(crate) ids: IdsConfig,
     pub(crate) network: NetworkConfig,
     pub(crate) userns: UsernsConfig,
+    pub(crate) registry: Registries,
+    pub(crate) proxy: ProxyConfig,
     /// The keys that leave a container alone, as `--detach-keys` has them; docker's name for them.
     #[serde(rename = "detachKeys")]
     pub(crate) detach_keys: String,
@@ -96,43 +102,92 @@ impl Config {
                 Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
             }
         }
-        if merged.is_empty() { Ok(Config::default()) } else { check(&merged) }
+        if merged.is_empty() { Ok(Config::default()) } else { Ok(check(&merged)?) }
     }
+}
+
+/// What makes no sense in a configuration, and under which key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {what}", shown(key))]
+pub(crate) struct Wrong {
+    key: Vec<String>,
+    what: String,
+}
+
+impl Wrong {
+    fn new(key: &[&str], what: String) -> Wrong {
+        Wrong { key: key.iter().map(|part| (*part).to_owned()).collect(), what }
+    }
+}
+
+/// As it is written: `registry."localhost:5000".mirrors`.
+fn shown(key: &[String]) -> String {
+    let is_bare =
+        |part: &String| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let shown = key.iter().map(|part| if is_bare(part) { part.clone() } else { format!("{part:?}") });
+    shown.collect::<Vec<_>>().join(".")
 }
 
 /// One file, checked by itself so that a mistake is told with its line.
 fn read(text: &str) -> Result<toml::Table> {
-    let told = |error: toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text.get(..at).unwrap_or_default().lines().count().max(1);
+    let at_line = |at: usize, what: &str| {
+        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
         let words = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
-        anyhow::anyhow!("line {line}, {words:?}: {}", error.message().trim_end())
+        anyhow::anyhow!("line {line}, {words:?}: {what}")
+    };
+    let told = |error: toml::de::Error| {
+        at_line(error.span().map_or(0, |span| span.start), error.message().trim_end())
     };
     toml::from_str::<Config>(text).map_err(told)?;
     let table = toml::from_str::<toml::Table>(text).map_err(told)?;
-    check(&table)?;
+    check(&table).map_err(|wrong| match place(text, &wrong.key) {
+        Some(at) => at_line(at, &wrong.to_string()),
+        None => wrong.into(),
+    })?;
     Ok(table)
 }
 
-fn check(table: &toml::Table) -> Result<Config> {
-    let config: Config = table
-        .clone()
-        .try_into()
-        .map_err(|error: toml::de::Error| anyhow::anyhow!("{}", error.message().trim_end()))?;
+/// Where a key stands in a file, as far as it has it. PURE.
+fn place(text: &str, key: &[String]) -> Option<usize> {
+    let root = toml::de::DeTable::parse(text).ok()?;
+    let (mut table, mut at) = (root.get_ref(), None);
+    for part in key {
+        let (name, value) = table.iter().find(|(name, _)| name.get_ref().as_ref() == part.as_str())?;
+        at = Some(name.span().start);
+        match value.get_ref() {
+            toml::de::DeValue::Table(below) => table = below,
+            _ => break,
+        }
+    }
+    at
+}
+
+fn check(table: &toml::Table) -> Result<Config, Wrong> {
+    let parsed = table.clone().try_into();
+    let config: Config = parsed.map_err(|error: toml::de::Error| Wrong {
+        key: Vec::new(),
+        what: error.message().trim_end().to_owned(),
+    })?;
     let IdsConfig { base, count } = config.ids;
-    anyhow::ensure!(count >= 1 << 16, "ids.count {count} is less than one range of 65536");
-    anyhow::ensure!(base >= 1 << 16, "ids.base {base} lies among the host's own users (below 65536)");
-    anyhow::ensure!(
-        base.checked_add(count - 1).is_some(),
-        "ids.base {base} + ids.count {count} is beyond the last id"
-    );
-    crate::detach::Keys::parse(&config.detach_keys).context("detachKeys")?;
+    let wrong = |key: &[&str], what: String| Err(Wrong::new(key, what));
+    if count < 1 << 16 {
+        return wrong(&["ids", "count"], format!("{count} is less than one range of 65536"));
+    }
+    if base < 1 << 16 {
+        return wrong(&["ids", "base"], format!("{base} lies among the host's own users (below 65536)"));
+    }
+    if base.checked_add(count - 1).is_none() {
+        return wrong(&["ids", "base"], format!("{base} + ids.count {count} is beyond the last id"));
+    }
+    if let Err(error) = crate::detach::Keys::parse(&config.detach_keys) {
+        return wrong(&["detachKeys"], format!("{error:#}"));
+    }
     let parent = Path::new(&config.cgroup.parent);
     let plain = parent.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    anyhow::ensure!(
-        plain && !config.cgroup.parent.is_empty(),
-        "cgroup.parent {parent:?} is not a path below the root group"
-    );
+    if !plain || config.cgroup.parent.is_empty() {
+        return wrong(&["cgroup", "parent"], format!("{parent:?} is not a path below the root group"));
+    }
+    registry::check(&config.registry, &config.proxy)?;
     Ok(config)
 }
 
@@ -152,7 +207,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config> {
-        check(&toml::from_str::<toml::Table>(text)?)
+        Ok(check(&toml::from_str::<toml::Table>(text)?)?)
     }
 
     #[test]
@@ -174,6 +229,34 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(complaint), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line_and_its_key() {
+        for (text, complaint) in [
+            ("[cgroup]\nparrent = \"x\"", "line 2, \"parrent = \\\"x\\\"\": unknown field `parrent`"),
+            ("init = true\n[ids]\n\ncount = 1", "line 4, \"count = 1\": ids.count: 1 is less than one range"),
+            (
+                "[registry.\"r:1\"]\nmirrors = [\"mirror\"]",
+                "line 2, \"mirrors = [\\\"mirror\\\"]\": registry.\"r:1\".mirrors: \"mirror\" is no address",
+            ),
+            (
+                "\n[registry.\"no host\"]",
+                "line 2, \"[registry.\\\"no host\\\"]\": registry.\"no host\": is no host",
+            ),
+            ("[registry.\"r:1\"]\nca = \"x\"", "registry.\"r:1\".ca: \"x\" is not a path"),
+            ("[registry.\"r:1\"]\nkey = \"/x\"", "registry.\"r:1\".key: has no cert"),
+            ("[registry.\"r:1\"]\ncert = \"/x\"", "registry.\"r:1\".cert: has no key"),
+            ("[registry.\"r:1\"]\ninsecure = 1", "line 2"),
+            (
+                "[proxy]\nhttps = \"socks\"",
+                "line 2, \"https = \\\"socks\\\"\": proxy.https: \"socks\" is no address",
+            ),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(complaint), "{text}: {error}");
+        }
+        assert!(read("[registry.\"r.example\"]\ninsecure = true\nmirrors = [\"https://m/p\"]").is_ok());
     }
 
     #[test]

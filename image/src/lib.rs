@@ -56,7 +56,10 @@ pub use progress::{Event, LayerInfo, LayerState};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull, tags};
 pub use push::{PushError, PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
-pub use registry::{CredentialError, HttpError, LoginError, LoginOptions, RegistryError, Timeouts, log_in};
+pub use registry::{
+    CredentialError, HostOptions, Hosts, HttpError, LoginError, LoginOptions, ProxyOptions, RegistryError,
+    Timeouts, log_in,
+};
 pub use save::{Save, SaveError, Saved, TAR_END, tar_header, tar_padding};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;

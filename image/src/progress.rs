@@ -10,6 +10,13 @@ pub enum Event<'a> {
     /// The image's layers are known, bottom first. Comes before every [`Event::Layer`]; a push that has to compress layers first
     /// tells of those, and then of all.
     Layers(&'a [LayerInfo]),
+    /// A mirror did not have the image, or had it wrong: somebody else is asked.
+    Mirror {
+        /// Its address.
+        address: &'a str,
+        /// Why.
+        cause: &'a (dyn std::error::Error + 'static),
+    },
     /// One layer went on; `index` is its place among the layers.
     Layer {
         /// Its place in [`Event::Layers`].

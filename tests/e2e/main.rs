@@ -108,6 +108,7 @@ mod formats;
 mod full_disk;
 mod health;
 mod help;
+mod hosts;
 mod images;
 mod init;
 mod inspect;

@@ -171,3 +171,35 @@ fn the_story_tells_each_request() {
         assert!(calls.contains(call), "{call}: {output}");
     }
 }
+
+#[test]
+fn layers_that_were_made_here_are_compressed_as_it_is_said() {
+    let host = Host::new();
+    let registry = Registry::start(&host);
+    for (line, kind) in [
+        (&["push"][..], "tar+gzip"),
+        (&["push", "--compression-format", "zstd"], "tar+zstd"),
+        (&["push", "--compression-format=gzip", "--compression-level=9"], "tar+gzip"),
+    ] {
+        // docker's archives have no manifest, and plain layers.
+        let name = format!("{}/image:{}", registry.name(), line.len());
+        host.load(&saying(kind).built(&format!("2024-01-0{}T00:00:00Z", line.len())), &name);
+        let pushed = host.mini(line.iter().copied().chain([name.as_str()])).run().ok();
+        let first = pushed.text().lines().last().map(str::to_owned);
+        let manifest: Value = serde_json::from_slice(&manifest(&registry, &name)).expect("JSON");
+        for layer in manifest["layers"].as_array().expect("layers") {
+            assert!(layer["mediaType"].as_str().is_some_and(|media| media.ends_with(kind)), "{layer}");
+        }
+        // The same from now on, whatever is said: it is this image's manifest by now.
+        let again = host.mini(["push", "--compression-format=zstd", &name]).run().ok();
+        assert_eq!(again.text().lines().last().map(str::to_owned), first);
+        host.mini(["run", "--rm", &name]).run().ok().stdout(kind);
+        host.mini(["rmi", &name]).run().ok();
+        host.mini(["run", "--rm", &name]).run().ok().stdout(kind);
+        host.mini(["rmi", "-f", &name]).run().ok();
+    }
+    let name = format!("{}/image:1", registry.name());
+    host.mini(["push", "--compression-level", "12", &name]).run().error(1, &["gzip has 1 to 9"]);
+    host.mini(["push", "--compression-level", "0", &name]).run().error(125, &["--compression-level"]);
+    host.mini(["system", "check"]).run().ok();
+}

@@ -29,28 +29,39 @@ impl Registry {
     /// One that is open to everybody.
     #[track_caller]
     pub fn start(host: &Host) -> Self {
-        Self::launch(host, 0, None)
+        Self::launch(host, 0, None, "")
+    }
+
+    /// One that speaks TLS, with the certificates in [`certificates`]; where `client` is set, to nobody without one of those.
+    #[track_caller]
+    pub fn with_tls(host: &Host, client: bool) -> Self {
+        let directory = certificates(host);
+        let show = |name: &str| directory.join(name).display().to_string();
+        let clients = if client { format!(", clientcas: ['{}']", show("ca.pem")) } else { String::new() };
+        let tls =
+            format!("tls: {{certificate: '{}', key: '{}'{clients}}}", show("server.pem"), show("server.key"));
+        Self::launch(host, 0, None, &format!(", {tls}"))
     }
 
     /// One that is open to everybody, at a port of one's choice.
     #[track_caller]
     pub fn at(host: &Host, port: u16) -> Self {
-        Self::launch(host, port, None)
+        Self::launch(host, port, None, "")
     }
 
     /// One that wants `mini` and `secret` as basic authorisation.
     #[track_caller]
     pub fn with_password(host: &Host) -> Self {
-        Self::launch(host, 0, Some(format!("Basic {CREDENTIALS}")))
+        Self::launch(host, 0, Some(format!("Basic {CREDENTIALS}")), "")
     }
 
     #[track_caller]
-    fn launch(host: &Host, port: u16, authorization: Option<String>) -> Self {
+    fn launch(host: &Host, port: u16, authorization: Option<String>, tls: &str) -> Self {
         let state = host.work().join("registry");
         fs::create_dir_all(&state).expect("make the registry's directory");
         let show = |name: &str| state.join(name).to_string_lossy().into_owned();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n\
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '127.0.0.1:{port}'{tls}}}\n\
              storage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
             show("data")
         );
@@ -133,6 +144,30 @@ impl Registry {
             None => request,
         }
     }
+}
+
+/// A directory with `ca.pem`, and certificates of its own with their keys: `server` for 127.0.0.1, and `client`.
+#[track_caller]
+pub fn certificates(host: &Host) -> std::path::PathBuf {
+    let directory = host.work().join("certificates");
+    if directory.exists() {
+        return directory;
+    }
+    fs::create_dir(&directory).expect("make a directory");
+    let path = |name: &str| directory.join(name).display().to_string();
+    let make = |name: &str, more: &[&str]| {
+        let (pem, key) = (path(&format!("{name}.pem")), path(&format!("{name}.key")));
+        let subject = format!("/CN={name}");
+        let common = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let own = ["-subj", &subject, "-days", "2", "-out", &pem, "-keyout", &key];
+        host.tool("openssl", common.iter().chain(&own).chain(more));
+    };
+    make("ca", &["-addext", "keyUsage=keyCertSign"]);
+    let (ca, key) = (path("ca.pem"), path("ca.key"));
+    let signed = ["-CA", &ca, "-CAkey", &key, "-addext", "basicConstraints=critical,CA:FALSE"];
+    make("server", &[&signed[..], &["-addext", "subjectAltName=IP:127.0.0.1"]].concat());
+    make("client", &[&signed[..], &["-addext", "extendedKeyUsage=clientAuth"]].concat());
+    directory
 }
 
 impl Drop for Registry {

@@ -8,6 +8,7 @@ use image::LoginOptions;
 use runtime::sys::{signal, terminal};
 use rustix::event::{PollFd, PollFlags};
 
+use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
 use crate::registries::{self, Credentials, Secret, host_of, key_of};
@@ -43,7 +44,7 @@ pub(crate) struct LogoutArgs {
 }
 
 /// Asks the registry, and keeps what it is to be shown.
-pub(crate) fn login(args: &LoginArgs) -> Result<ExitCode> {
+pub(crate) fn login(context: &Context, args: &LoginArgs) -> Result<ExitCode> {
     let host = host_of(args.server.as_deref().unwrap_or_default());
     let key = key_of(host);
     let mut credentials = Credentials::load()?;
@@ -52,7 +53,7 @@ pub(crate) fn login(args: &LoginArgs) -> Result<ExitCode> {
         Asked::Nothing => match credentials.known(key)? {
             Some(Secret::Password { user, password }) => {
                 output::print_line("Authenticating with existing credentials...")?;
-                match verify(host, &user, &password) {
+                match verify(context, host, &user, &password) {
                     Ok(_) => return succeeded(),
                     Err(error) => output::say(&format!("Login did not succeed, error: {error:#}")),
                 }
@@ -64,7 +65,7 @@ pub(crate) fn login(args: &LoginArgs) -> Result<ExitCode> {
         Asked::User(user) => (user.clone(), secretly("Password: ")?),
         Asked::Password(password) => (openly("Username: ", None)?, password),
     };
-    let identity = verify(host, &user, &password)?;
+    let identity = verify(context, host, &user, &password)?;
     let secret = match identity {
         Some(token) => Secret::Identity { user, token },
         None => Secret::Password { user, password },
@@ -141,12 +142,13 @@ fn from_stdin() -> Result<String> {
 }
 
 /// What the registry gives instead of the password, if it does.
-fn verify(host: &str, user: &str, password: &str) -> Result<Option<String>> {
+fn verify(context: &Context, host: &str, user: &str, password: &str) -> Result<Option<String>> {
     let options = LoginOptions {
         user: user.to_owned(),
         password: password.to_owned(),
         offline: registries::offline(),
         timeouts: image::Timeouts::default(),
+        hosts: registries::hosts(&context.config, host)?,
     };
     image::log_in(host, &options).with_context(|| format!("cannot log in to {}", key_of(host)))
 }

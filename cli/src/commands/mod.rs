@@ -231,7 +231,7 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Images(args) => images::images(&context, args),
         Command::Pull(args) => pull::pull(&context, args),
         Command::Push(args) => push::push(&context, args),
-        Command::Login(args) => login::login(args),
+        Command::Login(args) => login::login(&context, args),
         Command::Logout(args) => login::logout(args),
         Command::Rmi(args) => rmi::rmi(&context, args),
         Command::Load(args) => load::load(&context, args),

@@ -8,7 +8,7 @@ use runtime::sys::pidfd;
 
 use super::run::PullPolicy;
 use crate::context::Context;
-use crate::events::{Event, Journal, Kind};
+use crate::events::{Event, Kind};
 use crate::exit_code::ExitCode;
 use crate::explain::{ExplainArgs, Story};
 use crate::output;
@@ -49,7 +49,7 @@ pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
     let store = context.store()?;
     let how = How { platform: args.platform.as_ref(), form: args.progress.form(args.quiet) };
     let tags = match args.all_tags {
-        true => image::tags(&reference, &options(how.platform))
+        true => image::tags(&reference, &options(context, &reference, how.platform)?)
             .with_context(|| format!("cannot pull {}", reference.familiar()))?,
         false => vec![reference.clone().with_default_tag()],
     };
@@ -83,7 +83,7 @@ fn told(
         let tag = digest.as_deref().or(reference.tag()).unwrap_or_default();
         output::print_line(&format!("{tag}: Pulling from {}", reference.repository()))?;
     }
-    let pulled = fetch(store, reference, how, &context.journal())?;
+    let pulled = fetch(context, store, reference, how)?;
     if !quiet {
         output::print_line(&format!("Digest: {}", pulled.digest))?;
     }
@@ -118,11 +118,11 @@ pub(crate) struct Wanted<'a> {
 /// # Errors
 /// Where it is not here and cannot be fetched.
 pub(crate) fn ensure(
+    context: &Context,
     store: &Store,
     wanted: &Wanted<'_>,
     quiet: bool,
     dry_run: bool,
-    journal: &Journal,
 ) -> Result<(Image, Pin)> {
     let Wanted { name, policy, platform } = wanted;
     let fits = |image: &Image| platform.as_ref().is_none_or(|platform| image.is_of(platform));
@@ -149,7 +149,7 @@ pub(crate) fn ensure(
         output::say(&format!("Unable to find image '{}' locally", reference.familiar()));
     }
     let how = How { platform: platform.as_ref(), form: ProgressArgs::default().form(quiet) };
-    fetch_apart(store, &reference, how, quiet, journal)?;
+    fetch_apart(context, store, &reference, how, quiet)?;
     let pin = store.pin().context("cannot hold the image store")?;
     let image = store.resolve(name)?;
     if !fits(&image) {
@@ -192,17 +192,17 @@ fn warn_of_platform(image: &Image, wanted: Option<&Platform>) {
 
 /// Pulls in a process that ends: a client that forks its monitor has no threads, no TLS state and little memory.
 fn fetch_apart(
+    context: &Context,
     store: &Store,
     reference: &Reference,
     how: How<'_>,
     quiet: bool,
-    journal: &Journal,
 ) -> Result<()> {
     step("Pull in a process of its own, so that the one that forks the monitor stays small");
     sys::process::assert_single_threaded()?;
     let Some(child) = sys::ns::fork()? else {
         enter_process("pull");
-        let code = match fetch(store, reference, how, journal) {
+        let code = match fetch(context, store, reference, how) {
             Ok(pulled) => {
                 if !quiet {
                     let status = status_line(pulled.status, reference);
@@ -225,20 +225,25 @@ fn fetch_apart(
     }
 }
 
-fn fetch(store: &Store, reference: &Reference, how: How<'_>, journal: &Journal) -> Result<Pulled> {
+fn fetch(context: &Context, store: &Store, reference: &Reference, how: How<'_>) -> Result<Pulled> {
     let progress = Progress::new(how.form);
-    let pulled = image::pull(store, reference, &options(how.platform), &|event| progress.show(event))
-        .with_context(|| format!("cannot pull {}", reference.familiar()))?;
+    let pulled = image::pull(store, reference, &options(context, reference, how.platform)?, &|event| {
+        progress.show(event);
+    })
+    .with_context(|| format!("cannot pull {}", reference.familiar()))?;
     let name = reference.familiar().to_string();
-    journal.record(&[Event::new(Kind::Image, "pull", &name).with("name", reference.familiar_name())]);
+    context
+        .journal()
+        .record(&[Event::new(Kind::Image, "pull", &name).with("name", reference.familiar_name())]);
     Ok(pulled)
 }
 
-fn options(platform: Option<&Platform>) -> PullOptions {
-    PullOptions {
+fn options(context: &Context, reference: &Reference, platform: Option<&Platform>) -> Result<PullOptions> {
+    Ok(PullOptions {
         platform: platform.cloned().unwrap_or_else(Platform::host),
         docker_config: registries::docker_config(),
         offline: registries::offline(),
+        hosts: registries::hosts(&context.config, reference.registry())?,
         ..PullOptions::default()
-    }
+    })
 }

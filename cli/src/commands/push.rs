@@ -1,7 +1,7 @@
 //! `mini push`: give an image to its registry.
 
 use anyhow::{Context as _, Result, bail};
-use image::{Platform, PushOptions, Pushed, Reference, Store};
+use image::{Packing, Platform, PushOptions, Pushed, Reference, Store};
 
 use crate::context::Context;
 use crate::events::{Event, Kind};
@@ -23,6 +23,12 @@ pub(crate) struct PushArgs {
     /// All tags that the repository has here
     #[arg(short, long)]
     all_tags: bool,
+    /// How layers are compressed that were made here, and were not pushed before
+    #[arg(long, value_name = "FORMAT", default_value = "gzip")]
+    compression_format: Format,
+    /// How small they become: 1 to 9 for gzip, 1 to 19 for zstd; more takes longer
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u32).range(1..=19))]
+    compression_level: Option<u32>,
     /// Only where the image is of this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
@@ -37,12 +43,33 @@ pub(crate) struct PushArgs {
     image: String,
 }
 
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Everybody reads it
+    Gzip,
+    /// Smaller and faster; docker reads it from version 23 on
+    Zstd,
+}
+
+impl PushArgs {
+    fn packing(&self) -> Result<Packing> {
+        let level = self.compression_level.unwrap_or(3);
+        match self.compression_format {
+            Format::Gzip if level > 9 => bail!("--compression-level {level}: gzip has 1 to 9"),
+            Format::Gzip => Ok(Packing::Gzip(level)),
+            Format::Zstd => Ok(Packing::Zstd(i32::try_from(level)?)),
+        }
+    }
+}
+
 /// Pushes, and says what came of it, in docker's words.
 pub(crate) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     let reference: Reference = args.image.parse()?;
     if args.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
         bail!("tag can't be used with --all-tags/-a");
     }
+    args.packing()?;
     let story = context.listen(args.explain.form())?;
     let store = context.store()?;
     let is_named = reference.tag().is_some() || reference.digest().is_some();
@@ -80,8 +107,10 @@ fn one(context: &Context, store: &Store, reference: &Reference, args: &PushArgs)
     let progress = Progress::new(args.progress.form(args.quiet));
     let options = PushOptions {
         platform: args.platform.clone(),
+        packing: args.packing()?,
         docker_config: registries::docker_config(),
         offline: registries::offline(),
+        hosts: registries::hosts(&context.config, reference.registry())?,
         ..PushOptions::default()
     };
     let pushed = image::push(store, reference, &options, &|event| progress.show(event))

@@ -252,7 +252,7 @@ pub(crate) fn image(
         policy: flags.pull,
         platform: origin.platform.as_deref().map(str::parse).transpose()?,
     };
-    super::pull::ensure(&store, &wanted, flags.quiet, dry_run, &context.journal())
+    super::pull::ensure(context, &store, &wanted, flags.quiet, dry_run)
 }
 
 /// `--replace`: the container that has the name goes, running or not.

@@ -71,6 +71,12 @@ pub(crate) fn notice(text: &str) {
     }
 }
 
+/// An error with all that led to it, as one line.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A line on stderr; who has closed it does not want to know.
 pub(crate) fn say(text: &str) {
     let _unread = writeln!(std::io::stderr().lock(), "{text}");

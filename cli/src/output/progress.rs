@@ -42,6 +42,7 @@ impl Progress {
         }
         let mut layers = self.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match event {
+            Event::Mirror { address, cause } => super::say(&format!("{address}: {}", super::causes(cause))),
             Event::Layers(infos) => layers.begin(infos, self.form == Form::Bars),
             Event::Layer { index, state } if self.form == Form::Bars => layers.bar(index, state),
             Event::Layer { index, state } if self.form == Form::Json => layers.json(index, state),

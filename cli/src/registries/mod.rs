@@ -1,8 +1,11 @@
 //! What mini knows about registries before it speaks to one: the user's credentials, and whether it may.
 
 mod credentials;
+mod hosts;
 
 use std::path::{Path, PathBuf};
+
+pub(crate) use hosts::hosts;
 
 pub(crate) use credentials::{Credentials, Secret, host_of, key_of};
 

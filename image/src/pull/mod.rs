@@ -24,7 +24,7 @@ use crate::op::step;
 use crate::platform::Platform;
 use crate::progress::Event;
 use crate::reference::Reference;
-use crate::registry::{Attempts, HttpError, Registry, RegistryError, Timeouts};
+use crate::registry::{Attempts, Hosts, HttpError, Registry, RegistryError, Timeouts};
 use crate::store::chain::StackError;
 use crate::store::commit::NewImage;
 use crate::store::image::Image;
@@ -47,6 +47,8 @@ pub struct PullOptions {
     pub limits: Limits,
     /// How long to wait for the registry.
     pub timeouts: Timeouts,
+    /// How hosts are reached that want something of their own; their mirrors.
+    pub hosts: Hosts,
     /// How often to try; docker's default is 5.
     pub attempts: u32,
     /// How long to wait after the first failure; twice as long after each further one.
@@ -165,6 +167,7 @@ impl Default for PullOptions {
             devices: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            hosts: Hosts::default(),
             attempts: 5,
             wait: Duration::from_secs(1),
             concurrency: 3,
@@ -176,6 +179,18 @@ impl PullError {
     /// Whether the same pull might succeed a moment later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Registry(error) if error.is_transient())
+    }
+
+    /// Whether another registry might have given what this one did not.
+    fn is_the_registrys(&self) -> bool {
+        matches!(
+            self,
+            Self::Registry(_)
+                | Self::Digest { .. }
+                | Self::Size { .. }
+                | Self::Manifest(_)
+                | Self::Layer { .. }
+        )
     }
 
     /// Whether the registry was not to be asked at all.
@@ -198,13 +213,18 @@ pub fn pull(
 ) -> Result<Pulled, PullError> {
     let reference = reference.clone().with_default_tag();
     let session = store.session()?;
-    let config = options.docker_config.clone();
-    let registry = Registry::new(&reference, config, options.timeouts, options.offline)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
-    let pull = Pull { session: &session, registry: &registry, reference: &reference, options, progress };
-    // The scope ends when all layers' threads have: they stop when the future that feeds them is gone.
-    let pulled = std::thread::scope(|scope| runtime.block_on(pull.run(scope)));
+    let one = |registry: Registry| {
+        let registry = runtime.block_on(registry.settle())?;
+        let pull = Pull { session: &session, registry: &registry, reference: &reference, options, progress };
+        // The scope ends when all layers' threads have: they stop when the future that feeds them is gone.
+        std::thread::scope(|scope| runtime.block_on(pull.run(scope)))
+    };
+    let pulled = match from_mirrors(&reference, options, progress, &one) {
+        Some(pulled) => pulled,
+        None => one(registry_of(&reference, options)?),
+    };
     drop(runtime);
     drop(session);
     if !pulled.as_ref().is_err_and(PullError::is_transient) {
@@ -218,12 +238,12 @@ pub fn pull(
 /// # Errors
 /// The registry does not tell, or has none.
 pub fn tags(repository: &Reference, options: &PullOptions) -> Result<Vec<Reference>, PullError> {
-    let config = options.docker_config.clone();
-    let registry = Registry::new(repository, config, options.timeouts, options.offline)?;
+    let registry = registry_of(repository, options)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
     step("Ask the registry which tags there are");
     let attempts = Attempts { max: options.attempts.max(1), wait: options.wait };
+    let registry = runtime.block_on(registry.settle())?;
     let tags = runtime.block_on(attempts.run(|| registry.tags()))?;
     // A registry cannot have tags that are none; it lists them in their order, but for older ones, which do not.
     let mut tags: Vec<Reference> = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
@@ -232,6 +252,35 @@ pub fn tags(repository: &Reference, options: &PullOptions) -> Result<Vec<Referen
         return Err(PullError::NoTags(repository.familiar_name()));
     }
     Ok(tags)
+}
+
+fn registry_of(reference: &Reference, options: &PullOptions) -> Result<Registry, HttpError> {
+    let config = options.docker_config.clone();
+    Registry::new(reference, config, options.timeouts, options.offline, &options.hosts)
+}
+
+/// The image from the first mirror of its registry that has it, where there are mirrors. What a mirror has not, or has wrong, is
+/// asked of the next one, and at last of the registry itself.
+fn from_mirrors(
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &(dyn Fn(Event<'_>) + Sync),
+    pull: &dyn Fn(Registry) -> Result<Pulled, PullError>,
+) -> Option<Result<Pulled, PullError>> {
+    let mirrors = options.hosts.known.get(reference.registry()).map_or(&[][..], |known| &known.mirrors);
+    for address in mirrors {
+        let config = options.docker_config.clone();
+        let mirror =
+            Registry::mirror(address, reference, config, options.timeouts, options.offline, &options.hosts);
+        let pulled = mirror.map_err(PullError::from).and_then(pull);
+        match pulled {
+            Err(error) if error.is_the_registrys() => {
+                progress(Event::Mirror { address, cause: &error });
+            }
+            pulled => return Some(pulled),
+        }
+    }
+    None
 }
 
 struct Pull<'a> {

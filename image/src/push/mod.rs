@@ -22,7 +22,7 @@ use crate::op::step;
 use crate::platform::Platform;
 use crate::progress::{Event, LayerInfo};
 use crate::reference::Reference;
-use crate::registry::{Attempts, HttpError, Registry, RegistryError, Timeouts};
+use crate::registry::{Attempts, Hosts, HttpError, Registry, RegistryError, Timeouts};
 use crate::save::SaveError;
 use crate::store::disk::Hold;
 use crate::store::{Store, StoreError};
@@ -39,6 +39,8 @@ pub struct PushOptions {
     pub offline: bool,
     /// How long to wait for the registry.
     pub timeouts: Timeouts,
+    /// How hosts are reached that want something of their own.
+    pub hosts: Hosts,
     /// How often to try; docker's default is 5.
     pub attempts: u32,
     /// How long to wait after the first failure; twice as long after each further one.
@@ -112,6 +114,7 @@ impl Default for PushOptions {
             docker_config: None,
             offline: false,
             timeouts: Timeouts::default(),
+            hosts: Hosts::default(),
             attempts: 5,
             wait: Duration::from_secs(1),
             concurrency: 5,
@@ -136,10 +139,10 @@ pub fn push(
     pack::pack_layers(&session, &reference, options, progress)?;
     let plan = Plan::of(store, &reference, options.platform.as_ref())?;
     let config = options.docker_config.clone();
-    let registry =
-        Registry::new(&reference, config, options.timeouts, options.offline)?.for_push(plan.from());
+    let registry = Registry::new(&reference, config, options.timeouts, options.offline, &options.hosts)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PushError::Runtime)?;
+    let registry = runtime.block_on(registry.for_push(plan.from()).settle())?;
     let push = Push { store, registry: &registry, plan: &plan, options, progress };
     let pushed = runtime.block_on(push.run(reference.tag().unwrap_or_default()));
     drop(runtime);

@@ -4,10 +4,13 @@
 //! along with a redirect. A registry that is silent, drips, or talks without end gets an error that says what
 //! was waited for.
 
+mod client;
+mod hosts;
 mod payload;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,6 +19,7 @@ use reqwest::{Client, Method, Response, Url};
 
 use crate::op::Op;
 
+pub use hosts::{HostOptions, Hosts, ProxyOptions};
 pub(crate) use payload::Payload;
 
 /// How long to wait for a registry.
@@ -54,6 +58,24 @@ pub enum HttpError {
         /// The host that was to be reached.
         host: String,
         /// What is wrong; usually there is no ca-certificates package.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A file about a host that holds no certificate.
+    #[error("{host}: {what}")]
+    Certificate {
+        /// The host that was to be reached.
+        host: String,
+        /// What the file was to hold.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A proxy whose address is none.
+    #[error("the address of a proxy")]
+    Proxy {
+        /// What is wrong with it.
         #[source]
         source: reqwest::Error,
     },
@@ -130,8 +152,9 @@ pub enum HttpError {
 pub(crate) struct Http {
     timeouts: Timeouts,
     offline: bool,
-    plain: OnceLock<Client>,
-    tls: OnceLock<Client>,
+    hosts: Hosts,
+    /// By what they are for: `https`, or a scheme and a host that wants one of its own.
+    clients: Mutex<HashMap<String, Client>>,
 }
 
 /// A request without what identifies the user.
@@ -165,8 +188,8 @@ impl std::fmt::Debug for Authorization {
 const REDIRECTS_MAX: usize = 10;
 
 impl Http {
-    pub(crate) fn new(timeouts: Timeouts, offline: bool) -> Self {
-        Self { timeouts, offline, plain: OnceLock::new(), tls: OnceLock::new() }
+    pub(crate) fn new(timeouts: Timeouts, offline: bool, hosts: Hosts) -> Self {
+        Self { timeouts, offline, hosts, clients: Mutex::default() }
     }
 
     /// Sends a request, and follows redirects; the answer has any other status.
@@ -258,41 +281,6 @@ impl Http {
     fn silent(&self, url: &str, what: &'static str) -> HttpError {
         HttpError::Silent { url: url.to_owned(), what, seconds: self.timeouts.idle.as_secs() }
     }
-
-    /// The client for an address. The one for TLS reads the machine's certificates, and cannot be made where
-    /// there are none; so plain http to loopback has one of its own.
-    fn client(&self, url: &Url) -> Result<&Client, HttpError> {
-        let is_loopback = url.host_str().is_some_and(is_loopback);
-        if self.offline && !is_loopback {
-            return Err(HttpError::Offline(url.host_str().unwrap_or_default().to_owned()));
-        }
-        let (slot, is_tls) = match url.scheme() {
-            "https" => (&self.tls, true),
-            _ => (&self.plain, false),
-        };
-        if let Some(client) = slot.get() {
-            return Ok(client);
-        }
-        let localhost = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let localhost = localhost.map(|address| SocketAddr::new(address, 0));
-        let builder = Client::builder()
-            .user_agent(concat!("mini/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.timeouts.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .resolve_to_addrs("localhost", &localhost);
-        // Somebody else may have chosen a provider already: then that one serves.
-        let _chosen = rustls::crypto::ring::default_provider().install_default();
-        let builder = if is_tls {
-            builder
-        } else {
-            let versions =
-                rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
-            builder.tls_backend_preconfigured(versions.with_no_client_auth()).no_proxy()
-        };
-        let host = || url.host_str().unwrap_or_default().to_owned();
-        let client = builder.build().map_err(|source| HttpError::Tls { host: host(), source })?;
-        Ok(slot.get_or_init(|| client))
-    }
 }
 
 /// An answer's body.
@@ -344,6 +332,8 @@ impl HttpError {
         match self {
             Self::Connection { .. } | Self::Silent { .. } | Self::Slow { .. } | Self::TooShort { .. } => true,
             Self::Tls { .. }
+            | Self::Certificate { .. }
+            | Self::Proxy { .. }
             | Self::Url(_)
             | Self::TooLong { .. }
             | Self::Redirect { .. }

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use super::challenge::Challenge;
 use super::credential::Credential;
 use super::http::{Authorization, HttpError, Request, without_query};
-use super::{Registry, RegistryError, Timeouts};
+use super::{Hosts, Registry, RegistryError, Timeouts};
 
 /// Who wants to be let in, and how to ask.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct LoginOptions {
     pub offline: bool,
     /// How long to wait for the registry.
     pub timeouts: Timeouts,
+    /// How hosts are reached that want something of their own.
+    pub hosts: Hosts,
 }
 
 /// Why somebody is not let in.
@@ -49,10 +51,10 @@ pub enum LoginError {
 /// # Errors
 /// It does not, or there is no such registry.
 pub fn log_in(registry: &str, options: &LoginOptions) -> Result<Option<String>, LoginError> {
-    let registry = Registry::whole(registry, options.timeouts, options.offline)?;
+    let registry = Registry::whole(registry, options.timeouts, options.offline, &options.hosts)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoginError::Runtime)?;
-    runtime.block_on(registry.log_in(options))
+    runtime.block_on(async { registry.settle().await?.log_in(options).await })
 }
 
 impl Registry {

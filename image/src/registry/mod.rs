@@ -28,7 +28,7 @@ use http::{Authorization, Http, Request};
 pub use credential::CredentialError;
 pub(crate) use fetch::{Attempts, Stopped};
 pub(crate) use http::Payload;
-pub use http::{HttpError, Timeouts};
+pub use http::{HostOptions, Hosts, HttpError, ProxyOptions, Timeouts};
 pub use login::{LoginError, LoginOptions, log_in};
 pub(crate) use upload::{Opened, Upload};
 
@@ -43,6 +43,8 @@ pub(crate) struct Registry {
     /// Content of docker's config.json.
     docker_config: Option<Vec<u8>>,
     authorization: Mutex<Option<Authorization>>,
+    /// It may speak plain http instead.
+    is_unsure: bool,
     /// What a token is asked for.
     scopes: Vec<String>,
 }
@@ -136,25 +138,67 @@ impl Registry {
         docker_config: Option<Vec<u8>>,
         timeouts: Timeouts,
         offline: bool,
+        hosts: &Hosts,
     ) -> Result<Self, HttpError> {
-        let whole = Self::whole(reference.registry(), timeouts, offline)?;
-        let base = format!("{}{}/", whole.base, reference.repository());
+        let whole = Self::whole(reference.registry(), timeouts, offline, hosts)?;
+        whole.of(reference, docker_config)
+    }
+
+    /// Where a mirror has the repository; its address may have a path below which its repositories lie.
+    pub(crate) fn mirror(
+        address: &str,
+        reference: &Reference,
+        docker_config: Option<Vec<u8>>,
+        timeouts: Timeouts,
+        offline: bool,
+        hosts: &Hosts,
+    ) -> Result<Self, HttpError> {
+        let url: Url = address.parse().map_err(|_| HttpError::Url(address.to_owned()))?;
+        let authority = url.authority();
+        let mut whole = Self::whole(authority, timeouts, offline, hosts)?;
+        let path = url.path().trim_matches('/');
+        let path = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let base = format!("{}://{authority}/v2/{path}", url.scheme());
+        whole.base = base.parse().map_err(|_| HttpError::Url(base))?;
+        whole.is_unsure = false;
+        whole.of(reference, docker_config)
+    }
+
+    /// Finds out whether a registry that may speak plain http does.
+    pub(crate) async fn settle(mut self) -> Result<Self, RegistryError> {
+        if !std::mem::take(&mut self.is_unsure) {
+            return Ok(self);
+        }
+        let url = self.base.join("/v2/").map_err(|_| HttpError::Url(self.base.to_string()))?;
+        let request =
+            Request { method: Method::GET, url, headers: HeaderMap::new(), authorization: None, form: None };
+        if let Err(HttpError::Connection { .. }) = self.http.send(request).await {
+            // Both are schemes of the web, so that it can be changed.
+            let _changed = self.base.set_scheme("http");
+        }
+        Ok(self)
+    }
+
+    /// One of its repositories.
+    fn of(self, reference: &Reference, docker_config: Option<Vec<u8>>) -> Result<Self, HttpError> {
+        let base = format!("{}{}/", self.base, reference.repository());
         Ok(Self {
             base: base.parse().map_err(|_| HttpError::Url(base))?,
             repository: reference.repository().to_owned(),
             docker_config,
             scopes: vec![format!("repository:{}:pull", reference.repository())],
-            ..whole
+            ..self
         })
     }
 
     /// The registry, and none of its repositories.
-    fn whole(registry: &str, timeouts: Timeouts, offline: bool) -> Result<Self, HttpError> {
+    fn whole(registry: &str, timeouts: Timeouts, offline: bool, hosts: &Hosts) -> Result<Self, HttpError> {
         let host = if registry == DEFAULT_REGISTRY { DOCKER_HUB_HOST } else { registry };
-        let scheme = if http::is_loopback(host) { "http" } else { "https" };
-        let base = format!("{scheme}://{host}/v2/");
+        let schemes = hosts.schemes(registry);
+        let base = format!("{}://{host}/v2/", schemes[0]);
         Ok(Self {
-            http: Http::new(timeouts, offline),
+            http: Http::new(timeouts, offline, hosts.clone()),
+            is_unsure: schemes.len() > 1,
             base: base.parse().map_err(|_| HttpError::Url(base))?,
             registry: registry.to_owned(),
             repository: String::new(),

@@ -60,7 +60,9 @@ impl Registry {
         let refused = || RegistryError::Realm { registry: self.registry.clone(), realm: realm.to_owned() };
         let mut url: Url = realm.parse().map_err(|_| refused())?;
         let is_safe = url.scheme() == "https"
-            || (url.scheme() == "http" && url.host_str().is_some_and(http::is_loopback));
+            || (url.scheme() == "http" && url.host_str().is_some_and(http::is_loopback))
+            // A registry that is spoken to without protection has heard the password by then.
+            || (self.base.scheme() == "http" && url.host_str() == self.base.host_str());
         if !is_safe {
             return Err(refused());
         }

@@ -178,7 +178,9 @@ impl Registry {
     fn upload_of(&self, response: &Response) -> Result<Upload, RegistryError> {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let to = text(LOCATION.as_str()).unwrap_or_default();
-        let place = super::http::redirect(response.url(), to).ok_or_else(|| HttpError::Redirect {
+        let own = response.url().join(to).ok().filter(|place| place.origin() == response.url().origin());
+        let place = own.filter(|_| !to.is_empty()).or_else(|| super::http::redirect(response.url(), to));
+        let place = place.ok_or_else(|| HttpError::Redirect {
             from: super::http::without_query(response.url()),
             to: to.to_owned(),
         })?;

@@ -54,6 +54,7 @@ impl TestStore {
                 };
                 told.lock().unwrap()[index] = word;
             }
+            other => panic!("{other:?}"),
         };
         let reference: Reference = name.parse().unwrap();
         let pushed = push(&self.store, &reference, options, &progress);
