@@ -103,11 +103,17 @@ fn field(text: &str, name: &str) -> Option<u64> {
 
 /// A registry on the loopback, which keeps its images in `storage`.
 pub(super) fn start_registry(world: &World, storage: &Path) -> Result<Child> {
-    let directory = world.plan.directory.join("registry");
+    start_registry_at(REGISTRY, world, storage)
+}
+
+/// The same at another address.
+pub(super) fn start_registry_at(address: &str, world: &World, storage: &Path) -> Result<Child> {
+    let directory = world.plan.directory.join(format!("registry-{address}"));
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
     let config = directory.join("config.yml");
     let text = format!(
-        "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: {REGISTRY} }}\n",
+        "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
+         http: {{ addr: {address} }}\n",
         storage.display()
     );
     fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
@@ -116,7 +122,7 @@ pub(super) fn start_registry(world: &World, storage: &Path) -> Result<Child> {
     let registry = registry.arg("serve").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut registry = registry.spawn().context("starting docker-registry")?;
     for _ in 0..100 {
-        if TcpStream::connect(REGISTRY).is_ok() {
+        if TcpStream::connect(address).is_ok() {
             return Ok(registry);
         }
         if let Some(status) = registry.try_wait().context("waiting for docker-registry")? {
@@ -125,7 +131,7 @@ pub(super) fn start_registry(world: &World, storage: &Path) -> Result<Child> {
         thread::sleep(Duration::from_millis(100));
     }
     let _ = registry.kill();
-    bail!("docker-registry did not listen on {REGISTRY} within 10 s")
+    bail!("docker-registry did not listen on {address} within 10 s")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //!   inside.rs    starts the engines, measures, prints
 //!   cli/         the same for many containers: side by side, listed, counted, removed, and one after the other for a long time
 //!   pull/        images out of a registry
+//!   images/      images sent to a registry, written into archives and read from them, listed among 200
 //!     docker.rs  podman.rs  bundle.rs (crun, runc)  mini.rs  floor.rs  bwrap.rs
 //!     runner.rs    starts one command and times it
 //!     memory.rs    what supports a running container
@@ -19,6 +20,7 @@ mod cli;
 mod docker;
 mod figures;
 mod floor;
+mod images;
 mod inside;
 mod janitor;
 mod memory;
@@ -47,6 +49,7 @@ enum What {
     Start(start::Args),
     Cli(cli::Args),
     Pull(pull::Args),
+    Images(images::Args),
     /// Watch over the bench (it starts this itself)
     #[command(hide = true)]
     Janitor {
@@ -83,6 +86,7 @@ enum Measure {
     Start(start::Series),
     Cli(cli::Series),
     Pull(pull::Series),
+    Images(images::Series),
 }
 
 impl Plan {
@@ -97,6 +101,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         What::Start(args) => start::main(args),
         What::Cli(args) => cli::main(args),
         What::Pull(args) => pull::main(args),
+        What::Images(args) => images::main(args),
         What::Janitor { plan } => janitor::main(&read(plan)?),
         What::Inside { plan } => {
             let plan = read(plan)?;
@@ -104,6 +109,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
                 Measure::Start(series) => inside::main(&plan, series),
                 Measure::Cli(series) => cli::inside(&plan, series),
                 Measure::Pull(series) => pull::inside(&plan, series),
+                Measure::Images(series) => images::inside(&plan, series),
             }
         }
         What::Runner => runner::main(),

@@ -69,6 +69,11 @@ pub(super) fn main(args: &Args) -> Result<ExitCode> {
     start::measure(|_, _| Ok(Measure::Pull(Series { rounds, cases, registry })))
 }
 
+/// Its largest image of programs, as a registry keeps it: the registry's directory, and the image's name.
+pub(super) fn debian() -> Result<(PathBuf, &'static str)> {
+    Ok((image::make(&[Case::Debian])?, Case::Debian.image()))
+}
+
 /// In namespaces of its own.
 pub(super) fn inside(plan: &Plan, series: &Series) -> Result<ExitCode> {
     let mut world = lay_out(plan)?;
