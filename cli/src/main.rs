@@ -2,6 +2,7 @@
 //!
 //! Everything starts here and ends in [`commands`]: one file a command.
 
+mod change;
 mod class;
 mod clock;
 mod commands;

@@ -21,6 +21,7 @@ pub(crate) fn image_of(directory: &Path) -> Result<Image> {
         tags: Vec::new(),
         pinned: Vec::new(),
         manifest: id,
+        parent: None,
         config: oci_spec::image::ImageConfiguration::default(),
         beyond: Beyond::default(),
         layers: vec![found],

@@ -1,13 +1,15 @@
 //! Where a container's files come from: references, registries, layers and the store.
 //!
 //! ```text
-//! pull:  reference → registry → manifest → layers, each in one pass:
-//!            download → digest → inflate → diff id → unpack        → store
-//! load:  archive (docker's or OCI's) → the same pass               → store
-//! push:  name → manifest → blobs that the registry has not → registry
-//! save:  names → manifests → blobs, each digest computed while it is written → archive
-//! run:   Store::open → Store::resolve → Image { config, layers }
-//! cp:    a tree → Pack, read piece by piece → extract → a tree
+//! pull:   reference → registry → manifest → layers, each in one pass:
+//!             download → digest → inflate → diff id → unpack        → store
+//! load:   archive (docker's or OCI's) → the same pass               → store
+//! commit: an upper directory → a layer: pack → diff id → unpack, and beside it its blob → store
+//! import: an archive of files → a layer in the same way             → store
+//! push:   name → manifest → blobs that the registry has not → registry
+//! save:   names → manifests → blobs, each digest computed while it is written → archive
+//! run:    Store::open → Store::resolve → Image { config, layers }
+//! cp:     a tree → Pack, read piece by piece → extract → a tree
 //! ```
 //!
 //! What comes from an image is hostile: `archive` decides what its entries may mean and unpacks them so that
@@ -21,6 +23,7 @@ mod push;
 mod registry;
 
 mod load;
+mod make;
 mod save;
 
 mod manifest;
@@ -49,6 +52,7 @@ pub use layer::inflate::Compression;
 pub use layer::ingest::IngestError;
 pub use limits::{LAYERS_MAX, Limits};
 pub use load::{LoadError, LoadOptions, Loaded, load};
+pub use make::{About, CommitError, CommitOptions, ImportError, ImportOptions, New, commit, import};
 pub use manifest::{ConfigError, ManifestError};
 pub use op::OpError;
 pub use platform::{Platform, PlatformError};
@@ -57,8 +61,8 @@ pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull, tags};
 pub use push::{PushError, PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{
-    CredentialError, HostOptions, Hosts, HttpError, LoginError, LoginOptions, ProxyOptions, RegistryError,
-    Timeouts, log_in,
+    CredentialError, Download, DownloadError, HostOptions, Hosts, HttpError, LoginError, LoginOptions,
+    ProxyOptions, RegistryError, Timeouts, log_in,
 };
 pub use save::{Save, SaveError, Saved, TAR_END, tar_header, tar_padding};
 pub use store::chain::StackError;

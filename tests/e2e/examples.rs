@@ -45,7 +45,7 @@ const THINGS: &[(&str, &str)] = &[
     ("password", "secret create password password.txt"),
 ];
 
-/// Files in the working directory, beside the archives `image.tar` and `image.tar.gz` of an image.
+/// Files in the working directory, beside archives of an image, and of its files.
 const FILES: &[(&str, &str)] = &[("password.txt", "secret"), ("site/index.html", "<p>hello</p>")];
 
 /// Variables of the shell into which they are typed.
@@ -142,6 +142,9 @@ fn files(host: &Host) {
     let archive = Image::busybox().docker_archive(&["busybox:latest"]);
     put("image.tar.gz", &pack(&archive, Compression::Gzip));
     put("image.tar", &archive);
+    let rootfs = Image::busybox().layers.remove(0);
+    put("rootfs.tar.gz", &pack(&rootfs, Compression::Gzip));
+    put("rootfs.tar", &rootfs);
     put("bin/docker", format!("#!/bin/sh\ncat {}/image.tar\n", work.display()).as_bytes());
     fs::set_permissions(work.join("bin/docker"), fs::Permissions::from_mode(0o755)).expect("chmod");
     std::os::unix::fs::symlink(host.binary(), work.join("bin/mini")).expect("symlink");

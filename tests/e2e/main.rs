@@ -11,6 +11,7 @@
 //! | volumes, what is in them first, where they are mounted | [`volume_store`], [`volume_content`], [`volume_mounts`] |
 //! | what containers are told and nobody is shown | [`secrets`] |
 //! | files into containers and out of them; all of one's own | [`copy`], [`copy_keeps`], [`export`] |
+//! | images of what containers wrote, and of archives of files; names and histories | [`commit`], [`import`], [`tag`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | how a line is read: docker's liberties, near names, what mini has not | [`usage`] |
 //! | every flag is tried, or refused by name | [`coverage`] |
@@ -73,7 +74,7 @@
 //! | roots, configuration, formats on disk | [`places`] |
 //! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`] |
 //! | finding and removing what a crash left | [`system_check`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -87,6 +88,7 @@ mod attack;
 mod cgroup;
 mod class;
 mod clock;
+mod commit;
 mod completion;
 mod concurrent;
 mod copy;
@@ -110,6 +112,7 @@ mod health;
 mod help;
 mod hosts;
 mod images;
+mod import;
 mod init;
 mod inspect;
 mod kill_again;
@@ -118,6 +121,7 @@ mod kill_files;
 mod kill_images;
 mod kill_learn;
 mod kill_life;
+mod kill_made;
 mod kill_prune;
 mod kill_removal;
 mod kill_run;
@@ -172,6 +176,7 @@ mod step;
 mod supervise;
 mod system_check;
 mod system_df;
+mod tag;
 mod terminal;
 mod top;
 mod units;

@@ -38,6 +38,8 @@ pub struct Image {
     pub architecture: String,
     /// When it was built, RFC 3339.
     pub created: String,
+    /// Its steps; one a layer where nothing is said.
+    pub history: Option<Value>,
     /// How the layers are packed in layouts and registries.
     pub compression: Compression,
     /// Whose media types it uses there.
@@ -78,6 +80,7 @@ impl Image {
             config: json!({}),
             architecture: "amd64".into(),
             created: "2024-02-03T04:05:06Z".into(),
+            history: None,
             compression: Compression::Gzip,
             flavour: Flavour::Oci,
         }
@@ -108,7 +111,8 @@ impl Image {
     /// The configuration blob.
     pub fn configuration(&self) -> Blob {
         let diff_ids: Vec<_> = self.layers.iter().map(|layer| digest(layer)).collect();
-        let history: Vec<_> = self.layers.iter().map(|_| json!({"created_by": "a test"})).collect();
+        let step_a_layer = || self.layers.iter().map(|_| json!({"created_by": "a test"})).collect();
+        let history = self.history.clone().unwrap_or_else(step_a_layer);
         let value = json!({
             "architecture": self.architecture,
             "os": "linux",

@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use super::later::Later;
 use super::{
-    attach, cp, create, diff, exec, export, images, inspect, kill, load, logs, pause, port, prune, ps, pull,
-    push, rename, rm, rmi, run, save, start, stats, stop, top, update, wait,
+    attach, commit, cp, create, diff, exec, export, history, images, import, inspect, kill, load, logs,
+    pause, port, prune, ps, pull, push, rename, rm, rmi, run, save, start, stats, stop, tag, top, update,
+    wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -26,6 +27,7 @@ pub(crate) enum OnContainers {
     Diff(Later<diff::DiffArgs>),
     Cp(Later<cp::CpArgs>),
     Export(Later<export::ExportArgs>),
+    Commit(Later<commit::CommitArgs>),
     Wait(Later<wait::WaitArgs>),
     Stop(Later<stop::StopArgs>),
     Kill(Later<kill::KillArgs>),
@@ -77,6 +79,9 @@ enum ImageCommand {
     Rm(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
     Save(Later<save::SaveArgs>),
+    Import(Later<import::ImportArgs>),
+    Tag(Later<tag::TagArgs>),
+    History(Later<history::HistoryArgs>),
     Inspect(Later<inspect::ThingArgs>),
     Prune(Later<prune::image::PruneArgs>),
 }
@@ -106,6 +111,7 @@ impl OnContainers {
             OnContainers::Diff(args) => diff::diff(context, args),
             OnContainers::Cp(args) => cp::cp(context, args),
             OnContainers::Export(args) => export::export(context, args),
+            OnContainers::Commit(args) => commit::commit(context, args),
             OnContainers::Wait(args) => wait::wait(context, args),
             OnContainers::Stop(args) => stop::stop(context, args),
             OnContainers::Kill(args) => kill::kill(context, args),
@@ -147,6 +153,9 @@ pub(crate) fn image(context: &Context, group: &ImageGroup) -> Result<ExitCode> {
         ImageCommand::Rm(args) => rmi::rmi(context, args),
         ImageCommand::Load(args) => load::load(context, args),
         ImageCommand::Save(args) => save::save(context, args),
+        ImageCommand::Import(args) => import::import(context, args),
+        ImageCommand::Tag(args) => tag::tag(context, args),
+        ImageCommand::History(args) => history::history(context, args),
         ImageCommand::Inspect(args) => inspect::images(context, args),
         ImageCommand::Prune(args) => prune::image::prune(context, args),
     }

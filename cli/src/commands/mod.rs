@@ -5,6 +5,7 @@ pub(crate) mod run;
 mod about;
 mod attach;
 mod class;
+mod commit;
 mod completion;
 mod cp;
 mod create;
@@ -20,7 +21,9 @@ pub(crate) mod flags;
 mod generate;
 mod groups;
 mod help;
+mod history;
 mod images;
+mod import;
 mod info;
 mod inspect;
 mod kill;
@@ -52,6 +55,7 @@ mod stats;
 mod step;
 mod stop;
 mod system;
+mod tag;
 mod top;
 mod units;
 mod update;
@@ -136,6 +140,9 @@ enum Command {
     Rmi(Later<rmi::RmiArgs>),
     Load(Later<load::LoadArgs>),
     Save(Later<save::SaveArgs>),
+    Import(Later<import::ImportArgs>),
+    Tag(Later<tag::TagArgs>),
+    History(Later<history::HistoryArgs>),
     Network(Later<network::NetworkArgs>),
     Volume(Later<volume::VolumeArgs>),
     Secret(Later<secret::SecretArgs>),
@@ -236,6 +243,9 @@ fn carry_out(cli: &Cli) -> Result<ExitCode> {
         Command::Rmi(args) => rmi::rmi(&context, args),
         Command::Load(args) => load::load(&context, args),
         Command::Save(args) => save::save(&context, args),
+        Command::Import(args) => import::import(&context, args),
+        Command::Tag(args) => tag::tag(&context, args),
+        Command::History(args) => history::history(&context, args),
         Command::Network(args) => network::network(&context, args),
         Command::Volume(args) => volume::volume(&context, args),
         Command::Secret(args) => secret::secret(&context, args),

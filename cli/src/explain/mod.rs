@@ -200,6 +200,7 @@ impl Narrator {
                 "learner" => "learner",
                 "tester" => "tester",
                 "keeper" => "keeper",
+                "watcher" => "watcher",
                 "lab" => "lab",
                 "container" => "container",
                 _ => "process",

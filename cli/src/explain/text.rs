@@ -220,7 +220,9 @@ mod tests {
         for language in [Language::En, Language::Ko] {
             let messages = Messages::of(language);
             let style = Style { level: Level::Pages, messages: &messages, coloured: false };
-            for process in ["client", "monitor", "init", "helper", "exec", "pull", "program", "process"] {
+            for process in
+                ["client", "monitor", "init", "helper", "exec", "pull", "program", "watcher", "process"]
+            {
                 for micros in [0, 7, 1_234_567] {
                     let text = style.line(&line(process, micros, 0));
                     let (before, _) = text.split_once("mkdir(\"").expect("the call");

@@ -15,19 +15,12 @@ const OF_GROUPS: [(&str, &[&str], &str); 1] =
     [("mini network", &["create", "rm", "remove", "connect", "disconnect"], NO_OTHER_NETWORKS)];
 
 /// Commands of docker that mini has not, by the last word of their names.
-const COMMANDS: [(&[&str], &str); 12] = [
+const COMMANDS: [(&[&str], &str); 8] = [
     (&["build", "builder", "buildx", "bake"], NO_BUILDER),
-    (
-        &["commit"],
-        "mini makes no images of containers: podman and buildah commit, and mini load reads what their save writes",
-    ),
     (&["compose"], "mini reads no compose files: each service is a mini run -d --restart always"),
     (&["swarm", "node", "service", "stack", "config"], NO_CLUSTER),
     (&["context"], NO_DAEMON),
     (&["plugin"], "plugins are a daemon's, and mini has none: volumes are directories, and logs are files"),
-    (&["import"], "mini makes no images of bare files: mini load reads archives of images"),
-    (&["tag"], "mini gives images no other names: mini load takes those that an archive has"),
-    (&["history"], "mini keeps no steps of a build: mini image inspect shows the layers"),
     (
         &["search"],
         "mini asks no registry what there is: skopeo list-tags docker://NAME does, and hub.docker.com has a page for it",

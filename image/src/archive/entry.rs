@@ -147,9 +147,9 @@ const TARGET_MAX: usize = 4095;
 
 /// The prefix of whiteouts, and of what only AUFS understands (OCI image spec, layer.md; AUFS's metadata is
 /// skipped by docker too).
-const WHITEOUT: &[u8] = b".wh.";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
 const AUFS_META: &[u8] = b".wh..wh.";
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 
 impl Entry {
     /// Decides what `member` asks for; `None` for what layers may carry and nobody needs.
@@ -306,7 +306,8 @@ pub(crate) fn clean(name: &[u8]) -> Result<Vec<u8>, EntryError> {
                 }
                 cleaned.truncate(split(&cleaned).0.len());
             }
-            _ if component.len() > COMPONENT_MAX => {
+            // What hides a name is longer than that name.
+            _ if component.strip_prefix(WHITEOUT).unwrap_or(component).len() > COMPONENT_MAX => {
                 return Err(EntryError::ComponentTooLong(component.len()));
             }
             _ => {

@@ -41,6 +41,11 @@ pub enum PackError {
     /// Somebody moved a directory away while it was read.
     #[error("the directory {0:?} was moved while it was packed")]
     Moved(String),
+    /// Overlay has written down where something lies instead of what it is.
+    #[error(
+        "the content of {0:?} lies in a lower layer: overlay's redirect_dir or metacopy is on (/sys/module/overlay/parameters)"
+    )]
+    Elsewhere(String),
 }
 
 impl PackError {

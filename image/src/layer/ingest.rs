@@ -1,13 +1,18 @@
 //! How one layer gets into the store, for pull and load alike.
 
+use std::io::Read;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use super::blob::Pieces;
 use super::inflate::Compression;
+use super::make::{Made, make};
 use super::{Expected, LayerError, Passed, Target, pass};
+use crate::archive::record::LayerRecord;
 use crate::archive::unpack::UnpackOptions;
 use crate::digest::Digest;
 use crate::limits::Limits;
+use crate::manifest::Descriptor;
 use crate::store::StoreError;
 use crate::store::session::{Claim, Ingest, Session, Shelf};
 
@@ -103,6 +108,57 @@ impl Session<'_> {
         }
         Ok(LayerBlob { digest: blob, size: blob_size, compression })
     }
+
+    /// Makes a layer of an archive, and puts it where others find it, its blob too.
+    pub(crate) fn make(
+        &self,
+        tar: impl Read,
+        options: UnpackOptions,
+        limits: &Limits,
+    ) -> Result<(Digest, LayerBlob), IngestError> {
+        let scratch = self.scratch()?;
+        let made = prepare_and_make(&scratch, tar, options, limits);
+        let published = made.and_then(|Made { blob, diff_id, record }| {
+            self.publish_blob(&scratch, blob.digest)?;
+            self.publish_made(&scratch, diff_id, record)?;
+            let Descriptor { digest, size } = blob;
+            Ok((diff_id, LayerBlob { digest, size, compression: Compression::Gzip }))
+        });
+        match published {
+            Ok(made) => scratch.discard(self.store()).map(|()| made).map_err(Into::into),
+            Err(error) => {
+                // The error above is the cause; a directory that stays is found by the next sweep.
+                let _removed = scratch.discard(self.store());
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves the tree that was made in `scratch` to its place, unless somebody else has made the same.
+    fn publish_made(&self, scratch: &Ingest, diff_id: Digest, record: LayerRecord) -> Result<(), StoreError> {
+        loop {
+            match self.claim(Shelf::Layers, diff_id)? {
+                Claim::Present => return Ok(()),
+                Claim::Busy => std::thread::sleep(Duration::from_millis(5)),
+                Claim::Fresh(ingest) => {
+                    scratch.place().rename("tree", ingest.place(), "tree")?;
+                    return self.publish(ingest, Shelf::Layers, diff_id, record);
+                }
+            }
+        }
+    }
+}
+
+fn prepare_and_make(
+    scratch: &Ingest,
+    tar: impl Read,
+    options: UnpackOptions,
+    limits: &Limits,
+) -> Result<Made, IngestError> {
+    let place = scratch.place();
+    let blob = place.make_file("blob").map_err(StoreError::from)?;
+    let tree = place.make_tree("tree").map_err(StoreError::from)?;
+    Ok(make(tar, &blob, tree, options, limits)?)
 }
 
 #[expect(clippy::too_many_arguments, reason = "one step of the function above, with everything that it has")]

@@ -14,6 +14,7 @@ pub(crate) mod blob;
 pub(crate) mod deflate;
 pub(crate) mod inflate;
 pub(crate) mod ingest;
+pub(crate) mod make;
 pub(crate) mod pipe;
 
 use std::cell::Cell;
@@ -152,7 +153,7 @@ pub(crate) fn pass(
     let diff_id = expected.diff_id;
     let (filled, emptied) = std::thread::scope(|scope| {
         let sink =
-            move || tracing::dispatcher::with_default(&dispatch, || empty(reader, tree, diff_id, options));
+            move || tracing::dispatcher::with_default(&dispatch, || empty(reader, tree, &diff_id, options));
         let sink = std::thread::Builder::new().name("unpack".to_owned()).spawn_scoped(scope, sink);
         let sink = sink.map_err(|source| OpError { call: "clone(CLONE_THREAD)".to_owned(), source })?;
         let filled = fill(inflate, writer, limits, read);
@@ -219,14 +220,14 @@ fn fill<P: Pieces>(
 fn empty(
     mut reader: PipeReader,
     tree: Option<Dir>,
-    diff_id: Digest,
+    layer: &dyn fmt::Display,
     options: UnpackOptions,
 ) -> Result<(Option<LayerRecord>, Option<Digest>), LayerError> {
     let record = match tree {
         Some(tree) => {
             let clone = |source| OpError { call: "unshare(CLONE_FS)".to_owned(), source };
             let umask = ZeroUmask::on_this_thread().map_err(clone)?;
-            Some(narrate(diff_id, || unpack(&mut reader, tree, umask, options))?)
+            Some(narrate(layer, || unpack(&mut reader, tree, umask, options))?)
         }
         None => {
             io::copy(&mut reader, &mut io::sink()).map_err(LayerError::Read)?;
@@ -238,7 +239,7 @@ fn empty(
 
 /// One event for the whole layer: before it with its name, after it with what was made.
 fn narrate(
-    diff_id: Digest,
+    layer: &dyn fmt::Display,
     unpack: impl FnOnce() -> Result<(LayerRecord, Counts), UnpackError>,
 ) -> Result<LayerRecord, LayerError> {
     let counts = Cell::new(None);
@@ -248,7 +249,7 @@ fn narrate(
     });
     let mut failure = None;
     let op = Op {
-        call: format_args!("unpack({diff_id}){shown}"),
+        call: format_args!("unpack({layer}){shown}"),
         shell: format_args!("tar -x --xattrs --numeric-owner"),
     };
     let record = op.perform(|| {

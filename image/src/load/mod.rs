@@ -213,7 +213,8 @@ fn new_image(plan: ImagePlan, blobs: &mut impl Iterator<Item = LayerBlob>) -> Ne
         .collect();
     let config = Descriptor { digest: Digest::of(&plan.config), size: plan.config.len() as u64 };
     let (media_type, manifest) = plan.manifest.unwrap_or_else(|| compose(config, &layers));
-    NewImage { config: plan.config, manifest, media_type, diff_ids: plan.diff_ids, names: plan.names }
+    let ImagePlan { config, diff_ids, names, .. } = plan;
+    NewImage { config, manifest, media_type, diff_ids, names, parent: None }
 }
 
 /// Brings all layers into the store, several at a time; stops at the first that fails.

@@ -306,7 +306,7 @@ impl Pull<'_> {
             None => vec![self.reference.clone(), pinned],
         };
         let media_type = manifest.media_type.clone();
-        let new = NewImage { config, manifest: bytes, media_type, diff_ids, names };
+        let new = NewImage { config, manifest: bytes, media_type, diff_ids, names, parent: None };
         let status = self.status(&new)?;
         if !self.is_settled(&new)? {
             let layers: Vec<(Descriptor, Digest)> =

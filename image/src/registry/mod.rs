@@ -6,6 +6,7 @@
 
 mod challenge;
 mod credential;
+mod download;
 mod fetch;
 mod http;
 mod login;
@@ -26,6 +27,7 @@ use challenge::Challenge;
 use http::{Authorization, Http, Request};
 
 pub use credential::CredentialError;
+pub use download::{Download, DownloadError};
 pub(crate) use fetch::{Attempts, Stopped};
 pub(crate) use http::Payload;
 pub use http::{HostOptions, Hosts, HttpError, ProxyOptions, Timeouts};

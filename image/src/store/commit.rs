@@ -22,6 +22,8 @@ pub(crate) struct NewImage {
     pub(crate) media_type: String,
     pub(crate) diff_ids: Vec<Digest>,
     pub(crate) names: Vec<Reference>,
+    /// The image that it was made of; one that is known already is not forgotten.
+    pub(crate) parent: Option<Digest>,
 }
 
 /// A name that an image took from another one.
@@ -61,9 +63,11 @@ impl Session<'_> {
             }
             let config =
                 serde_json::from_slice(&image.config).expect("a configuration that was parsed before");
+            let known = self.store.image_record(image.id()).ok().and_then(|record| record.parent);
             let record = ImageRecord {
                 version: IMAGE_VERSION,
                 manifest,
+                parent: image.parent.or(known),
                 size: stack.size,
                 layers: stack.layers,
                 high_ids: stack.high_ids,

@@ -26,6 +26,8 @@ pub struct Image {
     pub pinned: Vec<Reference>,
     /// The digest of its manifest; the manifest is the blob of that name.
     pub manifest: Digest,
+    /// The image that it was made of, where it was made here; docker's rule is that the parent stays as long as it does.
+    pub parent: Option<Digest>,
     /// The configuration.
     pub config: ImageConfiguration,
     /// What docker's images say beyond that: `Healthcheck`, `Shell`.
@@ -85,6 +87,8 @@ impl Beyond {
 pub(crate) struct ImageRecord {
     pub(crate) version: u32,
     pub(crate) manifest: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Digest>,
     pub(crate) size: u64,
     /// Relative to the store's root, topmost first: `layers/<diff id>`, `chains/<chain id>`.
     pub(crate) layers: Vec<String>,
@@ -111,6 +115,7 @@ impl ImageRecord {
             tags,
             pinned,
             manifest: self.manifest,
+            parent: self.parent,
             config: serde_json::from_str(self.config.get())?,
             beyond: Beyond::of(&self.config),
             layers: self.layers.iter().map(|layer| tree_of(root, layer)).collect(),

@@ -26,6 +26,7 @@ mod removal;
 mod remove;
 pub(crate) mod resolve;
 pub(crate) mod session;
+mod tag;
 mod usage;
 
 use std::io;

@@ -12,6 +12,7 @@ mod images;
 mod layers;
 mod load;
 mod login;
+mod make;
 mod malicious;
 mod narration;
 mod overlay;

@@ -57,6 +57,17 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
     }))
 }
 
+/// The part of it that an image made of it takes over.
+///
+/// # Errors
+/// Where its spec cannot be read.
+pub(in crate::commands) fn config_of(entry: &Entry) -> Result<Value> {
+    let settings = Settings::of(&entry.record);
+    let spec: Spec = serde_json::from_slice(&entry.config()?)?;
+    let options = settings.request.as_ref().map(|request| request.options.clone()).unwrap_or_default();
+    Ok(config(entry, &settings, &spec, &options))
+}
+
 /// What its image and its user made of it.
 fn config(entry: &Entry, settings: &Settings, spec: &Spec, options: &Options) -> Value {
     let record = &entry.record;

@@ -19,7 +19,7 @@ pub(super) fn image(store: &image::Store, image: &image::Image) -> Result<Value>
         "Id": image.id.to_string(),
         "RepoTags": familiar(&image.tags),
         "RepoDigests": familiar(&image.pinned),
-        "Parent": text("parent"),
+        "Parent": image.parent.map(|id| id.to_string()).unwrap_or_default(),
         "Comment": text("comment"),
         "Created": text("created"),
         "DockerVersion": text("docker_version"),
@@ -32,7 +32,13 @@ pub(super) fn image(store: &image::Store, image: &image::Image) -> Result<Value>
         "Config": config.get_mut("config").map(Value::take),
         "RootFS": { "Type": "layers", "Layers": image.config.rootfs().diff_ids() },
     });
-    for (field, name) in [("Variant", "variant"), ("OsVersion", "os.version")] {
+    let more = [
+        ("Variant", "variant"),
+        ("OsVersion", "os.version"),
+        ("Container", "container"),
+        ("ContainerConfig", "container_config"),
+    ];
+    for (field, name) in more {
         if let Some(value) = config.get_mut(name) {
             all[field] = value.take();
         }

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use runtime::state::{Entry, FindError};
 use serde_json::{Value, json};
 
+pub(super) use self::container::config_of;
 use super::Failures;
 use super::ps::{Listed, Look, Shown};
 use super::volume::shown;

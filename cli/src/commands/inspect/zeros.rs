@@ -49,6 +49,8 @@ pub(super) fn image(mut value: Value) -> Value {
             "Comment": "",
             "DockerVersion": "",
             "Config": config(),
+            "Container": "",
+            "ContainerConfig": config(),
             "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },
         }),
     );

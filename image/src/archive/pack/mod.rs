@@ -4,6 +4,10 @@
 //! ([`super::object`]), no link is followed, and the way back up is checked. What vanishes while it is packed is not missed; a
 //! file that shrinks is filled up with zeros, one that grows is cut off, as GNU tar does. Sockets are skipped: an archive has no
 //! form for them. Names are sorted, so that one tree gives one archive.
+//!
+//! What a container has written ([`Pack::layer`]) becomes a layer: overlay's marks become whiteouts (OCI image spec, layer.md).
+
+mod layer;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
@@ -12,16 +16,16 @@ use std::os::fd::OwnedFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::confined::{self, Dir};
-use super::entry::{self, Time, Xattr};
-use super::error::Call;
-use super::ids::{IdMap, translate};
-use super::object::{self, Object};
-use super::record::{IdKind, escape};
-use super::sparse::SparseMap;
-use super::stored::{Stored, sparse_map};
-use super::tree_error::PackError;
-use super::write::{self, Written};
+use crate::archive::confined::{self, Dir};
+use crate::archive::entry::{self, Time, Xattr};
+use crate::archive::error::Call;
+use crate::archive::ids::{IdMap, translate};
+use crate::archive::object::{self, Object};
+use crate::archive::record::{IdKind, escape};
+use crate::archive::sparse::SparseMap;
+use crate::archive::stored::{Stored, sparse_map};
+use crate::archive::tree_error::PackError;
+use crate::archive::write::{self, Written};
 
 /// How a tree is packed.
 #[derive(Clone)]
@@ -58,6 +62,8 @@ pub struct Packed {
 /// Errors are [`PackError`]s inside an [`io::Error`].
 pub struct Pack<'a> {
     options: PackOptions<'a>,
+    /// The tree is an upper directory of overlay's, the archive a layer.
+    is_layer: bool,
     /// The top, until it has been looked at.
     top: Option<OwnedFd>,
     /// From the top to the directory that is read now.
@@ -102,6 +108,7 @@ impl<'a> Pack<'a> {
     pub fn new(top: OwnedFd, options: PackOptions<'a>) -> Self {
         Self {
             top: Some(top),
+            is_layer: false,
             options,
             levels: Vec::new(),
             path: Vec::new(),
@@ -178,13 +185,15 @@ impl<'a> Pack<'a> {
         }
         let kind = object.kind();
         let is_mark = kind == FileType::CharacterDevice && object.stat.st_rdev == 0;
-        if is_mark || matches!(kind, FileType::Socket | FileType::Unknown) {
+        let is_left_out = if self.is_layer { layer::would_hide(&path) } else { is_mark };
+        if is_left_out || matches!(kind, FileType::Socket | FileType::Unknown) {
             self.packed.left_out += 1;
             return Ok(());
         }
-        self.packed.entries += 1;
-        if self.packed.entries > self.options.entries_max {
-            return Err(PackError::TooManyEntries(self.options.entries_max));
+        self.count()?;
+        if is_mark {
+            self.write_whiteout(object, &path);
+            return Ok(());
         }
         if kind != FileType::Directory && object.stat.st_nlink > 1 && self.pack_link(object, &path)? {
             return Ok(());
@@ -206,6 +215,14 @@ impl<'a> Pack<'a> {
                 self.write(object, kind, &path, b"", 0, &[], None);
                 Ok(())
             }
+        }
+    }
+
+    fn count(&mut self) -> Result<(), PackError> {
+        self.packed.entries += 1;
+        match self.packed.entries > self.options.entries_max {
+            true => Err(PackError::TooManyEntries(self.options.entries_max)),
+            false => Ok(()),
         }
     }
 
@@ -234,6 +251,12 @@ impl<'a> Pack<'a> {
         if !path.is_empty() {
             let xattrs = self.xattrs(&dir, &path)?;
             self.write(object, b'5', &[&path[..], b"/"].concat(), b"", 0, &xattrs, None);
+        } else if self.is_layer {
+            self.pack_root(object, &dir)?;
+        }
+        if self.is_layer && confined::is_opaque(&dir).map_err(PackError::kernel(Call::GetXattr, &path))? {
+            self.count()?;
+            self.write_opaque(object, &path);
         }
         let (device, _) = object.identity();
         let is_foreign = above.is_some_and(|above| above != device)
@@ -302,6 +325,11 @@ impl<'a> Pack<'a> {
         };
         let mut kept = Vec::new();
         for (name, value) in found {
+            // Its content lies in another layer under another name, and that layer may go.
+            if self.is_layer && matches!(&name[..], b"trusted.overlay.redirect" | b"trusted.overlay.metacopy")
+            {
+                return Err(PackError::Elsewhere(escape(path)));
+            }
             let Some(value) = translate(&name, &value, self.options.ids) else {
                 self.packed.left_out += 1;
                 continue;
