@@ -9,7 +9,7 @@
 //! docker 25 and later write the same, and everybody reads one of the two lists. The same images give the same
 //! bytes. Each blob's digest is computed while it is written: a damaged store becomes no archive.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -115,12 +115,14 @@ impl<'a> Save<'a> {
         let active = store.activity()?;
         let index = store.index()?;
         let mut images: Vec<Saved> = Vec::new();
+        let mut parents = HashMap::new();
         for name in names {
             for (id, reference) in wanted(&index, name)? {
                 let image = store.image(&index, id)?;
                 if let Some(wanted) = platform.filter(|platform| !image.is_of(platform)) {
                     return Err(SaveError::Platform { name: name.clone(), wanted: wanted.clone() });
                 }
+                parents.insert(image.id, image.parent);
                 add(&mut images, &image, reference);
             }
         }
@@ -131,7 +133,8 @@ impl<'a> Save<'a> {
             let descriptor = &entry.expect("images are found by their entries").manifest;
             let manifest = read_manifest(store, descriptor)?;
             described.extend(descriptors(descriptor, &image.names));
-            listed.push(docker_item(&manifest, &image.names));
+            let parent = parents[&image.id].filter(|id| parents.contains_key(id));
+            listed.push(docker_item(&manifest, &image.names, parent));
             let own = Descriptor { digest: descriptor.digest, size: descriptor.size };
             let all = [own, manifest.config].into_iter().chain(manifest.layers);
             blobs.extend(all.filter(|blob| seen.insert(blob.digest)));
@@ -317,10 +320,14 @@ fn descriptors(manifest: &ManifestDescriptor, names: &[Reference]) -> Vec<Value>
     names.iter().map(named).collect()
 }
 
-/// Of docker's `manifest.json`.
-fn docker_item(manifest: &ImageManifest, names: &[Reference]) -> Value {
+/// Of docker's `manifest.json`; `parent` is another image of the archive.
+fn docker_item(manifest: &ImageManifest, names: &[Reference], parent: Option<Digest>) -> Value {
     let tags: Option<Vec<String>> =
         Some(names.iter().map(Reference::familiar).collect()).filter(|tags: &Vec<_>| !tags.is_empty());
     let layers: Vec<String> = manifest.layers.iter().map(|layer| path(layer.digest)).collect();
-    json!({ "Config": path(manifest.config.digest), "RepoTags": tags, "Layers": layers })
+    let mut item = json!({ "Config": path(manifest.config.digest), "RepoTags": tags, "Layers": layers });
+    if let Some(parent) = parent {
+        item["Parent"] = json!(parent);
+    }
+    item
 }

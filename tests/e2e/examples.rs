@@ -45,7 +45,7 @@ const THINGS: &[(&str, &str)] = &[
     ("password", "secret create password password.txt"),
 ];
 
-/// Files in the working directory, beside archives of an image, and of its files.
+/// Files in the working directory, beside archives and a layout of an image, and its files.
 const FILES: &[(&str, &str)] = &[("password.txt", "secret"), ("site/index.html", "<p>hello</p>")];
 
 /// Variables of the shell into which they are typed.
@@ -145,6 +145,16 @@ fn files(host: &Host) {
     let rootfs = Image::busybox().layers.remove(0);
     put("rootfs.tar.gz", &pack(&rootfs, Compression::Gzip));
     put("rootfs.tar", &rootfs);
+    put("layout/layout.tar", &Image::busybox().oci_layout("busybox:latest"));
+    host.tool(
+        "tar",
+        [
+            "-C",
+            work.join("layout").to_str().expect("text"),
+            "-xf",
+            work.join("layout/layout.tar").to_str().expect("text"),
+        ],
+    );
     put("bin/docker", format!("#!/bin/sh\ncat {}/image.tar\n", work.display()).as_bytes());
     fs::set_permissions(work.join("bin/docker"), fs::Permissions::from_mode(0o755)).expect("chmod");
     std::os::unix::fs::symlink(host.binary(), work.join("bin/mini")).expect("symlink");

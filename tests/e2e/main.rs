@@ -11,6 +11,7 @@
 //! | volumes, what is in them first, where they are mounted | [`volume_store`], [`volume_content`], [`volume_mounts`] |
 //! | what containers are told and nobody is shown | [`secrets`] |
 //! | files into containers and out of them; all of one's own | [`copy`], [`copy_keeps`], [`export`] |
+//! | images between mini and docker, podman, skopeo and umoci | [`interchange`] |
 //! | images of what containers wrote, and of archives of files; names and histories | [`commit`], [`import`], [`tag`] |
 //! | what goes wrong, and what is said about it | [`errors`] |
 //! | how a line is read: docker's liberties, near names, what mini has not | [`usage`] |
@@ -115,6 +116,7 @@ mod images;
 mod import;
 mod init;
 mod inspect;
+mod interchange;
 mod kill_again;
 mod kill_exec;
 mod kill_files;

@@ -16,13 +16,14 @@ use crate::output::progress::{Progress, ProgressArgs};
 
 /// Load images from an archive
 ///
-/// docker's own form and OCI image layouts, plain, gzip or zstd.
+/// docker's own form, old and new, with any number of images, and OCI image layouts; plain, gzip or zstd. A layout may be a
+/// directory.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  docker save busybox | mini load\n  mini load -i image.tar.gz\n\nSee also: mini images, mini pull, mini save"
+    after_help = "Examples:\n  docker save busybox | mini load\n  mini load -i image.tar.gz\n  mini load -i layout/\n\nSee also: mini images, mini pull, mini save"
 )]
 pub(crate) struct LoadArgs {
-    /// The archive; standard input where none is given
+    /// The archive or directory; standard input where none is given
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Print only what was loaded

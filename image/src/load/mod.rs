@@ -1,9 +1,11 @@
-//! `mini load`: images from an archive, `docker save`'s or an OCI image layout in a tar file, compressed or
-//! not.
+//! `mini load`: images from an archive, `docker save`'s, old and new, or an OCI image layout in a tar file, compressed or not,
+//! or in a directory.
 //!
 //! Everything passes the same verification and the same unpacker as a pull, and becomes visible in one
 //! moment.
 
+mod legacy;
+mod parents;
 mod plan;
 mod spool;
 
@@ -66,7 +68,7 @@ pub enum LoadError {
     #[error("reading the archive")]
     Tar(#[source] TarError),
     /// Neither `manifest.json` nor an OCI image layout.
-    #[error("this is no archive of images: it has neither manifest.json nor oci-layout")]
+    #[error("this is no archive of images: it has neither manifest.json nor oci-layout nor repositories")]
     NoArchive,
     /// A compression that cannot be undone here.
     #[error("the archive has {0} compression; give it plain, with gzip or with zstd")]
@@ -213,8 +215,8 @@ fn new_image(plan: ImagePlan, blobs: &mut impl Iterator<Item = LayerBlob>) -> Ne
         .collect();
     let config = Descriptor { digest: Digest::of(&plan.config), size: plan.config.len() as u64 };
     let (media_type, manifest) = plan.manifest.unwrap_or_else(|| compose(config, &layers));
-    let ImagePlan { config, diff_ids, names, .. } = plan;
-    NewImage { config, manifest, media_type, diff_ids, names, parent: None }
+    let ImagePlan { config, diff_ids, names, parent, .. } = plan;
+    NewImage { config, manifest, media_type, diff_ids, names, parent }
 }
 
 /// Brings all layers into the store, several at a time; stops at the first that fails.

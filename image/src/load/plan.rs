@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::spool::{Extent, Spool};
-use super::{LoadError, LoadOptions};
+use super::{LoadError, LoadOptions, legacy, parents};
 use crate::digest::Digest;
 use crate::layer::inflate::Compression;
 use crate::manifest::{Descriptor, IndexItem, Manifest, diff_ids};
@@ -11,7 +11,7 @@ use crate::platform::Platform;
 use crate::reference::Reference;
 
 /// One image of an archive.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ImagePlan {
     pub(super) config: Vec<u8>,
     pub(super) diff_ids: Vec<Digest>,
@@ -20,6 +20,8 @@ pub(super) struct ImagePlan {
     /// Media type and bytes; docker's archives have none.
     pub(super) manifest: Option<(String, Vec<u8>)>,
     pub(super) names: Vec<Reference>,
+    /// The image that it was made of, another one of the archive.
+    pub(super) parent: Option<Digest>,
 }
 
 /// One layer of an archive.
@@ -38,6 +40,8 @@ struct DockerItem {
     config: String,
     repo_tags: Option<Vec<String>>,
     layers: Option<Vec<String>>,
+    /// docker's own addition, where the parent is in the archive too.
+    parent: Option<String>,
 }
 
 const DOCKER_MANIFEST: &str = "manifest.json";
@@ -51,10 +55,14 @@ pub(super) fn images(spool: &Spool, options: &LoadOptions) -> Result<Vec<ImagePl
     if let Some(json) = spool.read(DOCKER_MANIFEST, max)? {
         let items: Vec<DockerItem> = serde_json::from_slice(&json)
             .map_err(|source| LoadError::Json { name: DOCKER_MANIFEST.to_owned(), source })?;
-        return items.into_iter().map(|item| docker_image(spool, item, options)).collect();
+        let images = items.into_iter().map(|item| docker_image(spool, item, options));
+        return images.collect::<Result<_, _>>().map(parents::checked);
     }
     if spool.find("oci-layout").is_none() {
-        return Err(LoadError::NoArchive);
+        return match spool.read(legacy::REPOSITORIES, max)? {
+            Some(json) => legacy::images(spool, &json, options),
+            None => Err(LoadError::NoArchive),
+        };
     }
     let json = spool.read(OCI_INDEX, max)?.ok_or_else(|| LoadError::Missing(OCI_INDEX.to_owned()))?;
     let mut images = Vec::new();
@@ -79,7 +87,8 @@ fn docker_image(spool: &Spool, item: DockerItem, options: &LoadOptions) -> Resul
         layers.push(LayerPlan { diff_id: *diff_id, extent, blob: is_plain.then_some(*diff_id) });
     }
     let names = item.repo_tags.unwrap_or_default().iter().map(|tag| name(tag)).collect::<Result<_, _>>()?;
-    Ok(ImagePlan { config, diff_ids, layers, manifest: None, names })
+    let parent = item.parent.and_then(|id| id.parse().ok());
+    Ok(ImagePlan { config, diff_ids, layers, manifest: None, names, parent })
 }
 
 /// Follows an index. With several platforms the best counts; images without a platform are all meant.
@@ -120,6 +129,7 @@ fn oci_images(
                     layers,
                     manifest: Some((manifest.media_type, bytes)),
                     names,
+                    parent: None,
                 });
             }
         }
@@ -148,7 +158,7 @@ fn names(item: Option<&IndexItem>) -> Result<Vec<Reference>, LoadError> {
     text.map(|text| name(text)).into_iter().collect()
 }
 
-fn name(text: &str) -> Result<Reference, LoadError> {
+pub(super) fn name(text: &str) -> Result<Reference, LoadError> {
     let reference: Reference =
         text.parse().map_err(|source| LoadError::Name { name: text.to_owned(), source })?;
     Ok(reference.with_default_tag())

@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 
 use super::LoadError;
 use crate::archive::entry::{clean, split};
 use crate::archive::tar::Archive;
+use crate::archive::{Pack, PackOptions, same_id};
 use crate::layer::blob::FilePieces;
 use crate::layer::inflate::{Compression, Inflate};
 use crate::limits::Limits;
@@ -115,8 +116,11 @@ fn readable(
     limits: &Limits,
 ) -> Result<(File, Option<Ingest>), LoadError> {
     let kind = input.metadata().map_err(LoadError::Read)?.file_type();
-    if kind.is_dir() || kind.is_block_device() {
+    if kind.is_block_device() {
         return Err(LoadError::NoArchive);
+    }
+    if kind.is_dir() {
+        return packed(session, input, limits);
     }
     if kind.is_file() {
         let mut beginning = [0; 6];
@@ -130,6 +134,44 @@ fn readable(
     let scratch = session.scratch()?;
     let copied = scratch.place().make_file("archive").map_err(StoreError::from).map_err(LoadError::from);
     match copied.and_then(|file| copy_plain(input, file, limits)) {
+        Ok(file) => Ok((file, Some(scratch))),
+        Err(error) => {
+            // The error above is the cause.
+            let _removed = scratch.discard(session.store());
+            Err(error)
+        }
+    }
+}
+
+/// A layout in a directory, as an archive: whoever else writes there changes nothing of what is verified.
+fn packed(
+    session: &Session<'_>,
+    directory: File,
+    limits: &Limits,
+) -> Result<(File, Option<Ingest>), LoadError> {
+    let has =
+        |name: &[u8]| rustix::fs::statat(&directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    if !has(b"oci-layout") && !has(b"manifest.json") {
+        return Err(LoadError::NoArchive);
+    }
+    step("Keep a copy of the directory: what is verified must not change");
+    let scratch = session.scratch()?;
+    let mut pack = Pack::new(
+        directory.into(),
+        PackOptions {
+            called: Vec::new(),
+            ids: &same_id,
+            nanoseconds: false,
+            left_empty: Vec::new(),
+            entries_max: limits.layer_entries,
+        },
+    );
+    let copied = scratch.place().make_file("archive").map_err(|error| LoadError::Store(error.into()));
+    let copied = copied.and_then(|mut file| match io::copy(&mut pack, &mut file) {
+        Ok(_) => Ok(file),
+        Err(error) => Err(LoadError::Read(error)),
+    });
+    match copied {
         Ok(file) => Ok((file, Some(scratch))),
         Err(error) => {
             // The error above is the cause.
