@@ -146,6 +146,26 @@ pub(crate) fn duration(text: &str) -> Option<u64> {
     (!text.is_empty() && all < 9e18).then_some(all as u64)
 }
 
+/// A duration that may begin with weeks and days: `7d`, `2w`, `1d12h`. ns. PURE.
+///
+/// # Errors
+/// A text that is none.
+pub(crate) fn period(text: &str) -> anyhow::Result<u64> {
+    let (mut rest, mut all) = (text, 0_u64);
+    for (unit, length) in [('w', 7 * 24 * 3600 * SECOND), ('d', 24 * 3600 * SECOND)] {
+        if let Some((number, further)) = rest.split_once(unit)
+            && let Ok(number) = number.parse::<u64>()
+        {
+            all = all.saturating_add(number.saturating_mul(length));
+            rest = further;
+        }
+    }
+    let shorter = if rest.is_empty() && !text.is_empty() { Some(0) } else { duration(rest) };
+    shorter
+        .map(|shorter| all.saturating_add(shorter))
+        .ok_or_else(|| anyhow::anyhow!("invalid duration {text:?}: such as 7d, 36h or 1d12h"))
+}
+
 /// This moment, as docker's logs have it.
 pub(crate) fn log_time() -> String {
     rfc3339_nano(now())
@@ -195,6 +215,26 @@ mod tests {
             ("yesterday", None),
         ] {
             assert_eq!(moment(text, now).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn periods_may_be_days_and_weeks() {
+        let hour = 3600 * 1_000_000_000;
+        for (text, expected) in [
+            ("7d", Some(168 * hour)),
+            ("2w", Some(336 * hour)),
+            ("1w1d1h", Some(193 * hour)),
+            ("36h", Some(36 * hour)),
+            ("0", Some(0)),
+            ("9999999999999d", Some(u64::MAX)),
+            ("", None),
+            ("d", None),
+            ("1h1d", None),
+            ("-1d", None),
+            ("7", None),
+        ] {
+            assert_eq!(period(text).ok(), expected, "{text:?}");
         }
     }
 

@@ -106,6 +106,15 @@ impl Context {
         Path::new(&self.config.cgroup.parent).join("monitor")
     }
 
+    /// A container goes: its image was used until it ended. `image prune` asks for that, and nobody else.
+    pub(crate) fn image_was_used(&self, record: &Record) {
+        let Ok(id) = record.image_id.parse() else { return };
+        if let Ok(Some(store)) = image::Store::open_existing(&self.dirs.image()) {
+            // A disk that takes no more, or another mini's store: what is not written down is younger than it seems at most.
+            let _unwritten = store.used(id, record.last_used());
+        }
+    }
+
     /// The image that a container was made of, and kept from removal until the pin is dropped; or its directory.
     ///
     /// # Errors

@@ -69,6 +69,6 @@ pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};
 pub use store::{
-    Conflict, Fault, Finding, Names, Pin, Problem, Pruned, RemoveError, Removed, ResolveError, Store,
+    Conflict, Fault, Finding, Names, Pin, Problem, Prune, Pruned, RemoveError, Removed, ResolveError, Store,
     StoreError, Usage, Use,
 };

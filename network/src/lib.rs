@@ -63,7 +63,7 @@ pub use op::OpError;
 pub use outline::{Outline, lease_file};
 pub use plan::{AttachPlan, Endpoint};
 pub use ports::{HostPort, ParsePortError, PortMapping, PortRequest, Protocol, display_ports, parse_publish};
-pub use remove::{RemoveError, remove_all};
+pub use remove::{RemoveError, remove_all, would_remove};
 pub use reserve::{PortError, Reserved, reserve};
 pub use see::{Seen, see};
 pub use table::TableError;

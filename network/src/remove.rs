@@ -44,14 +44,7 @@ pub fn remove_all(config: &NetworkConfig) -> Result<bool, RemoveError> {
     let _alone = sys::lock(&state.lock(), Hold::Alone)?;
     let outlived = |leases: &Vec<Known>| leases.iter().any(|lease| lease.standing == Standing::Outlived);
     let leases = patiently(|| survey_leases(&route, &state), outlived)?;
-    let name_of = |lease: &Known| {
-        lease.record.as_ref().map_or(lease.address.to_string(), |record| record.container.clone())
-    };
-    let containers: Vec<_> =
-        leases.iter().filter(|lease| lease.standing != Standing::Dead).map(name_of).collect();
-    if !containers.is_empty() {
-        return Err(RemoveError::InUse { bridge: config.bridge.clone(), containers });
-    }
+    nobody(config, &leases)?;
     let found = bridge::find(&route, &config.bridge)?;
     let table = Table::open(&config.bridge)?;
     let has_table = table.comment()?.is_some();
@@ -82,4 +75,29 @@ pub fn remove_all(config: &NetworkConfig) -> Result<bool, RemoveError> {
         sys::remove_directory_if_empty(&config.state)?;
     }
     Ok(has_table || found != Found::Nothing)
+}
+
+/// Whether [`remove_all`] would find anything to take away. Nothing is changed; by the time of an answer it may be another.
+///
+/// # Errors
+/// As [`remove_all`].
+pub fn would_remove(config: &NetworkConfig) -> Result<bool, RemoveError> {
+    step("See whether a container is on the network");
+    let (route, state) = host::open(config)?;
+    nobody(config, &survey_leases(&route, &state)?)?;
+    let has_table = Table::open(&config.bridge)?.comment()?.is_some();
+    Ok(has_table || bridge::find(&route, &config.bridge)? != Found::Nothing)
+}
+
+/// No container has a lease.
+fn nobody(config: &NetworkConfig, leases: &[Known]) -> Result<(), RemoveError> {
+    let name_of = |lease: &Known| {
+        lease.record.as_ref().map_or(lease.address.to_string(), |record| record.container.clone())
+    };
+    let containers: Vec<_> =
+        leases.iter().filter(|lease| lease.standing != Standing::Dead).map(name_of).collect();
+    match containers.is_empty() {
+        true => Ok(()),
+        false => Err(RemoveError::InUse { bridge: config.bridge.clone(), containers }),
+    }
 }

@@ -88,6 +88,11 @@ pub struct Record<S = Opaque> {
 }
 
 impl<S> Record<S> {
+    /// When it last ended, or was made where it never ran; ns since 1970.
+    pub fn last_used(&self) -> u64 {
+        self.last.as_ref().map_or(self.created, |last| last.finished)
+    }
+
     /// The record with something else for what the command line keeps, and that by itself.
     pub fn exchange<T>(self, settings: T) -> (Record<T>, S) {
         let record = Record {

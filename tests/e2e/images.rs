@@ -168,3 +168,51 @@ fn what_is_loaded_and_removed_is_told_call_by_call() {
     let removed = host.mini(["rmi", "--explain=json", "busybox"]).run().ok().stdout_has("Untagged");
     assert!(named(&calls(&removed.err()), "index.json"), "{removed}");
 }
+
+#[test]
+fn some_of_many_go_and_each_failure_is_told() {
+    let host = Host::new();
+    let (one, two) = (saying("one"), saying("two"));
+    host.load(&one, "one:1");
+    host.load(&two, "two:1");
+    let output = host.mini(["rmi", "one:1", "nosuch", "two:1"]).run().code(1);
+    let output = output.stdout_has("Untagged: one:1").stdout_has("Untagged: two:1");
+    assert!(output.err().contains("no such image: nosuch:latest"), "{output}");
+    host.load(&one, "one:1");
+    // With -f what is not there is as good as removed, and said.
+    let output = host.mini(["rmi", "-f", "nosuch", "one:1"]).run().ok().stdout_has("Untagged: one:1");
+    assert!(output.err().contains("no such image: nosuch:latest"), "{output}");
+    host.load(&one, "one:1");
+    host.mini(["create", "--name", "box", "one:1"]).run().ok();
+    host.mini(["start", "box"]).run().ok();
+    host.mini(["wait", "box"]).run().ok();
+    let id = &one.configuration().digest()[7..];
+    let missing = "0".repeat(64);
+    // An error that is another one counts, -f or not.
+    host.mini(["rmi", "-f", "nosuch", "Bad/Upper"]).run().code(1);
+    host.mini(["rmi", id]).run().error(1, &["must be forced", "stopped container"]);
+    host.mini(["rmi", &format!("one@sha256:{missing}")]).run().error(1, &["no such image"]);
+    // Every image's id begins with nothing; that is no prefix.
+    host.mini(["rmi", "sha256:"]).run().code(1);
+    host.mini(["rm", "box"]).run().ok();
+    host.mini(["rmi", &id[..4]]).run().ok().stdout_has(&format!("Deleted: sha256:{id}"));
+}
+
+#[test]
+fn the_beginning_of_several_ids_names_them_all() {
+    let host = Host::new();
+    // Among 17 images two begin with the same digit.
+    let images: Vec<_> = (0..17).map(|number| saying(&number.to_string())).collect();
+    for (number, image) in images.iter().enumerate() {
+        host.load(image, &format!("x:{number}"));
+    }
+    let id = |image: &Image| image.configuration().digest()[7..].to_owned();
+    let with = |digit: &str| images.iter().filter(|image| id(image).starts_with(digit)).collect::<Vec<_>>();
+    let digit =
+        "0123456789abcdef".chars().map(String::from).find(|digit| with(digit).len() > 1).expect("a digit");
+    let output = host.mini(["rmi", "-f", &digit]).run().code(1);
+    for image in with(&digit) {
+        assert!(output.err().contains(&id(image)[..12]), "{output}");
+    }
+    assert_eq!(host.mini(["images", "-q"]).run().ok().lines().len(), 17);
+}

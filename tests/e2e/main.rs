@@ -73,7 +73,7 @@
 //! | inspect, its templates and docker's shapes | [`inspect`] |
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
-//! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`] |
+//! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`], [`prune_unused`] |
 //! | finding and removing what a crash left | [`system_check`] |
 //! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
 #![expect(
@@ -150,6 +150,7 @@ mod places;
 mod ports;
 mod progress;
 mod prune;
+mod prune_unused;
 mod pull;
 mod push;
 mod registry_hostile;

@@ -5,17 +5,17 @@ use tests::step::{Stepper, Verdict};
 use tests::{Host, Image, Tarball, disk};
 
 /// An image with one file above busybox.
-fn saying(word: &str) -> Image {
+pub(crate) fn saying(word: &str) -> Image {
     Image::busybox().with(Tarball::new().file("word", 0o644, word)).set("Cmd", json!(["cat", "/word"]))
 }
 
 /// `mini image prune ARGS…`.
-fn prune(host: &Host, args: &[&str]) -> tests::Output {
+pub(crate) fn prune(host: &Host, args: &[&str]) -> tests::Output {
     host.mini(["image", "prune"]).args(args).run()
 }
 
 /// The names of all images.
-fn names(host: &Host) -> Vec<String> {
+pub(crate) fn names(host: &Host) -> Vec<String> {
     let mut names = host.mini(["images", "--format", "{{.Repository}}:{{.Tag}}"]).run().ok().lines();
     names.sort();
     names
@@ -278,4 +278,43 @@ fn what_many_start_nobody_prunes() {
     keeper.remove();
     host.mini(["volume", "prune", "-af"]).run().ok();
     host.mini(["system", "check"]).run().ok().stdout("");
+}
+
+/// What would go is told, and stays.
+#[test]
+fn a_dry_run_tells_what_a_run_does() {
+    let host = Host::new();
+    full(&host);
+    host.mini(["volume", "create", "unused"]).run().ok();
+    for line in [
+        &["image", "prune"][..],
+        &["image", "prune", "-a"],
+        &["container", "prune"],
+        &["network", "prune"],
+        &["volume", "prune", "-a"],
+        &["system", "prune"],
+        &["system", "prune", "-a", "--volumes"],
+    ] {
+        let told = host.mini(line).args(["--dry-run"]).run().ok();
+        let again = host.mini(line).args(["--dry-run"]).run().ok();
+        assert_eq!(told.text(), again.text(), "{line:?} has taken something");
+        assert!(told.text().contains(" that would be deleted:\n"), "{told}");
+        let saved = host.mini(["ps", "-aq"]).run().ok().lines().len();
+        assert_eq!(saved, 1, "{line:?}");
+        if line != ["system", "prune", "-a", "--volumes"] {
+            continue;
+        }
+        let done = host.mini(line).args(["-f"]).run().ok();
+        let told = told.text().replace("Total space that would be reclaimed", "Total reclaimed space");
+        let mut told: Vec<_> = told.lines().map(str::to_owned).collect();
+        for line in &mut told {
+            if let Some(kind) = line.strip_suffix(" that would be deleted:") {
+                *line = format!("Deleted {kind}:");
+            }
+        }
+        assert_eq!(told, done.lines());
+    }
+    host.mini(["network", "prune", "--dry-run"]).run().ok().stdout("");
+    assert!(events(&host, "image").iter().filter(|event| event["Action"] == "prune").count() == 1);
+    host.mini(["volume", "rm", "named", "unused"]).run().ok();
 }

@@ -154,7 +154,10 @@ fn prune_takes_volumes_without_a_name_and_with_all_the_others() {
         .stdout_has("\nnamed\n");
     host.mini(["volume", "ls", "-q"]).run().ok().stdout("kept\n");
     prune(&["-a", "-f", "--filter", "until=1h"]).run().error(1, &["until"]);
-    prune(&["-a", "-f"]).run().ok().stdout_has("kept");
+    prune(&["-a", "-f", "--filter", "all=true"]).run().error(1, &["conflicting options"]);
+    prune(&["-f", "--filter", "all=false"]).run().ok().stdout("Total reclaimed space: 0B\n");
+    // As newer clients of docker say --all.
+    prune(&["-f", "--filter", "all=1"]).run().ok().stdout_has("kept");
     assert!(!data(&host, "kept").exists());
 }
 

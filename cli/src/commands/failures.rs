@@ -15,7 +15,9 @@ impl Failures {
     pub(crate) fn add(&mut self, error: &anyhow::Error) {
         self.all += 1;
         let not_found = |cause: &(dyn std::error::Error + 'static)| {
+            use image::{RemoveError, ResolveError};
             matches!(cause.downcast_ref(), Some(runtime::state::FindError::NotFound(_)))
+                || matches!(cause.downcast_ref(), Some(RemoveError::Resolve(ResolveError::NotFound(_))))
         };
         if error.chain().any(not_found) {
             self.not_found += 1;

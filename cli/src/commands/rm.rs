@@ -162,6 +162,7 @@ pub(crate) fn forget(context: &Context, record: &Record, volumes: bool) -> Resul
         volume::users::take_away_with(context, record)?;
     }
     context.state().remove(&record.id, &record.name)?;
+    context.image_was_used(record);
     let mut events = vec![Event::container("destroy", record)];
     if volumes {
         events.extend(volume::users::gone_with(context, record));

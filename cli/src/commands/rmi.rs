@@ -43,7 +43,8 @@ pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
         }
     }
     story.into_iter().for_each(Story::tell_what_is_there);
-    Ok(failures.code())
+    // As docker: with -f what is not there is as good as removed, and said.
+    Ok(if args.force { failures.code_but_not_found() } else { failures.code() })
 }
 
 /// What `mini events` shows of it.
@@ -69,13 +70,21 @@ fn line(removed: &Removed) -> String {
 /// Tells which container uses an image: a running one first. Asked while the store is locked, so that one that is being made is
 /// seen: its maker holds the store until it is written down.
 pub(crate) fn users(context: &Context) -> impl Fn(&image::Digest) -> Option<Use> {
+    users_but(context, |_| false)
+}
+
+/// The same, without containers that are as good as gone, told by their ids.
+pub(super) fn users_but(
+    context: &Context,
+    has_gone: impl Fn(&str) -> bool,
+) -> impl Fn(&image::Digest) -> Option<Use> {
     let state = context.state();
     move |id: &image::Digest| {
         let id = id.to_string();
         let Ok(entries) = state.list() else {
             return Some(Use { container: "whose record is not understood".to_owned(), is_running: true });
         };
-        let users = entries.iter().filter(|entry| entry.record.image_id == id);
+        let users = entries.iter().filter(|entry| entry.record.image_id == id && !has_gone(&entry.record.id));
         let user = |entry: &Entry| Use {
             container: entry.record.id[..12].to_owned(),
             is_running: entry.status.is_up(),

@@ -37,6 +37,7 @@ const TABLE: &[Entry] = &[
     ("pidfd_open(", "", "pidfd_open(2)", ""),
     ("pidfd_send_signal(", "", "pidfd_send_signal(2), signal(7)", "runtime.md#kill"),
     ("waitid(", "", "waitid(2)", ""),
+    ("utimensat(", "", "utimensat(2)", ""),
     ("setsid(), ioctl(TIOCSCTTY", "", "setsid(2), ioctl_tty(2), credentials(7)", "config.md#process"),
     ("setsid(", "", "setsid(2), credentials(7)", ""),
     ("setpgid(", "", "setpgid(2), credentials(7)", ""),

@@ -79,6 +79,7 @@ pub(super) fn after_the_word(charge: &mut Charge) {
     let Words { record, dirs, .. } = &charge.words;
     if record.auto_remove {
         results.push(sys::removal::remove_tree(&dirs.disk));
+        charge.words.context.image_was_used(record);
         // As the others.
         let _left = volume::users::remove_gone(&charge.words.context, record);
     }

@@ -31,7 +31,17 @@ impl Users {
     /// # Errors
     /// Where one is of a newer mini.
     pub(crate) fn of(state: &State) -> Result<Users> {
-        Ok(Users::among(&state.list()?))
+        Users::but(state, |_| false)
+    }
+
+    /// The same, without containers that are as good as gone, told by their ids.
+    ///
+    /// # Errors
+    /// As [`Users::of`].
+    pub(crate) fn but(state: &State, has_gone: impl Fn(&str) -> bool) -> Result<Users> {
+        let mut entries = state.list()?;
+        entries.retain(|entry| !has_gone(&entry.record.id));
+        Ok(Users::among(&entries))
     }
 
     fn among(entries: &[Entry]) -> Users {

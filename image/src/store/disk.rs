@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
+use crate::archive::Time;
 use crate::archive::confined::{self, Dir};
 use crate::op::{Op, OpError, look};
 
@@ -291,6 +292,28 @@ impl Place {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// When a file was last changed; `None` if there is none.
+    pub(crate) fn modified(&self, name: &str) -> io::Result<Option<Time>> {
+        match self.dir.stat_of(name.as_bytes()) {
+            Ok(stat) => Ok(Some(confined::modified(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sets a file's times; none is fine.
+    pub(crate) fn set_time(&self, name: &str, time: Time) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        Op {
+            call: format_args!("utimensat({path:?}, {})", time.seconds),
+            shell: format_args!("touch -hd @{} {}", time.seconds, path.display()),
+        }
+        .perform(|| match self.dir.change_time(name.as_bytes(), time) {
+            Err(Errno::NOENT) => Ok(()),
+            changed => changed,
+        })
     }
 
     /// Whether something of that name exists.

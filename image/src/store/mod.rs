@@ -39,7 +39,7 @@ use image::{IMAGE_VERSION, Image, ImageRecord};
 use index::Index;
 
 pub use check::{Fault, Finding, Problem};
-pub use prune::Pruned;
+pub use prune::{Prune, Pruned};
 pub use removal::{Conflict, Removed, Use};
 pub use remove::RemoveError;
 pub use resolve::{Names, ResolveError};

@@ -1,11 +1,27 @@
 //! `mini image prune`: all images that are to go, at once.
+//!
+//! When an image was last used is the time of its record's file: it is written by a pull, and set by [`Store::used`].
 
 use super::disk::Hold;
 use super::image::Image;
 use super::removal::{Removed, Use};
-use super::{Store, StoreError};
+use super::usage::Usage;
+use super::{Store, StoreError, record_name};
+use crate::archive::Time;
 use crate::digest::Digest;
 use crate::op::step;
+
+/// Which images are to go.
+pub struct Prune<'a> {
+    /// Whether one may go, and when it was last used, ns since 1970.
+    pub goes: &'a dyn Fn(&Image, u64) -> bool,
+    /// Tells who uses the image of an id: asked under the lock, so that one which is being made is seen.
+    pub in_use: &'a dyn Fn(&Digest) -> Option<Use>,
+    /// Bytes of layers that may stay: those go that were not used for the longest time, until the rest takes no more.
+    pub keep: Option<u64>,
+    /// Nothing is removed: what would be is told.
+    pub dry_run: bool,
+}
 
 /// What a prune took away.
 #[derive(Debug, Default)]
@@ -17,39 +33,82 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Removes every image that `goes` and nobody uses, with all its names.
-    ///
-    /// `in_use` tells who uses the image of an id: asked under the lock, so that one which is being made is seen.
+    /// Removes every image that may go and nobody uses, with all its names.
     ///
     /// # Errors
     /// The store cannot be read or written. Either all of them are gone, or none.
-    pub fn prune(
-        &self,
-        goes: &dyn Fn(&Image) -> bool,
-        in_use: &dyn Fn(&Digest) -> Option<Use>,
-    ) -> Result<Pruned, StoreError> {
+    pub fn prune(&self, prune: &Prune<'_>) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
         {
-            let _lock = self.lock(Hold::Exclusive)?;
+            let _lock = self.lock(if prune.dry_run { Hold::Shared } else { Hold::Exclusive })?;
             let mut index = self.index()?;
             let usage = self.usage_of(&index)?;
-            let all = usage.images.iter().filter(|image| goes(image) && in_use(&image.id).is_none());
-            let all: Vec<Digest> = all.map(|image| image.id).collect();
-            if !all.is_empty() {
-                step("Let go of the images that nobody uses");
-                pruned.bytes = usage.only_of(&|id| all.contains(&id));
-                for id in all {
-                    let chains = self.chains_only_of(&index, id)?;
-                    let names = index.names_of(id).into_iter();
-                    pruned.removed.extend(names.map(|name| Removed::Untagged(name.familiar())));
-                    pruned.removed.push(Removed::Deleted(id));
-                    pruned.removed.extend(chains.into_iter().map(Removed::Deleted));
-                    index.remove_image(id);
-                }
-                self.write_index(&index)?;
+            let all = self.chosen(&usage, prune)?;
+            if all.is_empty() {
+                return Ok(pruned);
             }
+            pruned.bytes = usage.only_of(&|id| all.contains(&id));
+            if !prune.dry_run {
+                step("Let go of the images that nobody uses");
+            }
+            for id in all {
+                let chains = self.chains_only_of(&index, id)?;
+                let names = index.names_of(id).into_iter();
+                pruned.removed.extend(names.map(|name| Removed::Untagged(name.familiar())));
+                pruned.removed.push(Removed::Deleted(id));
+                pruned.removed.extend(chains.into_iter().map(Removed::Deleted));
+                index.remove_image(id);
+            }
+            if prune.dry_run {
+                return Ok(pruned);
+            }
+            self.write_index(&index)?;
         }
         self.sweep()?;
         Ok(pruned)
+    }
+
+    /// Those that go, in the order in which they came; with a limit the least recently used first.
+    fn chosen(&self, usage: &Usage, prune: &Prune<'_>) -> Result<Vec<Digest>, StoreError> {
+        let mut all = Vec::new();
+        for image in &usage.images {
+            let used = self.last_used(image.id)?;
+            if (prune.goes)(image, used) && (prune.in_use)(&image.id).is_none() {
+                all.push((used, image.id));
+            }
+        }
+        let Some(keep) = prune.keep else { return Ok(all.into_iter().map(|(_, id)| id).collect()) };
+        all.sort_by_key(|(used, _)| *used);
+        Ok(usage.until_no_more_than(keep, all.into_iter().map(|(_, id)| id)))
+    }
+
+    /// When an image was last pulled or loaded, or a container of it last ran, ns since 1970; the beginning of time for one that has
+    /// lost its record.
+    ///
+    /// # Errors
+    /// The record cannot be looked at.
+    pub fn last_used(&self, id: Digest) -> Result<u64, StoreError> {
+        let name = record_name(id);
+        let path = || self.root().join(&name);
+        let time =
+            self.place().modified(&name).map_err(|source| StoreError::Read { path: path(), source })?;
+        Ok(time.map_or(0, |time| {
+            let seconds = u64::try_from(time.seconds).unwrap_or(0);
+            seconds.saturating_mul(1_000_000_000).saturating_add(time.nanos.into())
+        }))
+    }
+
+    /// Somebody has used an image at that time, ns since 1970. One that is not here is nobody's business.
+    ///
+    /// # Errors
+    /// The record cannot be looked at or changed.
+    pub fn used(&self, id: Digest, when: u64) -> Result<(), StoreError> {
+        let before = self.last_used(id)?;
+        if before == 0 || before >= when {
+            return Ok(());
+        }
+        let seconds = i64::try_from(when / 1_000_000_000).unwrap_or(i64::MAX);
+        let nanos = u32::try_from(when % 1_000_000_000).expect("a remainder below 2³²");
+        Ok(self.place().set_time(&record_name(id), Time { seconds, nanos })?)
     }
 }

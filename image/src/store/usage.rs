@@ -36,6 +36,18 @@ impl Usage {
         self.sum(self.layers_of(these).into_iter().filter(|layer| !others.contains(layer)))
     }
 
+    /// Of `these`, in their order, as many as have to go until all that is left takes no more than so many bytes.
+    pub(super) fn until_no_more_than(&self, bytes: u64, these: impl Iterator<Item = Digest>) -> Vec<Digest> {
+        let (all, mut going) = (self.bytes(), Vec::new());
+        for id in these {
+            if all - self.only_of(&|one| going.contains(&one)) <= bytes {
+                break;
+            }
+            going.push(id);
+        }
+        going
+    }
+
     fn layers_of(&self, these: &dyn Fn(Digest) -> bool) -> HashSet<&String> {
         self.layers.iter().filter(|(id, _)| these(*id)).flat_map(|(_, layers)| layers).collect()
     }
@@ -110,6 +122,17 @@ mod tests {
             (&[one, two, three], 1234),
         ] {
             assert_eq!(usage.only_of(&|id| these.contains(&id)), expected, "{}", these.len());
+        }
+        for (bytes, expected) in [
+            (1234, &[][..]),
+            (1233, &[three]),
+            (1230, &[three]),
+            (1229, &[three, one]),
+            (1030, &[three, one]),
+            (1029, &[three, one, two]),
+            (0, &[three, one, two]),
+        ] {
+            assert_eq!(usage.until_no_more_than(bytes, [three, one, two].into_iter()), expected, "{bytes}");
         }
     }
 }

@@ -70,11 +70,12 @@ pub(super) fn reset(context: &Context, args: &ResetArgs) -> Result<ExitCode> {
 fn remove(context: &Context, failures: &mut Failures) -> Gone {
     let how = How { force: true, volumes: true };
     let containers = rm::remove_all(context, how, failures);
-    let filters = Filters::default();
-    let volumes = volume::prune::remove(context, &filters, true, failures).map(|pruned| pruned.lines.len());
+    let (filters, mode) = (Filters::default(), prune::Mode::default());
+    let volumes =
+        volume::prune::remove(context, &filters, true, mode, failures).map(|pruned| pruned.lines.len());
     let secrets = secrets(context, failures);
     let repaired = system::repair(context);
-    let networks = prune::network::remove(context, &filters).map(|pruned| pruned.lines.len());
+    let networks = prune::network::remove(context, &filters, mode).map(|pruned| pruned.lines.len());
     let lessons = learn::forget_all(context);
     let mut number = |removed: Result<usize>| {
         removed.unwrap_or_else(|error| {

@@ -1,11 +1,11 @@
 //! `mini container prune`: remove all containers that do not run.
 
 use anyhow::Result;
-use runtime::record::Status;
+use runtime::record::{Record, Status};
 use runtime::state::{Entry, State, StateError};
 
 use super::filter::{COMMON, Filters};
-use super::{Pruned, agreed, print_total};
+use super::{Mode, Pruned, agreed, print_total};
 use crate::clock;
 use crate::commands::Failures;
 use crate::commands::rm::{self, How};
@@ -18,9 +18,12 @@ use crate::settings::Settings;
 /// Remove all containers that do not run
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini container prune -f --filter until=24h\n\nSee also: mini rm, mini ps, mini system prune"
+    after_help = "Examples:\n  mini container prune -f --filter until=24h\n  mini container prune --dry-run\n\nSee also: mini rm, mini ps, mini system prune"
 )]
 pub(crate) struct PruneArgs {
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -33,34 +36,48 @@ pub(crate) struct PruneArgs {
 pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let filters = Filters::new(&args.filter, COMMON, clock::now())?;
-    if !args.force && !agreed("This will remove all stopped containers.")? {
+    if !args.force && !args.dry_run && !agreed("This will remove all stopped containers.")? {
         return Ok(ExitCode::Success);
     }
     let mut failures = Failures::default();
-    let pruned = remove(context, &filters, &mut failures)?;
+    let mode = Mode { dry_run: args.dry_run, ..Mode::default() };
+    let (pruned, _) = remove(context, &filters, mode, &mut failures)?;
     pruned.print()?;
-    print_total(pruned.bytes)?;
+    print_total(pruned.bytes, args.dry_run)?;
     Ok(failures.code())
 }
 
-/// Removes them; the others go on where one fails.
+/// Removes them; the others go on where one fails. Returns their records too.
 ///
 /// # Errors
 /// A record of a newer mini.
-pub(super) fn remove(context: &Context, filters: &Filters, failures: &mut Failures) -> Result<Pruned> {
+pub(super) fn remove(
+    context: &Context,
+    filters: &Filters,
+    mode: Mode<'_>,
+    failures: &mut Failures,
+) -> Result<(Pruned, Vec<Record>)> {
     let state = context.state();
-    let mut pruned = Pruned { heading: "Containers", lines: Vec::new(), bytes: 0 };
+    let Mode { dry_run, .. } = mode;
+    let mut pruned = Pruned { heading: "Containers", lines: Vec::new(), bytes: 0, dry_run };
+    let mut gone = Vec::new();
     for entry in state.list()? {
         let labels = Settings::of(&entry.record).labels;
         let passes = filters.pass(entry.record.created, |key| labels.get(key).map(String::as_str));
+        let passes = passes && mode.passes(entry.record.last_used());
         if entry.status.is_up() || !passes || is_being_started(&state, &entry) {
             continue;
         }
         let freed = runtime::changes::usage(&entry.dirs.disk);
-        match rm::remove(context, &state, &entry, How { force: false, volumes: false }) {
+        let removed = match dry_run {
+            true => Ok(()),
+            false => rm::remove(context, &state, &entry, How { force: false, volumes: false }),
+        };
+        match removed {
             Ok(()) => {
                 pruned.bytes += freed;
-                pruned.lines.push(entry.record.id);
+                pruned.lines.push(entry.record.id.clone());
+                gone.push(entry.record);
             }
             // Somebody has started it meanwhile.
             Err(error) if error.is::<StillRuns>() => {}
@@ -70,7 +87,7 @@ pub(super) fn remove(context: &Context, filters: &Filters, failures: &mut Failur
         }
     }
     pruned.record(context, Kind::Container);
-    Ok(pruned)
+    Ok((pruned, gone))
 }
 
 /// Nothing of it runs, and somebody works on it right now.

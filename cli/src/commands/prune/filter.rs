@@ -14,6 +14,8 @@ enum Filter {
     Label(Label, bool),
     /// Of images: those without a name alone, or all.
     Dangling(bool),
+    /// Of volumes: those without a name alone, or all.
+    All(bool),
 }
 
 /// All of them.
@@ -41,13 +43,18 @@ impl Filters {
         self.0.iter().all(|filter| match filter {
             Filter::Until(time) => made < *time,
             Filter::Label(label, wanted) => label.is_among(labels) == *wanted,
-            Filter::Dangling(_) => true,
+            Filter::Dangling(_) | Filter::All(_) => true,
         })
     }
 
     /// Whether images with names may go too, whatever else is said: docker takes that for `--all`.
     pub(in crate::commands) fn all_images(&self) -> bool {
         self.0.contains(&Filter::Dangling(false))
+    }
+
+    /// Whether volumes with names may go too, if that was said.
+    pub(in crate::commands) fn all_volumes(&self) -> Option<bool> {
+        self.0.iter().find_map(|filter| if let Filter::All(all) = filter { Some(*all) } else { None })
     }
 
     /// Whether it depends on when something was made.
@@ -65,10 +72,11 @@ fn parse(text: &str, known: &[&str], now: u64) -> Result<Filter> {
         "until" => Filter::Until(clock::moment(value, now)?),
         "label" => Filter::Label(Label::parse(value), true),
         "label!" => Filter::Label(Label::parse(value), false),
-        _ => Filter::Dangling(
-            truth(value)
-                .with_context(|| format!("invalid filter {text:?}: {value:?} is neither true nor false"))?,
-        ),
+        _ => {
+            let value = truth(value)
+                .with_context(|| format!("invalid filter {text:?}: {value:?} is neither true nor false"))?;
+            if key == "all" { Filter::All(value) } else { Filter::Dangling(value) }
+        }
     })
 }
 

@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use image::{Image, Removed};
+use runtime::record::Record;
 
 use super::filter::Filters;
-use super::{Pruned, agreed, print_total};
+use super::{Mode, Pruned, Spare, agreed, print_total};
 use crate::clock;
 use crate::commands::{images, rmi};
 use crate::context::Context;
@@ -14,7 +15,7 @@ use crate::exit_code::ExitCode;
 /// Remove images without a name that no container uses
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini image prune -f\n  mini image prune -a -f --filter until=240h\n\nSee also: mini rmi, mini images, mini system prune"
+    after_help = "Examples:\n  mini image prune -f\n  mini image prune -a -f --filter until=240h\n  mini image prune -a --dry-run --unused-for 7d\n  mini image prune -a -f --keep-storage 10g\n\nSee also: mini rmi, mini images, mini system prune"
 )]
 pub(crate) struct PruneArgs {
     /// Those with a name, too
@@ -24,9 +25,14 @@ pub(crate) struct PruneArgs {
     /// dangling=true|false
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    spare: Spare,
 }
 
 /// Asks, removes, says what became free.
@@ -38,12 +44,12 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
         true => "This will remove all images without at least one container associated to them.",
         false => "This will remove all dangling images.",
     };
-    if !args.force && !agreed(warning)? {
+    if !args.force && !args.dry_run && !agreed(warning)? {
         return Ok(ExitCode::Success);
     }
-    let pruned = remove(context, &filters, all)?;
+    let pruned = remove(context, &filters, all, Mode::new(args.dry_run, args.spare))?;
     pruned.print()?;
-    print_total(pruned.bytes)?;
+    print_total(pruned.bytes, args.dry_run)?;
     Ok(ExitCode::Success)
 }
 
@@ -51,19 +57,29 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// The store cannot be read or written.
-pub(super) fn remove(context: &Context, filters: &Filters, all: bool) -> Result<Pruned> {
+pub(super) fn remove(context: &Context, filters: &Filters, all: bool, mode: Mode<'_>) -> Result<Pruned> {
     let store = context.store()?;
-    let uses = rmi::users(context);
-    let goes = |image: &Image| {
+    let uses = rmi::users_but(context, |id| mode.has_gone(id));
+    let goes = |image: &Image, used: u64| {
+        let id = image.id.to_string();
+        // Removing them would tell when they used it.
+        let by_gone = mode.gone.iter().filter(|record| record.image_id == id).map(Record::last_used);
+        let used = by_gone.fold(used, u64::max);
         let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
         let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
         // When it was built is not known of every image: docker takes the beginning of time for that.
-        (all || image.tags.is_empty()) && filters.pass(images::built(image).unwrap_or(0), label)
+        (all || image.tags.is_empty())
+            && mode.passes(used)
+            && filters.pass(images::built(image).unwrap_or(0), label)
     };
-    let taken = store.prune(&goes, &|id| uses(id)).context("cannot remove images")?;
-    context.journal().record(&rmi::events(&taken.removed));
-    let pruned =
-        Pruned { heading: "Images", lines: taken.removed.iter().map(line).collect(), bytes: taken.bytes };
+    let Mode { dry_run, keep, .. } = mode;
+    let prune = image::Prune { goes: &goes, in_use: &|id| uses(id), keep, dry_run };
+    let taken = store.prune(&prune).context("cannot remove images")?;
+    if !dry_run {
+        context.journal().record(&rmi::events(&taken.removed));
+    }
+    let lines = taken.removed.iter().map(line).collect();
+    let pruned = Pruned { heading: "Images", lines, bytes: taken.bytes, dry_run };
     pruned.record(context, Kind::Image);
     Ok(pruned)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::filter::{COMMON, Filters};
-use super::{agreed, container, image, network, print_total};
+use super::{Mode, Spare, agreed, container, image, network, print_total};
 use crate::clock;
 use crate::commands::{Failures, volume};
 use crate::context::Context;
@@ -14,7 +14,7 @@ use crate::exit_code::ExitCode;
 /// Containers that do not run; the bridge, where nobody is on it; images without a name; volumes only where that is asked for.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini system prune -f\n  mini system prune -a --volumes\n  mini system prune -f --filter until=24h\n\nSee also: mini container prune, mini image prune, mini network prune, mini volume prune, mini system df"
+    after_help = "Examples:\n  mini system prune -f\n  mini system prune -a --volumes\n  mini system prune -f --filter until=24h\n  mini system prune -a --dry-run\n  mini system prune -a -f --unused-for 7d\n\nSee also: mini container prune, mini image prune, mini network prune, mini volume prune, mini system df"
 )]
 pub(crate) struct PruneArgs {
     /// Images with a name, too
@@ -26,9 +26,14 @@ pub(crate) struct PruneArgs {
     /// Only those that are so: until=TIME (not of volumes), label=NAME[=VALUE], label!=NAME[=VALUE]
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    spare: Spare,
 }
 
 /// Asks, removes kind by kind, says what became free. Containers first: what they used may go then.
@@ -39,18 +44,30 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
         !(args.volumes && filters.ask_for_times()),
         "the \"until\" filter is not supported with \"--volumes\""
     );
-    if !args.force && !agreed(&warning(args))? {
+    ensure!(
+        !(args.volumes && args.spare.unused_for.is_some()),
+        "--unused-for does not go with --volumes: nobody writes down when a volume was last used"
+    );
+    if !args.force && !args.dry_run && !agreed(&warning(args))? {
         return Ok(ExitCode::Success);
     }
     let mut failures = Failures::default();
     let mut bytes = 0;
+    let mode = Mode::new(args.dry_run, args.spare);
+    let mut gone = Vec::new();
     for kind in [Kind::Containers, Kind::Networks, Kind::Volumes, Kind::Images] {
+        let mode = Mode { gone: &gone, ..mode };
         let pruned = match kind {
-            Kind::Containers => container::remove(context, &filters, &mut failures),
-            Kind::Networks => network::remove(context, &filters),
+            Kind::Containers => {
+                container::remove(context, &filters, mode, &mut failures).map(|(pruned, all)| {
+                    gone = all;
+                    pruned
+                })
+            }
+            Kind::Networks => network::remove(context, &filters, mode),
             Kind::Volumes if !args.volumes => continue,
-            Kind::Volumes => volume::prune::remove(context, &filters, false, &mut failures),
-            Kind::Images => image::remove(context, &filters, args.all),
+            Kind::Volumes => volume::prune::remove(context, &filters, false, mode, &mut failures),
+            Kind::Images => image::remove(context, &filters, args.all, mode),
         };
         match pruned {
             Ok(pruned) => {
@@ -60,7 +77,7 @@ pub(crate) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode> {
             Err(error) => failures.add(&error),
         }
     }
-    print_total(bytes)?;
+    print_total(bytes, args.dry_run)?;
     Ok(failures.code())
 }
 
@@ -102,6 +119,8 @@ mod tests {
             volumes,
             filter: filter.iter().map(|text| (*text).to_owned()).collect(),
             force: false,
+            dry_run: false,
+            spare: Spare::default(),
         };
         assert_eq!(
             warning(&args(false, false, &[])),
