@@ -19,6 +19,14 @@ pub(crate) struct NotRoot;
 #[error("it is running: stop it first, or remove it with -f")]
 pub(crate) struct StillRuns;
 
+/// A check has found that its files are not what they should be.
+#[derive(Debug, thiserror::Error)]
+#[error("image {image} is damaged: {layer}")]
+pub(crate) struct Damaged {
+    pub(crate) image: String,
+    pub(crate) layer: String,
+}
+
 /// An error that another process of ours has told already.
 #[derive(Debug, thiserror::Error)]
 #[error("already told")]
@@ -91,6 +99,8 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         "mini images lists what is here; mini pull fetches an image"
     } else if let Some(StateError::NameTaken { .. }) = error.downcast_ref() {
         "mini rm takes that container away; another --name is free"
+    } else if error.is::<Damaged>() {
+        "mini system check --repair makes it whole, or mini pull"
     } else if error.is::<crate::plan::ids::Exhausted>() {
         "end a container, or widen ids.count in /etc/mini/config.toml"
     } else if error.is::<crate::plan::whose::Strict>() {
@@ -114,6 +124,10 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
          with --userns=host"
     } else if is_denied(error) {
         "mini login says who you are; it is kept in ~/.docker/config.json (DOCKER_CONFIG names another directory)"
+    } else if let Some(image::StoreError::Damaged { .. } | image::StoreError::Missing { .. }) =
+        error.downcast_ref()
+    {
+        "mini system check --repair makes it anew"
     } else {
         return None;
     };

@@ -69,6 +69,6 @@ pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};
 pub use store::{
-    Conflict, Fault, Finding, Names, Pin, Problem, Prune, Pruned, RemoveError, Removed, ResolveError, Store,
-    StoreError, Usage, Use,
+    Check, Conflict, Fault, Fetch, Finding, Names, Pin, Problem, Prune, Pruned, RemoveError, Removed, Repair,
+    ResolveError, Store, StoreError, Usage, Use,
 };

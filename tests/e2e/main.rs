@@ -76,6 +76,8 @@
 //! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`], [`prune_unused`] |
 //! | finding and removing what a crash left | [`system_check`] |
 //! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
+//! | finding and mending what a crash, a disk or a hand left | [`system_check`], [`system_check_store`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -178,6 +180,7 @@ mod stats;
 mod step;
 mod supervise;
 mod system_check;
+mod system_check_store;
 mod system_df;
 mod tag;
 mod terminal;

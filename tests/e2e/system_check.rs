@@ -88,6 +88,26 @@ fn a_directory_without_a_record() {
     found_and_repaired(&host, &stray[..12]);
 }
 
+/// What a container has written is worth more than its record: a repair does not take it away.
+#[test]
+fn a_container_whose_record_is_damaged_keeps_its_files() {
+    let host = Host::with_busybox();
+    host.mini(["run", "--name", "box", "busybox", "sh", "-c", "echo precious >/file"]).run().ok();
+    let id = host.mini(["ps", "-aq", "--no-trunc"]).run().ok().line();
+    let directory = host.root().join("containers").join(&id);
+    let record = fs::read(directory.join("record.json")).expect("read");
+    fs::write(directory.join("record.json"), &record[..record.len() / 2]).expect("cut it");
+    host.mini(["system", "check"]).run().code(1).stdout_has(&format!("{id}/record.json: damaged\n"));
+    host.mini(["system", "check", "--repair"])
+        .run()
+        .code(1)
+        .stdout_has("(not repaired: its own files lie beside it");
+    assert_eq!(fs::read_to_string(directory.join("upper/file")).expect("read"), "precious\n");
+    fs::write(directory.join("record.json"), record).expect("write");
+    host.mini(["system", "check"]).run().ok().stdout("");
+    host.mini(["rm", &id]).run().ok();
+}
+
 #[test]
 fn half_a_layer_and_a_broken_index() {
     let host = Host::with_busybox();

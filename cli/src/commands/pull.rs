@@ -125,9 +125,19 @@ pub(crate) fn ensure(
     dry_run: bool,
 ) -> Result<(Image, Pin)> {
     let Wanted { name, policy, platform } = wanted;
+    // What a check found damaged is as good as not there: it is fetched again, whatever the name stands for there by now.
+    let mut again = None;
     let fits = |image: &Image| platform.as_ref().is_none_or(|platform| image.is_of(platform));
     let (pin, found) = look(store, name)?;
     let missing = match found {
+        Some(image) if let Some(layer) = store.damaged_layer(&image)? => {
+            again = image.pinned.first().cloned();
+            if *policy == PullPolicy::Never || dry_run || again.is_none() {
+                return Err(crate::error::Damaged { image: (*name).to_owned(), layer }.into());
+            }
+            output::warn(&format!("{layer} of image {name} is damaged: it is fetched again"));
+            false
+        }
         Some(image) if fits(&image) => {
             if *policy != PullPolicy::Always || dry_run {
                 warn_of_platform(&image, platform.as_ref());
@@ -143,8 +153,7 @@ pub(crate) fn ensure(
         Some(_) | None => true,
     };
     drop(pin);
-    let reference: Reference = name.parse()?;
-    let reference = reference.with_default_tag();
+    let reference = again.map_or_else(|| name.parse::<Reference>(), Ok)?.with_default_tag();
     if missing && !quiet {
         output::say(&format!("Unable to find image '{}' locally", reference.familiar()));
     }
@@ -223,6 +232,20 @@ fn fetch_apart(
         pidfd::Ending::Exited(_) => Err(crate::error::Told.into()),
         pidfd::Ending::Signaled(signal) => bail!("the pull was killed by signal {signal}"),
     }
+}
+
+/// Pulls what a check found damaged, and says nothing meanwhile.
+///
+/// # Errors
+/// Where the image cannot be had.
+pub(super) fn fetch_again(
+    context: &Context,
+    store: &Store,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<()> {
+    let how = How { platform: Some(platform), form: ProgressArgs::default().form(true) };
+    fetch(context, store, reference, how).map(drop)
 }
 
 fn fetch(context: &Context, store: &Store, reference: &Reference, how: How<'_>) -> Result<Pulled> {

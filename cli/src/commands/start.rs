@@ -181,6 +181,9 @@ fn ready(context: &Context, entry: &Entry, detached: bool) -> Result<Option<(Cha
     entry.record.restarts = 0;
     let found = crate::donors::find(context, &mut request)?;
     let (image, _pin) = context.image_of(&entry.record)?;
+    if let Some(layer) = context.store()?.damaged_layer(&image)? {
+        return Err(crate::error::Damaged { image: entry.record.image.clone(), layer }.into());
+    }
     let facts = run::facts(&request)?;
     prepare_again(context, entry.record, &request, &image, facts, found, lock).map(Some)
 }

@@ -37,12 +37,17 @@ enum SystemCommand {
 
 /// Find what no container and no image needs, and what is damaged
 ///
-/// Ends with 1 where something was found and not mended.
+/// Blobs are hashed, layers counted; --deep compares every file of every layer with the blob that it came from: its bytes, mode, owner,
+/// time and attributes. What is damaged is made anew of what is whole, or fetched again from the registry that the image came from; where
+/// that cannot be asked, the part stays marked, and the next pull fetches it. Ends with 1 where something was found and not mended.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini system check\n  mini system check --repair\n\nSee also: mini info, mini rm, mini rmi"
+    after_help = "Examples:\n  mini system check\n  mini system check --repair\n  mini system check --deep\n\nSee also: mini info, mini rm, mini rmi"
 )]
 struct CheckArgs {
+    /// Unpack the blob of every layer once more, and compare everything; takes as long as that, and room for the largest layer
+    #[arg(long)]
+    deep: bool,
     /// Remove what nobody needs, and mend what can be mended
     #[arg(long)]
     repair: bool,
@@ -53,6 +58,23 @@ struct CheckArgs {
 struct Found {
     what: String,
     repaired: bool,
+    /// How, or why not, where there is something to say.
+    note: Option<String>,
+}
+
+impl Found {
+    fn new(what: String, repaired: bool) -> Found {
+        Found { what, repaired, note: None }
+    }
+
+    fn line(&self) -> String {
+        match (&self.note, self.repaired) {
+            (Some(note), true) => format!("{} (repaired: {note})", self.what),
+            (Some(note), false) => format!("{} (not repaired: {note})", self.what),
+            (None, true) => format!("{} (repaired)", self.what),
+            (None, false) => self.what.clone(),
+        }
+    }
 }
 
 /// Carries the subcommand out.
@@ -70,10 +92,8 @@ pub(crate) fn system(context: &Context, args: &SystemArgs) -> Result<ExitCode> {
 fn check(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     context.listen(None)?;
     let mut found = left(context, args.repair)?;
-    images(context, args.repair, &mut found)?;
-    for Found { what, repaired } in &found {
-        output::print_line(&format!("{what}{}", if *repaired { " (repaired)" } else { "" }))?;
-    }
+    images(context, args, &mut found)?;
+    found.iter().try_for_each(|found| output::print_line(&found.line()))?;
     Ok(if found.iter().all(|found| found.repaired) { ExitCode::Success } else { ExitCode::Failure })
 }
 
@@ -110,7 +130,7 @@ fn containers(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result
         if repair {
             sys::fs::remove_file(&name)?;
         }
-        found.push(Found { what: format!("{}: the name of no container", name.display()), repaired: repair });
+        found.push(Found::new(format!("{}: the name of no container", name.display()), repair));
     }
     Ok(())
 }
@@ -128,11 +148,17 @@ fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> R
     if state.load(id)?.is_some() {
         return Ok(()); // made meanwhile
     }
+    let record = dirs.disk.join("record.json");
+    // An empty one is of a machine that lost power before the container was made.
+    if std::fs::metadata(&record).is_ok_and(|about| about.len() > 0) {
+        // Written whole: whoever was killed has left all of it or nothing, so the disk has lost it.
+        let note = "its own files lie beside it, in upper: save what is needed, and remove the directory";
+        let note = repair.then(|| note.to_owned());
+        found.push(Found { what: format!("{}: damaged", record.display()), repaired: false, note });
+        return Ok(());
+    }
     let path = if dirs.disk.exists() { &dirs.disk } else { &dirs.run };
-    found.push(Found {
-        what: format!("{}: left by a command that was killed", path.display()),
-        repaired: repair,
-    });
+    found.push(Found::new(format!("{}: left by a command that was killed", path.display()), repair));
     if repair {
         state.remove(id, "")?;
     }
@@ -167,7 +193,7 @@ fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &m
             )
         }
     };
-    found.push(Found { what, repaired: repair });
+    found.push(Found::new(what, repair));
     Ok(())
 }
 
@@ -193,7 +219,7 @@ fn write_off(state: &State, entry: &Entry) -> Result<()> {
 fn kept(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
     let state = context.state();
     let left = [volume::check::check(&state, repair)?, secret::check::check(&state, repair)?].concat();
-    found.extend(left.into_iter().map(|what| Found { what, repaired: repair }));
+    found.extend(left.into_iter().map(|what| Found::new(what, repair)));
     Ok(())
 }
 
@@ -219,10 +245,7 @@ fn groups(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
         if repair {
             layout.remove(&path).with_context(|| format!("the control groups of {}", path.display()))?;
         }
-        found.push(Found {
-            what: format!("control groups {}: of no running container", path.display()),
-            repaired: repair,
-        });
+        found.push(Found::new(format!("control groups {}: of no running container", path.display()), repair));
     }
     Ok(())
 }
@@ -249,10 +272,7 @@ fn leases(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()>
             if repair {
                 sys::fs::remove_file(&path)?;
             }
-            found.push(Found {
-                what: format!("{}: a lease that nobody holds", path.display()),
-                repaired: repair,
-            });
+            found.push(Found::new(format!("{}: a lease that nobody holds", path.display()), repair));
         }
     }
     Ok(())
@@ -262,18 +282,24 @@ fn networks(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<(
     let state = context.state();
     let live = |beginning: &str| super::is_live(&state, beginning);
     let findings = network::check(&context.network(), &live, repair).context("cannot check the network")?;
-    found.extend(
-        findings.iter().map(|finding| Found { what: finding.to_string(), repaired: finding.repaired }),
-    );
+    found.extend(findings.iter().map(|finding| Found::new(finding.to_string(), finding.repaired)));
     Ok(())
 }
 
-fn images(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+fn images(context: &Context, args: &CheckArgs, found: &mut Vec<Found>) -> Result<()> {
     let store = context.store()?;
     let uses = super::rmi::users(context);
-    for finding in store.check(repair, &|id| uses(id)).context("cannot check the image store")? {
+    let fetch = |name: &image::Reference, platform: &image::Platform| {
+        super::pull::fetch_again(context, &store, name, platform).map_err(|error| format!("{error:#}"))
+    };
+    let in_use = |id: &image::Digest| uses(id);
+    let repair = args.repair.then_some(image::Repair { in_use: &in_use, fetch: &fetch });
+    let check = image::Check { deep: args.deep, repair };
+    for finding in store.check(&check).context("cannot check the image store")? {
+        // The names of files, and what a registry answers, are others' words.
         let what = format!("{}: {}", store.root().join(&finding.path).display(), finding.problem);
-        found.push(Found { what, repaired: finding.is_repaired });
+        let (what, note) = (output::visible(&what), finding.note.as_deref().map(output::visible));
+        found.push(Found { what, repaired: finding.is_repaired, note });
     }
     Ok(())
 }

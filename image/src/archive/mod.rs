@@ -5,6 +5,7 @@
 //! and the first content of volumes, goes from trees that others change ([`pack`]) to trees that others change ([`extract`]),
 //! and names are just names.
 
+pub(crate) mod compare;
 pub(crate) mod confined;
 mod data;
 mod dirs;

@@ -333,7 +333,7 @@ impl Pull<'_> {
         let is_named = new.names.iter().all(|name| {
             index.named(name).is_some_and(|entry| entry.id == new.id() && entry.manifest.digest == manifest)
         });
-        if !is_named || !self.session.is_settled(manifest) {
+        if !is_named || !self.session.is_settled(manifest) || self.session.store().has_marks()? {
             return Ok(false);
         }
         for diff_id in &new.diff_ids {

@@ -2,7 +2,8 @@
 //! anything else?
 //!
 //! Blobs are hashed. A layer's tree is counted, objects and bytes, against what unpacking counted: that finds
-//! files that a power loss emptied or a hand removed, though not a flipped bit.
+//! files that a power loss emptied or a hand removed, though not a flipped bit. A deep look unpacks each layer's blob
+//! once more, beside it, and compares everything: content, modes, owners, times, extended attributes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -14,11 +15,29 @@ use rustix::io::Errno;
 use super::disk::Hold;
 use super::garbage::{Garbage, Reachable};
 use super::index::Index;
+use super::mend::Fetch;
 use super::removal::Use;
-use super::{BLOBS, INGEST, Store, StoreError};
+use super::session::{Session, blob_path};
+use super::{IMAGES, INGEST, Store, StoreError};
 use crate::digest::{Digest, Hasher};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, diff_ids};
 use crate::op::step;
+
+/// How to look, and what to do about it.
+pub struct Check<'a> {
+    /// Compare the files of layers with what is in their blobs.
+    pub deep: bool,
+    /// Mend what was found, and remove what nobody needs.
+    pub repair: Option<Repair<'a>>,
+}
+
+/// Whom to ask when something is mended.
+pub struct Repair<'a> {
+    /// Who uses the image of an id.
+    pub in_use: &'a dyn Fn(&Digest) -> Option<Use>,
+    /// Pulls an image again.
+    pub fetch: &'a Fetch<'a>,
+}
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +46,11 @@ pub struct Finding {
     pub path: PathBuf,
     /// What is wrong.
     pub problem: Problem,
-    /// Whether it has been put right: garbage removed; an image with missing parts removed, so that it can be
-    /// pulled again.
+    /// Whether it has been put right: garbage removed; what was damaged made anew or fetched again; an image that nobody can
+    /// bring back removed, so that it can be loaded again.
     pub is_repaired: bool,
+    /// How, or why not, where there is something to say.
+    pub note: Option<String>,
 }
 
 /// What is wrong.
@@ -39,7 +60,11 @@ pub enum Problem {
     Abandoned,
     /// Nothing refers to it.
     Unreferenced,
-    /// A part of an image is not what it should be, and the image cannot be used.
+    /// Something in the store that mini has not put there.
+    Stray,
+    /// One of the files by which everything else is found cannot be read.
+    Unreadable(Fault),
+    /// A part of an image is not what it should be.
     Broken {
         /// The image's id.
         id: Digest,
@@ -71,6 +96,15 @@ pub enum Fault {
         /// Objects and bytes now.
         actual: (u64, u64),
     },
+    /// Something in a layer's tree is not what is in the layer's blob.
+    Differs {
+        /// Where, from the layer's root. An image chose it: it may hold what commands a terminal.
+        path: String,
+        /// How: `has another mode`.
+        what: &'static str,
+    },
+    /// An earlier check found it damaged, and could not mend it.
+    Marked,
     /// A file of the store's own that cannot be understood.
     Malformed(String),
 }
@@ -86,9 +120,9 @@ impl fmt::Display for Problem {
         match self {
             Self::Abandoned => out.write_str("left by a pull or load that was killed"),
             Self::Unreferenced => out.write_str("no image needs it"),
-            Self::Broken { image, part, .. } => {
-                write!(out, "{part}; {image} cannot be used until it is pulled again")
-            }
+            Self::Stray => out.write_str("not mini's"),
+            Self::Unreadable(part) => write!(out, "{part}; no image can be found without it"),
+            Self::Broken { image, part, .. } => write!(out, "{part}; {image} is not whole"),
         }
     }
 }
@@ -104,47 +138,58 @@ impl fmt::Display for Fault {
                 "has {} files of {} bytes instead of {} of {}",
                 actual.0, actual.1, expected.0, expected.1
             ),
+            Self::Differs { path, what } => write!(out, "{path} {what}"),
+            Self::Marked => out.write_str("found damaged before"),
             Self::Malformed(why) => write!(out, "malformed: {why}"),
         }
     }
 }
 
 impl Store {
-    /// Looks for what is broken and for what nobody needs; with `repair` removes it, broken images too,
-    /// unless `in_use` knows somebody who uses them.
+    /// Looks for what is broken and for what nobody needs, and mends it where that is asked for.
     ///
     /// While a pull or load is under way, what nothing refers to is left alone and not told of: it may be
     /// theirs.
     ///
     /// # Errors
     /// The store cannot be read, or not be written. Broken parts are findings and no errors.
-    pub fn check(
-        &self,
-        repair: bool,
-        in_use: &dyn Fn(&Digest) -> Option<Use>,
-    ) -> Result<Vec<Finding>, StoreError> {
+    pub fn check(&self, check: &Check<'_>) -> Result<Vec<Finding>, StoreError> {
+        let repair = check.repair.is_some();
+        let mut findings = self.check_layout(repair)?;
+        if self.index().is_err() {
+            return Ok(findings);
+        }
         step("Check that every image has all its parts");
-        let mut findings = Vec::new();
         {
+            let beside = if check.deep { Some(self.session_beside()?) } else { None };
             let _lock = self.lock(Hold::Shared)?;
             let index = self.index()?;
             let mut known = HashMap::new();
             for id in index.ids() {
-                self.check_image(&index, id, &mut known, &mut findings)?;
+                self.check_image(&index, id, beside.as_ref(), &mut known, &mut findings)?;
             }
         }
-        if repair {
-            self.remove_broken(&mut findings, in_use)?;
+        if let Some(Repair { in_use, fetch }) = &check.repair {
+            self.mend_all(&mut findings, in_use, fetch)?;
+            self.tidy_marks()?;
+        }
+        // What an image needs whose record cannot be read is not known.
+        let is_blind = |finding: &Finding| finding.path.starts_with(IMAGES) && !finding.is_repaired;
+        if findings.iter().any(is_blind) {
+            return Ok(findings);
         }
         step("Look for what no image needs");
+        let mut found = |directory: &str, name: String, problem| {
+            let path = PathBuf::from(directory).join(name);
+            findings.push(Finding { path, problem, is_repaired: repair, note: None });
+        };
         for name in if repair { self.sweep_ingest()? } else { self.abandoned()? } {
-            let path = PathBuf::from(INGEST).join(name);
-            findings.push(Finding { path, problem: Problem::Abandoned, is_repaired: repair });
+            found(INGEST, name, Problem::Abandoned);
         }
         for Garbage { directory, name } in if repair { self.sweep()? } else { self.unreferenced()? } {
-            let path = PathBuf::from(directory).join(name);
-            findings.push(Finding { path, problem: Problem::Unreferenced, is_repaired: repair });
+            found(directory, name, Problem::Unreferenced);
         }
+        self.check_strays(repair, &mut findings)?;
         Ok(findings)
     }
 
@@ -152,6 +197,7 @@ impl Store {
         &self,
         index: &Index,
         id: Digest,
+        beside: Option<&Session<'_>>,
         known: &mut HashMap<String, Option<Fault>>,
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
@@ -163,13 +209,17 @@ impl Store {
         let mut found = |path: String, part: Option<Fault>| {
             if let Some(part) = part {
                 let problem = Problem::Broken { id, image: image.clone(), part };
-                findings.push(Finding { path: path.into(), problem, is_repaired: false });
+                findings.push(Finding { path: path.into(), problem, is_repaired: false, note: None });
             }
         };
+        let mut layers = Vec::new();
         match self.image_record(id) {
             Ok(record) => {
                 for layer in record.layers {
                     let fault = self.once(known, &layer, |path| self.check_tree(path))?;
+                    if fault.is_none() {
+                        layers.push(layer.clone());
+                    }
                     found(layer, fault);
                 }
             }
@@ -189,10 +239,25 @@ impl Store {
                 found(blob_path(manifest), Some(Fault::Malformed("no image manifest".to_owned())));
                 continue;
             };
+            let mut whole = Vec::new();
             for blob in manifest.layers.iter().chain([&manifest.config]) {
                 let path = blob_path(blob.digest);
                 let fault = self.once(known, &path, |_| self.check_blob(blob.digest, Some(blob.size)))?;
+                whole.push(fault.is_none());
                 found(path, fault);
+            }
+            let (Some(beside), Some(true)) = (beside, whole.pop()) else { continue };
+            let Ok(ids) = diff_ids(&self.read_blob(manifest.config.digest)?, manifest.layers.len()) else {
+                continue;
+            };
+            for ((blob, diff_id), _) in manifest.layers.iter().zip(ids).zip(whole).filter(|(_, whole)| *whole)
+            {
+                let path = super::session::Shelf::Layers.path(diff_id);
+                if layers.contains(&path) {
+                    let again = format!("{path} again");
+                    let fault = self.once(known, &again, |_| self.compare(beside, &path, *blob, diff_id))?;
+                    found(path, fault);
+                }
             }
         }
         Ok(())
@@ -213,20 +278,23 @@ impl Store {
         Ok(fault)
     }
 
-    fn check_tree(&self, path: &str) -> Result<Option<Fault>, StoreError> {
-        let record = match self.layer_record(path) {
+    fn check_tree(&self, name: &str) -> Result<Option<Fault>, StoreError> {
+        let record = match self.layer_record(name) {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(Some(Fault::Missing)),
             Err(error) => return Fault::of(error).map(Some),
         };
-        let Some(tree) = self.place().enter_if_there(&format!("{path}/tree"))? else {
+        let Some(tree) = self.place().enter_if_there(&format!("{name}/tree"))? else {
             return Ok(Some(Fault::Missing));
         };
-        let path = || self.root().join(path);
+        let path = || self.root().join(name);
         let unreadable = |error: Errno| StoreError::Read { path: path(), source: error.into() };
         let actual = tree.into_dir().count().map_err(unreadable)?;
         let expected = (record.inodes, record.bytes);
-        Ok((actual != expected).then_some(Fault::Count { expected, actual }))
+        if actual != expected {
+            return Ok(Some(Fault::Count { expected, actual }));
+        }
+        Ok(self.is_marked(name)?.then_some(Fault::Marked))
     }
 
     fn check_blob(&self, digest: Digest, size: Option<u64>) -> Result<Option<Fault>, StoreError> {
@@ -253,28 +321,6 @@ impl Store {
         Ok((found != digest).then_some(Fault::Digest(found)))
     }
 
-    /// Takes the images with broken parts out of the index: a later pull makes their parts anew.
-    fn remove_broken(
-        &self,
-        findings: &mut [Finding],
-        in_use: &dyn Fn(&Digest) -> Option<Use>,
-    ) -> Result<(), StoreError> {
-        if findings.is_empty() {
-            return Ok(());
-        }
-        step("Remove the images that have lost a part: they have to be pulled again");
-        let _lock = self.lock(Hold::Exclusive)?;
-        let mut index = self.index()?;
-        for finding in findings {
-            let Problem::Broken { id, .. } = finding.problem else { continue };
-            if in_use(&id).is_none() {
-                index.remove_image(id);
-                finding.is_repaired = true;
-            }
-        }
-        self.write_index(&index)
-    }
-
     /// What the next sweep of `ingest/` would remove.
     fn abandoned(&self) -> Result<Vec<String>, StoreError> {
         let _lock = self.lock(Hold::Exclusive)?;
@@ -298,15 +344,11 @@ impl Store {
 
 impl Fault {
     /// A finding, if the error is one.
-    fn of(error: StoreError) -> Result<Self, StoreError> {
+    pub(super) fn of(error: StoreError) -> Result<Self, StoreError> {
         match error {
             StoreError::Missing { .. } => Ok(Self::Missing),
             StoreError::Damaged { source, .. } => Ok(Self::Malformed(source.to_string())),
             other => Err(other),
         }
     }
-}
-
-fn blob_path(digest: Digest) -> String {
-    format!("{BLOBS}/{}", digest.hex())
 }

@@ -8,8 +8,8 @@ use super::chain::StackError;
 use super::disk::Hold;
 use super::image::{IMAGE_VERSION, ImageRecord};
 use super::index::ManifestDescriptor;
-use super::session::Session;
-use super::{BLOBS, IMAGES, StoreError};
+use super::session::{Session, blob_path};
+use super::{BLOBS, IMAGES, StoreError, record_name};
 use crate::digest::Digest;
 use crate::op::step;
 use crate::reference::Reference;
@@ -82,6 +82,12 @@ impl Session<'_> {
             renamed.extend(taken.into_iter().map(|(name, from)| Renamed { name, from }));
         }
         self.store.write_index(&index)?;
+        for image in images {
+            let blobs = [image.id(), Digest::of(&image.manifest)].map(blob_path);
+            for path in blobs.iter().chain([&record_name(image.id())]) {
+                self.store.unmark(path)?;
+            }
+        }
         Ok(renamed)
     }
 }

@@ -8,12 +8,14 @@
 //! chains/<chain id>/{tree,layer.json}         what a layer takes from those below it; most layers need none
 //! ingest/<name>/                              in the making: locked by its maker, garbage once that is dead
 //! lock                                        exclusive to change the index or remove things; shared to rely on it
+//! damaged/<part>                              a mark: check found it damaged, and could not mend it
 //! active                                      shared while a pull or load relies on things without a name yet
 //! ```
 //!
 //! Invariants: what `index.json` refers to is whole, verified and on disk before the index says so. Nothing
 //! outside `ingest/` is ever half made. Every lock is a `flock`, so a killed process holds none.
 
+mod audit;
 pub(crate) mod chain;
 mod check;
 pub(crate) mod commit;
@@ -21,6 +23,8 @@ pub(crate) mod disk;
 mod garbage;
 pub(crate) mod image;
 pub(crate) mod index;
+mod marks;
+mod mend;
 mod prune;
 mod removal;
 mod remove;
@@ -38,7 +42,8 @@ use disk::{Hold, Lock, Place};
 use image::{IMAGE_VERSION, Image, ImageRecord};
 use index::Index;
 
-pub use check::{Fault, Finding, Problem};
+pub use check::{Check, Fault, Finding, Problem, Repair};
+pub use mend::Fetch;
 pub use prune::{Prune, Pruned};
 pub use removal::{Conflict, Removed, Use};
 pub use remove::RemoveError;
@@ -105,6 +110,9 @@ pub(crate) const LAYERS: &str = "layers";
 pub(crate) const CHAINS: &str = "chains";
 pub(crate) const IMAGES: &str = "images";
 pub(crate) const INGEST: &str = "ingest";
+const LAYOUT: &str = "oci-layout";
+const LAYOUT_JSON: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const DAMAGED: &str = "damaged";
 const LOCK: &str = "lock";
 const ACTIVE: &str = "active";
 
@@ -257,7 +265,7 @@ impl Store {
         if !self.place.has("index.json")? {
             self.write_index(&Index::default())?;
         }
-        self.place.write_whole("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        self.place.write_whole(LAYOUT, LAYOUT_JSON)?;
         Ok(self.place.write_whole("version", format!("{FORMAT}\n").as_bytes())?)
     }
 }

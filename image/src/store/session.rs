@@ -73,6 +73,11 @@ impl Store {
     /// Begins a pull or load: removes what killed ones left, and keeps everything else from being removed.
     pub(crate) fn session(&self) -> Result<Session<'_>, StoreError> {
         self.sweep_ingest()?;
+        self.session_beside()
+    }
+
+    /// The same for who only looks: what killed ones left stays.
+    pub(crate) fn session_beside(&self) -> Result<Session<'_>, StoreError> {
         let active = self.activity()?;
         let settled = Reachable::from(self, &self.index()?)?;
         let path = PathBuf::from("/proc/sys/kernel/random/boot_id");
@@ -127,10 +132,17 @@ impl Session<'_> {
     pub(crate) fn has(&self, shelf: Shelf, digest: Digest) -> Result<bool, StoreError> {
         let path = shelf.path(digest);
         match self.store.layer_record(&path) {
-            Ok(Some(record)) => Ok(self.settled.trees.contains(&path) || record.boot == self.boot),
+            Ok(Some(record)) => {
+                let is_settled = self.settled.trees.contains(&path) || record.boot == self.boot;
+                Ok(is_settled && !self.store.is_marked(&path)?)
+            }
             Ok(None) => Ok(false),
             // Emptied by a power loss before anything referred to it.
-            Err(StoreError::Damaged { .. }) if !self.settled.trees.contains(&path) => Ok(false),
+            Err(StoreError::Damaged { .. })
+                if !self.settled.trees.contains(&path) || self.store.is_marked(&path)? =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -149,7 +161,7 @@ impl Session<'_> {
         }
         let shelf_place = self.store.place().enter(shelf.directory())?;
         if shelf_place.has(&digest.hex())? {
-            step("Take away a layer that a power loss may have damaged");
+            step("Take away a layer that is damaged, or that a power loss may have damaged");
             shelf_place.rename(&digest.hex(), &ingest.place, "old")?;
             ingest.place.remove_all("old")?;
         }
@@ -158,7 +170,7 @@ impl Session<'_> {
 
     /// Asks to fetch a blob whose layer is there already. Never waits.
     pub(crate) fn claim_blob(&self, digest: Digest) -> Result<Claim, StoreError> {
-        if self.settled.blobs.contains(&digest) && self.blob_size(digest)?.is_some() {
+        if self.is_settled(digest) && self.blob_size(digest)?.is_some() {
             return Ok(Claim::Present);
         }
         Ok(match self.claim_directory(format!("blob-{}", digest.hex()))? {
@@ -180,19 +192,20 @@ impl Session<'_> {
 
     /// The size of a blob in the store.
     pub(crate) fn blob_size(&self, digest: Digest) -> Result<Option<u64>, StoreError> {
-        let name = format!("{BLOBS}/{}", digest.hex());
+        let name = blob_path(digest);
         let path = || self.store.root().join(&name);
         self.store.place().file_size(&name).map_err(|source| StoreError::Read { path: path(), source })
     }
 
     /// A blob of the store, to be read.
     pub(crate) fn open_blob(&self, digest: Digest) -> Result<Option<File>, StoreError> {
-        Ok(self.store.place().open_file(&format!("{BLOBS}/{}", digest.hex()))?)
+        Ok(self.store.place().open_file(&blob_path(digest))?)
     }
 
     /// Whether an image on disk refers to the blob, so that its bytes need not be verified again.
     pub(crate) fn is_settled(&self, blob: Digest) -> bool {
-        self.settled.blobs.contains(&blob)
+        // What cannot be looked at is not relied on.
+        self.settled.blobs.contains(&blob) && matches!(self.store.is_marked(&blob_path(blob)), Ok(false))
     }
 
     /// Puts a finished layer or chain where others find it.
@@ -214,7 +227,7 @@ impl Session<'_> {
             // The same content, made by somebody who did not ask.
             ingests.remove_all(&name)?;
         }
-        Ok(())
+        self.store.unmark_new(&shelf.path(digest))
     }
 
     /// Puts a verified blob, the file `blob` of `ingest`, where others find it.
@@ -229,7 +242,7 @@ impl Session<'_> {
                 ingest.place.replace("blob", &blobs, &digest.hex())?;
             }
         }
-        Ok(())
+        self.store.unmark_new(&blob_path(digest))
     }
 
     fn claim_directory(&self, name: String) -> Result<Option<Ingest>, StoreError> {
@@ -242,6 +255,11 @@ impl Session<'_> {
         }
         Ok(Some(Ingest { place, name, _lock: lock }))
     }
+}
+
+/// Where a blob lies, from the store's root.
+pub(super) fn blob_path(digest: Digest) -> String {
+    format!("{BLOBS}/{}", digest.hex())
 }
 
 impl Ingest {

@@ -80,7 +80,10 @@ impl Store {
             };
             for layer in &record.layers {
                 if !usage.sizes.contains_key(layer) {
-                    let size = self.layer_record(layer)?.map_or(0, |record| record.size);
+                    let size = match self.layer_record(layer) {
+                        Err(StoreError::Damaged { .. }) => 0,
+                        record => record?.map_or(0, |record| record.size),
+                    };
                     usage.sizes.insert(layer.clone(), size);
                 }
             }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
-use image::{Image, LoadError, LoadOptions, Loaded, Store};
+use image::{Check, Digest, Finding, Image, LoadError, LoadOptions, Loaded, Repair, Store, Use};
 
 use crate::archive::docker_archive;
 
@@ -30,6 +30,13 @@ impl TestStore {
     pub(crate) fn load_layers(&self, layers: &[Vec<u8>]) -> Result<Image, LoadError> {
         let loaded = self.load(&docker_archive(layers, &["test:latest"]))?;
         Ok(self.store.resolve(&loaded[0].id.to_string()).unwrap())
+    }
+
+    /// What a check finds; no registry can be asked.
+    pub(crate) fn check(&self, repair: bool, in_use: &dyn Fn(&Digest) -> Option<Use>) -> Vec<Finding> {
+        let fetch = |_: &_, _: &_| Err("there is no registry".to_owned());
+        let repair = repair.then_some(Repair { in_use, fetch: &fetch });
+        self.store.check(&Check { deep: false, repair }).unwrap()
     }
 
     /// Every file below the store's root, for comparing.
