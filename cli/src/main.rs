@@ -31,6 +31,7 @@ mod random;
 mod registries;
 mod relay;
 mod rootfs;
+mod screen;
 mod script;
 mod secret;
 mod session;

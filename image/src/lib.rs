@@ -9,6 +9,7 @@
 //! push:   name → manifest → blobs that the registry has not → registry
 //! save:   names → manifests → blobs, each digest computed while it is written → archive
 //! run:    Store::open → Store::resolve → Image { config, layers }
+//! explore: layers, one upon the other → what each adds, changes and hides
 //! cp:     a tree → Pack, read piece by piece → extract → a tree
 //! ```
 //!
@@ -35,6 +36,8 @@ mod archive;
 
 mod store;
 
+mod explore;
+
 mod digest;
 mod limits;
 pub mod op;
@@ -46,6 +49,7 @@ pub use archive::{
     TarErrorKind, Time, UnpackError, extract, inflated, same_id,
 };
 pub use digest::{Digest, DigestError, Hasher};
+pub use explore::{Change, ChangeKind, Count, Explored, ExploredLayer, Supplier, Waste};
 pub use layer::LayerError;
 pub use layer::deflate::Packing;
 pub use layer::inflate::Compression;

@@ -29,6 +29,7 @@ const ENDINGS: &[(&str, &str, &str, i32)] = &[
     ("mini learn", "q: leave", "q\r", 0),
     ("mini learn uts", "q: leave", "q\r", 0),
     ("mini view web", "[1 process]", "q", 0),
+    ("mini image explore busybox", "q: quit", "q", 0),
     ("mini step busybox echo hello", "(step)", "c\r", 0),
     ("mini volume prune -a --filter label=scratch", "[y/N]", "y\r", 0),
     ("mini system prune -a --volumes", "[y/N]", "y\r", 0),

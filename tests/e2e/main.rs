@@ -74,10 +74,9 @@
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
 //! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`], [`prune_unused`] |
-//! | finding and removing what a crash left | [`system_check`] |
 //! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
 //! | finding and mending what a crash, a disk or a hand left | [`system_check`], [`system_check_store`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
+//! | layers: what they share, add, change and hide | [`explore`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -105,6 +104,7 @@ mod events;
 mod examples;
 mod exec;
 mod explain;
+mod explore;
 mod export;
 mod files;
 mod flags;

@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::later::Later;
 use super::{
-    attach, commit, cp, create, diff, exec, export, history, images, import, inspect, kill, load, logs,
-    pause, port, prune, ps, pull, push, rename, rm, rmi, run, save, start, stats, stop, tag, top, update,
-    wait,
+    attach, commit, cp, create, diff, exec, explore, export, forest, history, images, import, inspect, kill,
+    load, logs, pause, port, prune, ps, pull, push, rename, rm, rmi, run, save, start, stats, stop, tag, top,
+    update, wait,
 };
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -84,6 +84,8 @@ enum ImageCommand {
     History(Later<history::HistoryArgs>),
     Inspect(Later<inspect::ThingArgs>),
     Prune(Later<prune::image::PruneArgs>),
+    Tree(Later<forest::TreeArgs>),
+    Explore(Later<explore::ExploreArgs>),
 }
 
 impl OnContainers {
@@ -158,5 +160,7 @@ pub(crate) fn image(context: &Context, group: &ImageGroup) -> Result<ExitCode> {
         ImageCommand::History(args) => history::history(context, args),
         ImageCommand::Inspect(args) => inspect::images(context, args),
         ImageCommand::Prune(args) => prune::image::prune(context, args),
+        ImageCommand::Tree(args) => forest::tree(context, args),
+        ImageCommand::Explore(args) => explore::explore(context, args),
     }
 }

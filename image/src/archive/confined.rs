@@ -102,7 +102,7 @@ impl Dir {
     }
 
     /// The directory above; only asked of one that was reached from inside the tree.
-    pub(super) fn parent(&self) -> Result<Self, Errno> {
+    pub(crate) fn parent(&self) -> Result<Self, Errno> {
         rustix::fs::openat(&self.0, "..", DIRECTORY, Mode::empty()).map(Self)
     }
 

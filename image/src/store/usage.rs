@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::image::Image;
 use super::index::Index;
+use super::session::Shelf;
 use super::{Store, StoreError};
 use crate::digest::Digest;
 
@@ -50,6 +51,12 @@ impl Usage {
 
     fn layers_of(&self, these: &dyn Fn(Digest) -> bool) -> HashSet<&String> {
         self.layers.iter().filter(|(id, _)| these(*id)).flat_map(|(_, layers)| layers).collect()
+    }
+
+    /// The layers of an image by diff id, lowest first, with their bytes; `None` for one that a layer above covers whole.
+    pub fn layers(&self, image: &Image) -> Vec<(Digest, Option<u64>)> {
+        let ids = image.config.rootfs().diff_ids().iter().filter_map(|id| id.parse().ok());
+        ids.map(|id: Digest| (id, self.sizes.get(&Shelf::Layers.path(id)).copied())).collect()
     }
 
     fn sum<'l>(&self, layers: impl Iterator<Item = &'l String>) -> u64 {

@@ -98,9 +98,7 @@ pub(crate) fn view(context: &Context, args: &ViewArgs) -> Result<ExitCode> {
     if args.json {
         return output::print_json(&first.json()).map(|()| ExitCode::Success);
     }
-    let is_dumb = matches!(std::env::var("TERM").unwrap_or_default().as_str(), "" | "dumb");
-    let has_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    if args.once || is_dumb || !has_terminal {
+    if args.once || !crate::screen::is_possible() {
         let columns = std::io::stdout().is_terminal().then(crate::session::window).flatten();
         let width = columns.map(|(_, columns)| usize::from(columns));
         output::print(layout::once(&first, width, &words).as_bytes())?;
