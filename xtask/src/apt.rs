@@ -16,6 +16,7 @@ pub(crate) struct Package {
 
 /// What the tests start beside `mini`.
 pub(crate) const TESTS: &[Package] = &[
+    Package { name: "btrfs-progs", why: "makes a btrfs for the store to lie on" },
     Package { name: "busybox-static", why: "the programs inside the test images" },
     Package { name: "debootstrap", why: "makes the Debian inside which apt and setuid programs are tried" },
     Package { name: "docker-registry", why: "the registry that images are pulled from" },
@@ -31,6 +32,7 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "skopeo", why: "a peer that reads the store and writes what is loaded" },
     Package { name: "strace", why: "watches what system calls are made" },
     Package { name: "umoci", why: "a peer that unpacks the same images, to compare the files with" },
+    Package { name: "xfsprogs", why: "makes an xfs for the store to lie on" },
     Package { name: "zsh", why: "asks mini what can be typed next" },
 ];
 

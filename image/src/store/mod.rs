@@ -95,6 +95,13 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
+    /// It lies in a container's own root, an overlay: there no whiteouts can be made (mknod(2): EPERM), and no other overlay's upper
+    /// directory can be.
+    #[error("the image store {path:?} lies on an overlay, which can hold neither layers nor containers")]
+    Overlay {
+        /// The store's root.
+        path: PathBuf,
+    },
     /// A file that the index refers to is not there.
     #[error("missing file {path:?}")]
     Missing {

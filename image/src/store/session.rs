@@ -71,7 +71,13 @@ impl Shelf {
 
 impl Store {
     /// Begins a pull or load: removes what killed ones left, and keeps everything else from being removed.
+    ///
+    /// # Errors
+    /// The store cannot be used, or lies where no layer can be.
     pub(crate) fn session(&self) -> Result<Session<'_>, StoreError> {
+        if self.place().is_on_overlay()? {
+            return Err(StoreError::Overlay { path: self.root().to_owned() });
+        }
         self.sweep_ingest()?;
         self.session_beside()
     }
