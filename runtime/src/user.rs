@@ -40,7 +40,7 @@ pub enum UserError {
     /// Not `USER[:GROUP]`.
     #[error("user {0:?}: neither a name nor a number, with an optional group after one colon")]
     Malformed(String),
-    /// A number beyond what an id may be (2^31 - 1).
+    /// A number beyond what an id may be (2^31 - 1), typed or in the container's files.
     #[error("id {0}: beyond 2147483647")]
     Range(String),
     /// A name without an entry.
@@ -66,25 +66,21 @@ pub fn resolve(request: &UserRequest, passwd: &str, group: &str) -> Result<User,
     let (user, wanted_group) = split(spec)?;
     let mut found = match number(user)? {
         Some(uid) => match entry_of_uid(passwd, uid) {
-            Some(entry) => Found::of(&entry, uid),
+            Some(entry) => Found::of(&entry, uid)?,
             None => Found { name: None, uid, gid: 0, home: "/".into() },
         },
         None => {
             let entry = lines(passwd)
                 .find(|fields| fields.first() == Some(&user))
                 .ok_or_else(|| UserError::UnknownUser(user.to_owned()))?;
-            let uid = field(&entry, 2).ok_or_else(|| UserError::UnknownUser(user.to_owned()))?;
-            Found::of(&entry, uid)
+            let uid = id(&entry, 2)?.ok_or_else(|| UserError::UnknownUser(user.to_owned()))?;
+            Found::of(&entry, uid)?
         }
     };
     let mut groups = Vec::new();
     match wanted_group {
         Some(name) => {
-            found.gid = match (number(name)?, entry_named(group, name)) {
-                (Some(gid), _) => gid,
-                (None, Some(gid)) => gid,
-                (None, None) => return Err(UserError::UnknownGroup(name.to_owned())),
-            };
+            found.gid = group_id(group, name)?;
         }
         None => {
             if let Some(name) = &found.name {
@@ -92,8 +88,8 @@ pub fn resolve(request: &UserRequest, passwd: &str, group: &str) -> Result<User,
                     .filter(|fields| {
                         fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name))
                     })
-                    .filter_map(|fields| field(&fields, 2))
-                    .collect();
+                    .filter_map(|fields| id(&fields, 2).transpose())
+                    .collect::<Result<_, _>>()?;
             }
         }
     }
@@ -106,11 +102,7 @@ pub fn resolve(request: &UserRequest, passwd: &str, group: &str) -> Result<User,
 /// A name that the group file does not have; a number beyond the last.
 pub fn add_groups(user: &mut User, names: &[String], group: &str) -> Result<(), UserError> {
     for name in names {
-        let found = match number(name)? {
-            Some(gid) => Some(gid),
-            None => entry_named(group, name),
-        };
-        let gid = found.ok_or_else(|| UserError::UnknownGroup(name.clone()))?;
+        let gid = group_id(group, name)?;
         if !user.groups.contains(&gid) {
             user.groups.push(gid);
         }
@@ -145,13 +137,13 @@ struct Found {
 }
 
 impl Found {
-    fn of(entry: &[&str], uid: u32) -> Found {
-        Found {
+    fn of(entry: &[&str], uid: u32) -> Result<Found, UserError> {
+        Ok(Found {
             name: entry.first().map(|name| (*name).to_owned()),
             uid,
-            gid: field(entry, 3).unwrap_or(0),
+            gid: id(entry, 3)?.unwrap_or(0),
             home: home_of(entry),
-        }
+        })
     }
 }
 
@@ -173,8 +165,19 @@ fn number(text: &str) -> Result<Option<u32>, UserError> {
         return Ok(None);
     }
     match text.parse::<u32>() {
-        Ok(id) if id <= i32::MAX as u32 => Ok(Some(id)),
+        Ok(id) if id <= LAST => Ok(Some(id)),
         _ => Err(UserError::Range(text.to_owned())),
+    }
+}
+
+/// The last number that is an id. One beyond it means something else to system calls: to setresuid(2) 4294967295 is "as it was".
+const LAST: u32 = i32::MAX as u32;
+
+/// An id of an entry, where it has one. The files are the image's, and no more believed than what is typed.
+fn id(entry: &[&str], index: usize) -> Result<Option<u32>, UserError> {
+    match field(entry, index) {
+        Some(id) if id > LAST => Err(UserError::Range(id.to_string())),
+        id => Ok(id),
     }
 }
 
@@ -197,8 +200,14 @@ fn entry_of_uid(passwd: &str, uid: u32) -> Option<Vec<&str>> {
     lines(passwd).find(|fields| field(fields, 2) == Some(uid))
 }
 
-fn entry_named(group: &str, name: &str) -> Option<u32> {
-    lines(group).find(|fields| fields.first() == Some(&name)).and_then(|fields| field(&fields, 2))
+/// The id of a group by its number or name.
+fn group_id(group: &str, name: &str) -> Result<u32, UserError> {
+    if let Some(gid) = number(name)? {
+        return Ok(gid);
+    }
+    let entry = lines(group).find(|fields| fields.first() == Some(&name));
+    let found = entry.map_or(Ok(None), |fields| id(&fields, 2))?;
+    found.ok_or_else(|| UserError::UnknownGroup(name.to_owned()))
 }
 
 #[cfg(test)]
@@ -250,6 +259,27 @@ mod tests {
         ] {
             assert_eq!(named(spec), Err(expected), "{spec}");
         }
+    }
+
+    #[test]
+    fn an_id_in_the_image_that_is_none_is_refused() {
+        // To setresuid(2) 4294967295 means that nothing changes: the program would stay root.
+        let passwd =
+            "minus:x:4294967295:0:::\nlarge:x:2147483648:0:::\ngroup:x:1:4294967295:::\nfine:x:1:1:::\n";
+        let group = "minus:x:4294967295:\nmembers:x:4294967295:fine\n";
+        let resolve = |spec: &str| resolve(&UserRequest::Named(spec.into()), passwd, group);
+        for (spec, id) in [
+            ("minus", "4294967295"),
+            ("large", "2147483648"),
+            ("group", "4294967295"),
+            ("0:minus", "4294967295"),
+            ("fine", "4294967295"),
+        ] {
+            assert_eq!(resolve(spec), Err(UserError::Range(id.into())), "{spec}");
+        }
+        let mut found = resolve("0").unwrap();
+        let added = add_groups(&mut found, &["minus".into()], group);
+        assert_eq!(added, Err(UserError::Range("4294967295".into())));
     }
 
     #[test]
