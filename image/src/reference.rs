@@ -100,14 +100,22 @@ impl Reference {
         self.registry == other.registry && self.repository == other.repository
     }
 
-    /// The repository as docker prints it: `busybox`, `user/app`, `localhost:5000/app`.
+    /// The repository as docker prints it: `busybox`, `user/app`, `localhost:5000/app`. Where that would be read as something else it
+    /// is whole.
     pub fn familiar_name(&self) -> String {
         if self.registry != DEFAULT_REGISTRY {
             return format!("{}/{}", self.registry, self.repository);
         }
-        match self.repository.strip_prefix(OFFICIAL_PREFIX) {
-            Some(official) if !official.contains('/') => official.to_owned(),
-            _ => self.repository.clone(),
+        let short = match self.repository.strip_prefix(OFFICIAL_PREFIX) {
+            Some(official) if !official.contains('/') => official,
+            _ => &self.repository,
+        };
+        // `docker.io/gcr.io/app` must not look like `gcr.io/app`, nor a name like an id.
+        let is_read_so = split_registry(short) == (DEFAULT_REGISTRY, self.repository.clone());
+        if is_read_so && !is_identifier(short) {
+            short.to_owned()
+        } else {
+            format!("{}/{}", self.registry, self.repository)
         }
     }
 
@@ -292,6 +300,9 @@ mod tests {
                 "xn--n3h.com/myimage:xn--n3h.com",
             ),
             ("a__b/c.d-e--f_g", "docker.io/a__b/c.d-e--f_g", "a__b/c.d-e--f_g"),
+            // What would be read as another registry's is written whole.
+            ("docker.io/gcr.io/app", "docker.io/gcr.io/app", "docker.io/gcr.io/app"),
+            ("docker.io/docker.io/app:1", "docker.io/docker.io/app:1", "docker.io/docker.io/app:1"),
             ("lower:UPPER_.-", "docker.io/library/lower:UPPER_.-", "lower:UPPER_.-"),
         ] {
             let reference: Reference = input.parse().unwrap_or_else(|error| panic!("{input}: {error}"));
