@@ -157,7 +157,7 @@ mod tests {
         let mut state = 1_u32;
         let noise = |at: usize| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if at / 4096 % 2 == 0 { (state >> 24) as u8 } else { b'x' }
+            if (at / 4096).is_multiple_of(2) { (state >> 24) as u8 } else { b'x' }
         };
         (0..length).map(noise).collect()
     }

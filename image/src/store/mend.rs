@@ -136,7 +136,7 @@ impl Store {
                 session.mend_layer(*blob, *diff_id, &limits)?;
             }
             let media_type = descriptor.media_type;
-            made.push(NewImage { config, manifest, media_type, diff_ids, names: Vec::new() });
+            made.push(NewImage { config, manifest, media_type, diff_ids, names: Vec::new(), parent: None });
         }
         session.commit(&made)?;
         Ok(())
