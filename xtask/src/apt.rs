@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "libseccomp2", why: "compiles docker's profile too, to compare our filter with" },
     Package { name: "man-db", why: "shows the manual pages, and complains of them" },
     Package { name: "nftables", why: "looks at the packet rules from outside" },
+    Package { name: "podman", why: "a peer that takes images and gives them back" },
     Package { name: "procps", why: "ps, to compare mini top with" },
     Package { name: "python3-minimal", why: "steps through programs that the harness tests itself with" },
     Package { name: "skopeo", why: "a peer that reads the store and writes what is loaded" },
