@@ -129,7 +129,7 @@ fn shown(key: &[String]) -> String {
 }
 
 /// One file, checked by itself so that a mistake is told with its line.
-fn read(text: &str) -> Result<toml::Table> {
+pub(crate) fn read(text: &str) -> Result<toml::Table> {
     let at_line = |at: usize, what: &str| {
         let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
         let words = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();

@@ -39,6 +39,8 @@ mod store;
 mod explore;
 
 mod digest;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod limits;
 pub mod op;
 mod progress;

@@ -71,6 +71,10 @@ pub(crate) const VIRTUAL_MACHINE: &[Package] = &[
     Package { name: "xz-utils", why: "Debian 12's kernel modules are compressed with it from 6.12 on" },
 ];
 
+/// What the fuzz targets are built with.
+pub(crate) const FUZZ: &[Package] =
+    &[Package { name: "g++", why: "libFuzzer is C++, and compiled with the targets" }];
+
 /// Installs what is missing of `packages`, and says what and why.
 pub(crate) fn ensure_installed(packages: &[Package]) -> Result<()> {
     let names: Vec<&str> = packages.iter().map(|package| package.name).collect();

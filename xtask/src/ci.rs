@@ -7,9 +7,9 @@ use anyhow::Result;
 
 use crate::command::status;
 use crate::workspace::Workspace;
-use crate::{licences, test, tidy, vm};
+use crate::{fuzz, licences, test, tidy, vm};
 
-/// Run every check: format, lints, tidiness, licences, documentation, all tests, and the tests on cgroup v2
+/// Run every check: format, lints, tidiness, licences, seeds of the fuzz targets, documentation, all tests, and the tests on cgroup v2
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -28,13 +28,14 @@ pub(crate) fn main(_args: &Args) -> Result<ExitCode> {
     let task = |result: Result<ExitCode>| Ok(result? == ExitCode::SUCCESS);
 
     // Quick ones first; a failure stops none of the others, so that one run tells everything.
-    let steps: [(&'static str, &dyn Fn() -> Result<bool>); 7] = [
+    let steps: [(&'static str, &dyn Fn() -> Result<bool>); 8] = [
         ("fmt", &|| cargo(&["fmt", "--all", "--check"], None)),
         ("tidy", &|| task(tidy::main())),
         ("licences", &|| task(licences::main())),
         ("clippy", &|| {
             cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"], None)
         }),
+        ("fuzz", &fuzz::seeds),
         ("doc", &|| cargo(&["doc", "--workspace", "--no-deps"], Some(("RUSTDOCFLAGS", "--deny warnings")))),
         ("test", &|| task(test::main(&test::Args::default()))),
         ("vm-test", &|| task(vm::main(&vm::Args::default()))),

@@ -18,6 +18,7 @@ mod build;
 mod busybox;
 mod ci;
 mod command;
+mod fuzz;
 mod licences;
 mod run;
 mod test;
@@ -44,6 +45,7 @@ enum Task {
     Bench(bench::Args),
     Ci(ci::Args),
     VmTest(vm::Args),
+    Fuzz(fuzz::Args),
     /// Check what no compiler knows: who may know whom, file heads and sizes, the clippy door, the top level
     Tidy,
     /// Check the licence of every dependency, and that Cargo.lock is up to date
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::main(&args),
         Task::Ci(args) => ci::main(&args),
         Task::VmTest(args) => vm::main(&args),
+        Task::Fuzz(args) => fuzz::main(&args),
         Task::Tidy => tidy::main(),
         Task::Licences => licences::main(),
     };

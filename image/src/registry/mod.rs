@@ -4,8 +4,8 @@
 //! The client of `oci-client` is not used for this: it reads bodies of any length into memory, knows no
 //! identity tokens, and cannot be told to follow redirects by other rules. Its types describe the manifests.
 
-mod challenge;
-mod credential;
+pub(crate) mod challenge;
+pub(crate) mod credential;
 mod download;
 mod fetch;
 mod http;
