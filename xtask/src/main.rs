@@ -45,6 +45,7 @@ enum Task {
     Bench(bench::Args),
     Ci(ci::Args),
     VmTest(vm::Args),
+    PowerLoss(vm::power::Args),
     Fuzz(fuzz::Args),
     /// Check what no compiler knows: who may know whom, file heads and sizes, the clippy door, the top level
     Tidy,
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::main(&args),
         Task::Ci(args) => ci::main(&args),
         Task::VmTest(args) => vm::main(&args),
+        Task::PowerLoss(args) => vm::power::main(&args),
         Task::Fuzz(args) => fuzz::main(&args),
         Task::Tidy => tidy::main(),
         Task::Licences => licences::main(),

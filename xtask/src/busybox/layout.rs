@@ -10,13 +10,16 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, Header};
 
-const NAME: &str = "busybox:latest";
-
-/// The archive's bytes. `created` is the image's age in RFC 3339.
-pub(super) fn archive(layer: &[u8], created: &str) -> Result<Vec<u8>> {
-    let mut zip = GzBuilder::new().write(Vec::new(), Compression::default());
-    zip.write_all(layer)?;
-    let layer_zipped = zip.finish()?;
+/// The archive's bytes. `created` is the image's age in RFC 3339; the lowest of the layers is the first.
+pub(super) fn archive(name: &str, layers: &[&[u8]], created: &str) -> Result<Vec<u8>> {
+    let zip = |layer: &&[u8]| {
+        let mut zip = GzBuilder::new().write(Vec::new(), Compression::default());
+        zip.write_all(layer)?;
+        zip.finish()
+    };
+    let zipped = layers.iter().map(zip).collect::<Result<Vec<Vec<u8>>>>()?;
+    let diff_ids: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", sha256(layer))).collect();
+    let history = json!({ "created": created, "created_by": "cargo xtask: a static busybox" });
 
     let config = text(&json!({
         "architecture": architecture(std::env::consts::ARCH),
@@ -26,28 +29,30 @@ pub(super) fn archive(layer: &[u8], created: &str) -> Result<Vec<u8>> {
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "Cmd": ["sh"],
         },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256(layer))] },
-        "history": [{ "created": created, "created_by": "cargo xtask: a static busybox" }],
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": vec![history; layers.len()],
     }));
+    let layer = |zipped: &Vec<u8>| descriptor("application/vnd.oci.image.layer.v1.tar+gzip", zipped);
     let manifest = text(&json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
-        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &layer_zipped)],
+        "layers": zipped.iter().map(layer).collect::<Vec<_>>(),
     }));
     let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
     entry["annotations"] = json!({
-        "io.containerd.image.name": format!("docker.io/library/{NAME}"),
-        "org.opencontainers.image.ref.name": NAME,
+        "io.containerd.image.name": format!("docker.io/library/{name}"),
+        "org.opencontainers.image.ref.name": name,
     });
 
     let mut tar = Builder::new(Vec::new());
     append(&mut tar, "oci-layout", &text(&json!({ "imageLayoutVersion": "1.0.0" })))?;
     append(&mut tar, "index.json", &text(&json!({ "schemaVersion": 2, "manifests": [entry] })))?;
-    for blob in [&manifest, &config, &layer_zipped] {
+    for blob in [&manifest, &config].into_iter().chain(&zipped) {
         append(&mut tar, &path(blob), blob)?;
     }
-    let docker = json!([{ "Config": path(&config), "RepoTags": [NAME], "Layers": [path(&layer_zipped)] }]);
+    let paths: Vec<String> = zipped.iter().map(|layer| path(layer)).collect();
+    let docker = json!([{ "Config": path(&config), "RepoTags": [name], "Layers": paths }]);
     append(&mut tar, "manifest.json", &text(&docker))?;
     tar.into_inner()
 }
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_blob_has_the_digest_that_its_name_and_its_parents_say() {
-        let bytes = archive(b"the layer", "2026-01-01T00:00:00Z").unwrap();
+        let bytes = archive("busybox:latest", &[b"the layer"], "2026-01-01T00:00:00Z").unwrap();
         let mut files = HashMap::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();
@@ -139,12 +144,12 @@ mod tests {
 
     #[test]
     fn the_layer_comes_out_again() {
-        assert_eq!(layer(&*archive(b"the layer", "now").unwrap()).unwrap(), b"the layer");
+        assert_eq!(layer(&*archive("x", &[b"the layer"], "now").unwrap()).unwrap(), b"the layer");
         assert!(layer(&*Vec::new()).is_err());
     }
 
     #[test]
     fn the_same_layer_gives_the_same_archive() {
-        assert_eq!(archive(b"x", "now").unwrap(), archive(b"x", "now").unwrap());
+        assert_eq!(archive("x", &[b"x"], "now").unwrap(), archive("x", &[b"x"], "now").unwrap());
     }
 }

@@ -30,9 +30,14 @@ pub(crate) fn archive(directory: &Path) -> Result<PathBuf> {
 
     let created = read(command("date", ["--utc", &format!("--date=@{modified}"), "+%FT%TZ"]))?;
     let archive = directory.join("busybox.tar");
-    let written = layout::archive(&layer, created.trim())?;
+    let written = layout::archive("busybox:latest", &[&layer], created.trim())?;
     fs::write(&archive, written).with_context(|| format!("writing {}", archive.display()))?;
     Ok(archive)
+}
+
+/// An archive with one image of these layers, the lowest first.
+pub(crate) fn image(name: &str, layers: &[&[u8]]) -> Result<Vec<u8>> {
+    layout::archive(name, layers, "2026-01-01T00:00:00Z").context("writing to memory")
 }
 
 /// The one layer of an archive made here, as a tar archive.

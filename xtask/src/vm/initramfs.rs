@@ -16,6 +16,7 @@ const INIT: &str = include_str!("../../vm/init.sh");
 const MODULES: &[&str] = &[
     "virtio_pci",
     "virtiofs",
+    "virtio_blk",
     "virtio_rng",
     "overlay",
     "veth",

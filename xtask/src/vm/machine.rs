@@ -22,37 +22,89 @@ const VIRTIOFSD: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd
 const PARAMETERS: &str = "console=ttyS0 quiet panic=-1 cgroup_no_v1=all mitigations=off tsc=reliable no_timer_check \
                           noreplace-smp cryptomgr.notests random.trust_cpu=on audit=0 apparmor=0 nokaslr";
 
-/// How it ended.
+/// What is booted.
+pub(super) struct Machine<'a> {
+    pub(super) kernel: &'a Path,
+    pub(super) initramfs: &'a Path,
+    /// How the processor is made.
+    pub(super) accel: &'a str,
+    /// A qcow2 image that is /dev/vda there.
+    pub(super) disk: Option<&'a Path>,
+}
+
+/// How it came to an end.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// With the command's exit status.
+    /// Of its command, with this exit status.
     Status(u8),
+    /// The power failed.
+    PowerLoss,
     /// The machine's kernel panicked under the command.
     Panic,
 }
 
-/// Boots, and passes the command's output on.
-pub(super) fn run(kernel: &Path, initramfs: &Path, accel: &str, patience: Duration) -> Result<End> {
-    let deadline = Instant::now() + patience;
-    let directory = tempfile::tempdir().context("making a directory for the machine's sockets")?;
-    let socket = directory.path().join("root.sock");
-    let complaints = directory.path().join("complaints");
-    let daemon = serve_root(&socket, &complaints)?;
-    let mut qemu = boot(&socket, kernel, initramfs, accel, &complaints)?;
-    let console = read_lines(qemu.0.stdout.take().expect("its stdout is a pipe"));
+impl Machine<'_> {
+    /// Boots it and gives each line that its command prints to `line`, which may say after how long the power fails.
+    pub(super) fn run(
+        &self,
+        patience: Duration,
+        mut line: impl FnMut(&str) -> Option<Duration>,
+    ) -> Result<End> {
+        let deadline = Instant::now() + patience;
+        let directory = tempfile::tempdir().context("making a directory for the machine's sockets")?;
+        let socket = directory.path().join("root.sock");
+        let complaints = directory.path().join("complaints");
+        let daemon = serve_root(&socket, &complaints)?;
+        let mut qemu = self.boot(&socket, &complaints)?;
+        let console = read_lines(qemu.0.stdout.take().expect("its stdout is a pipe"));
 
-    match follow(&console, deadline) {
-        (Console::Ended(status), _) => Ok(End::Status(status)),
-        (Console::Boot(lines), late) => {
-            drop((qemu, daemon));
-            let complaints = std::fs::read_to_string(&complaints).unwrap_or_default();
-            let how = if late { "did not boot in time" } else { "did not boot" };
-            bail!("the machine {how}; its console:\n{}\n{complaints}", lines.join("\n"))
+        let (console, late) = match follow(&console, deadline, &mut line) {
+            Followed::Console(console, late) => (console, late),
+            // SIGKILL: what the machine had not written to its disk by now is lost with its memory.
+            Followed::PowerLoss => return Ok(End::PowerLoss),
+        };
+        match (console, late) {
+            (Console::Ended(status), _) => Ok(End::Status(status)),
+            (Console::Boot(lines), late) => {
+                drop((qemu, daemon));
+                let complaints = std::fs::read_to_string(&complaints).unwrap_or_default();
+                let how = if late { "did not boot in time" } else { "did not boot" };
+                bail!("the machine {how}; its console:\n{}\n{complaints}", lines.join("\n"))
+            }
+            (Console::Output { .. }, true) => {
+                bail!("the command did not end within {} minutes", patience.as_secs() / 60)
+            }
+            (Console::Output { panicked: true }, false) => Ok(End::Panic),
+            (Console::Output { .. }, false) => bail!("the machine went down under the command"),
         }
-        (Console::Output { .. }, true) => {
-            bail!("the command did not end within {} minutes", patience.as_secs() / 60)
+    }
+
+    fn boot(&self, socket: &Path, complaints: &Path) -> Result<Owned> {
+        let Machine { kernel, initramfs, accel, disk } = self;
+        let mut qemu = mortal("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"]);
+        qemu.args(["-accel", if *accel == "tcg" { "tcg,thread=multi" } else { accel }]);
+        qemu.args(["-cpu", "max", "-smp", "2", "-m", MEMORY]);
+        // virtiofs needs memory that two processes share.
+        qemu.args([
+            "-object",
+            &format!("memory-backend-memfd,id=memory,size={MEMORY},share=on"),
+            "-numa",
+            "node,memdev=memory",
+        ]);
+        qemu.args(["-chardev", &format!("socket,id=root,path={}", socket.display())]);
+        qemu.args([
+            "-device",
+            "vhost-user-fs-pci,chardev=root,tag=host,queue-size=512",
+            "-device",
+            "virtio-rng-pci",
+        ]);
+        if let Some(disk) = disk {
+            // Writes are done when the host has them, and last when the machine has flushed them.
+            qemu.args(["-drive", &format!("file={},format=qcow2,if=virtio,cache=writeback", disk.display())]);
         }
-        (Console::Output { panicked: true }, false) => Ok(End::Panic),
-        (Console::Output { .. }, false) => bail!("the machine went down under the command"),
+        qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs).args(["-append", PARAMETERS]);
+        start(qemu.stdout(Stdio::piped()), complaints)
     }
 }
 
@@ -93,29 +145,6 @@ fn serve_root(socket: &Path, complaints: &Path) -> Result<Owned> {
     Ok(daemon)
 }
 
-fn boot(socket: &Path, kernel: &Path, initramfs: &Path, accel: &str, complaints: &Path) -> Result<Owned> {
-    let mut qemu = mortal("qemu-system-x86_64");
-    qemu.args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"]);
-    qemu.args(["-accel", if accel == "tcg" { "tcg,thread=multi" } else { accel }]);
-    qemu.args(["-cpu", "max", "-smp", "2", "-m", MEMORY]);
-    // virtiofs needs memory that two processes share.
-    qemu.args([
-        "-object",
-        &format!("memory-backend-memfd,id=memory,size={MEMORY},share=on"),
-        "-numa",
-        "node,memdev=memory",
-    ]);
-    qemu.args(["-chardev", &format!("socket,id=root,path={}", socket.display())]);
-    qemu.args([
-        "-device",
-        "vhost-user-fs-pci,chardev=root,tag=host,queue-size=512",
-        "-device",
-        "virtio-rng-pci",
-    ]);
-    qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs).args(["-append", PARAMETERS]);
-    start(qemu.stdout(Stdio::piped()), complaints)
-}
-
 /// A command that the kernel kills when we are gone, however we went (PR_SET_PDEATHSIG).
 fn mortal(program: &str) -> Command {
     command("setpriv", ["--pdeathsig", "KILL", "--", program])
@@ -144,19 +173,37 @@ fn read_lines(console: impl std::io::Read + Send + 'static) -> Receiver<String> 
     receiver
 }
 
-/// Prints the output until the command or the machine ends, or the time is over (`true`).
-fn follow(lines: &Receiver<String>, deadline: Instant) -> (Console, bool) {
+/// Why the console is followed no longer.
+enum Followed {
+    /// The command or the machine has ended, or the time is over (`true`).
+    Console(Console, bool),
+    PowerLoss,
+}
+
+/// Passes the output on, line by line, until that.
+fn follow(
+    lines: &Receiver<String>,
+    deadline: Instant,
+    line: &mut impl FnMut(&str) -> Option<Duration>,
+) -> Followed {
     let mut console = Console::new();
+    let mut power: Option<Instant> = None;
     loop {
-        let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => line,
-            Err(error) => return (console, error == RecvTimeoutError::Timeout),
+        let until = power.map_or(deadline, |power| power.min(deadline));
+        let text = match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(text) => text,
+            Err(RecvTimeoutError::Timeout) if power.is_some_and(|power| power <= deadline) => {
+                return Followed::PowerLoss;
+            }
+            Err(error) => return Followed::Console(console, error == RecvTimeoutError::Timeout),
         };
-        if let Some(output) = console.line(&line) {
-            println!("{output}");
+        if let Some(output) = console.line(&text)
+            && let Some(left) = line(&output)
+        {
+            power = Some(Instant::now() + left);
         }
         if matches!(console, Console::Ended(_)) {
-            return (console, false);
+            return Followed::Console(console, false);
         }
     }
 }

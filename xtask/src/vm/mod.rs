@@ -15,6 +15,8 @@ mod cpio;
 mod initramfs;
 mod kernel;
 mod machine;
+mod overlay;
+pub(crate) mod power;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -22,13 +24,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use tempfile::NamedTempFile;
 
 use crate::apt;
 use crate::build::{self, Profile};
 use crate::command::read;
 use crate::test::BINARY;
 use crate::workspace::Workspace;
-use machine::End;
+use kernel::Kernel;
+use machine::{End, Machine};
 
 /// What a bare `cargo xtask vm-test` runs: what depends on control groups, every lesson on a terminal, and the clocks.
 const DEFAULTS: [&str; 8] =
@@ -68,6 +72,29 @@ impl Default for Args {
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
+    let kernel = prepare(&workspace, &args.kernel)?;
+    let command = match &args.shell {
+        Some(command) => command.clone(),
+        None => test_command(&workspace, &args.filters)?,
+    };
+    let initramfs = first_files(&kernel, &command)?;
+    let machine =
+        Machine { kernel: &kernel.image, initramfs: initramfs.path(), accel: &args.accel, disk: None };
+    for boot in 1..=BOOTS {
+        eprintln!("booting Linux {} under {} ({boot} of at most {BOOTS})", kernel.version, args.accel);
+        let end = machine.run(Duration::from_secs(args.minutes * 60), |line| {
+            println!("{line}");
+            None
+        })?;
+        if let End::Status(status) = end {
+            return Ok(ExitCode::from(status));
+        }
+    }
+    bail!("the machine's kernel panicked each time")
+}
+
+/// Everything that a machine needs and this one may not have; the kernel of the series.
+fn prepare(workspace: &Workspace, series: &str) -> Result<Kernel> {
     ensure!(
         workspace.triple.starts_with("x86_64-"),
         "the virtual machine is an x86_64 one, this is {}",
@@ -75,22 +102,15 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     );
     ensure!(apt::is_root(), "the machine sees all of the host's files: run this as root");
     apt::ensure_installed(apt::VIRTUAL_MACHINE)?;
-    let kernel = kernel::provide(&workspace.target.join("vm"), &args.kernel)?;
-    let command = match &args.shell {
-        Some(command) => command.clone(),
-        None => test_command(&workspace, &args.filters)?,
-    };
-    let initramfs = initramfs::make(&kernel, &command)?;
-    let image = tempfile::NamedTempFile::new().context("making a file for the initramfs")?;
+    kernel::provide(&workspace.target.join("vm"), series)
+}
+
+/// A file with the machine's first file system, in which `command` is what it runs.
+fn first_files(kernel: &Kernel, command: &str) -> Result<NamedTempFile> {
+    let initramfs = initramfs::make(kernel, command)?;
+    let image = NamedTempFile::new().context("making a file for the initramfs")?;
     std::fs::write(image.path(), initramfs).context("writing the initramfs")?;
-    for boot in 1..=BOOTS {
-        eprintln!("booting Linux {} under {} ({boot} of at most {BOOTS})", kernel.version, args.accel);
-        let patience = Duration::from_secs(args.minutes * 60);
-        if let End::Status(status) = machine::run(&kernel.image, image.path(), &args.accel, patience)? {
-            return Ok(ExitCode::from(status));
-        }
-    }
-    bail!("the machine's kernel panicked each time")
+    Ok(image)
 }
 
 /// How often the machine is booted where its kernel panics. qemu's emulation loses a race now and then with a kernel that rewrites
