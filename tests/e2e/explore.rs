@@ -110,7 +110,7 @@ fn a_containers_own_files_are_one_more_layer() {
     assert_eq!(found["Wasted"], json!(5000));
     let path = |path: &str| host.mini(["image", "explore", "--path", path, "box"]).run().ok();
     path("/new").stdout_has("(container)   file   6B     seen\n");
-    path("/old").stdout_has("(container)   whiteout   -").stdout_lacks("seen");
+    path("/old").stdout_has("(container)    whiteout   -").stdout_lacks("seen");
     host.mini(["image", "explore", "--plain", "box"]).run().ok().stdout_has("what the container has changed");
 }
 
