@@ -4,6 +4,8 @@ use std::io::Read;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::blob::Pieces;
 use super::inflate::Compression;
 use super::make::{Made, make};
@@ -90,6 +92,7 @@ impl Session<'_> {
         read: &AtomicU64,
     ) -> Result<LayerBlob, IngestError> {
         let Work { ingest, unpack, has_blob } = work;
+        let pieces = Announced { pieces, session: self };
         let passed = prepare_and_pass(&ingest, unpack, has_blob, pieces, expected, options, limits, read);
         let Passed { blob, blob_size, compression, record } = match passed {
             Ok(passed) => passed,
@@ -159,6 +162,22 @@ fn prepare_and_make(
     let blob = place.make_file("blob").map_err(StoreError::from)?;
     let tree = place.make_tree("tree").map_err(StoreError::from)?;
     Ok(make(tar, &blob, tree, options, limits)?)
+}
+
+/// Pieces of which the session is told.
+struct Announced<'a, P> {
+    pieces: P,
+    session: &'a Session<'a>,
+}
+
+impl<P: Pieces> Pieces for Announced<'_, P> {
+    fn next_piece(&mut self) -> std::io::Result<Option<Bytes>> {
+        let piece = self.pieces.next_piece()?;
+        if let Some(piece) = &piece {
+            self.session.came(piece.len() as u64);
+        }
+        Ok(piece)
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "one step of the function above, with everything that it has")]

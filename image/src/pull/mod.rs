@@ -7,7 +7,8 @@
 //! ```text
 //! this thread:   manifest → configuration → for each of three layers at a time: bytes ─┐ tokio channel
 //! layer threads:                                        digest, inflate, diff id, unpack ◄┘
-//! at the end:    flush the disk, index.json
+//! meanwhile:     a thread flushes the disk whenever some more has come
+//! at the end:    flush it once more, index.json
 //! ```
 
 mod layer;

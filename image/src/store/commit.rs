@@ -47,6 +47,7 @@ impl Session<'_> {
         let stacks = images.iter().map(|image| self.stack(&image.diff_ids)).collect::<Result<Vec<_>, _>>()?;
         let place = self.store.place();
         step("Let the disk have everything before anything refers to it");
+        self.flusher.end();
         place.sync_filesystem().map_err(StoreError::from)?;
         step("Make the image visible");
         let _lock = self.store.lock(Hold::Exclusive)?;

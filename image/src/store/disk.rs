@@ -243,6 +243,17 @@ impl Place {
             .perform(|| rustix::fs::syncfs(&self.dir))
     }
 
+    /// The same, before it has to be. Asked of a [`Place::reopen`]ed place, or what failed to be written would be told here and not
+    /// by [`Place::sync_filesystem`]: syncfs(2) tells each open file once.
+    pub(super) fn flush_early(&self) {
+        let _told_later = rustix::fs::syncfs(&self.dir);
+    }
+
+    /// The same directory as an open file of its own (open(2), "open file description").
+    pub(super) fn reopen(&self) -> Result<Self, OpError> {
+        self.enter(".")
+    }
+
     /// Takes the lock `name`, a file made if need be, and waits for it.
     pub(crate) fn lock(&self, name: &str, hold: Hold) -> Result<Lock, OpError> {
         let file = self.lock_file(name)?;
@@ -417,6 +428,19 @@ mod tests {
         drop((one, lock));
         assert!(place.try_lock_dir("two").unwrap().is_some());
         assert!(place.try_lock_dir("three").unwrap().is_none(), "there is none");
+    }
+
+    #[test]
+    fn a_place_that_is_opened_again_is_an_open_file_of_its_own() {
+        use rustix::fs::{SeekFrom, seek};
+        let (_directory, place) = temporary();
+        place.write_unsynced("file", b"").unwrap();
+        let again = place.reopen().unwrap();
+        assert!(again.has("file").unwrap());
+        // A position belongs to the open file, as an error of syncfs(2) does.
+        seek(&place, SeekFrom::Start(1)).unwrap();
+        assert_eq!([&place, &again].map(|place| seek(place, SeekFrom::Current(0)).unwrap()), [1, 0]);
+        again.flush_early();
     }
 
     #[test]

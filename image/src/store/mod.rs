@@ -20,6 +20,7 @@ pub(crate) mod chain;
 mod check;
 pub(crate) mod commit;
 pub(crate) mod disk;
+mod flush;
 mod garbage;
 pub(crate) mod image;
 pub(crate) mod index;

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::disk::{Hold, Lock, Place};
+use super::flush::Flusher;
 use super::garbage::Reachable;
 use super::{BLOBS, INGEST, Store, StoreError};
 use crate::archive::record::{LayerRecord, RECORD_VERSION};
@@ -27,6 +28,7 @@ pub(crate) struct Session<'a> {
     boot: String,
     /// What images on disk refer to, and so is flushed.
     settled: Reachable,
+    pub(super) flusher: Flusher,
 }
 
 /// A kind of things that are made in `ingest/` and then moved.
@@ -88,7 +90,13 @@ impl Store {
         let settled = Reachable::from(self, &self.index()?)?;
         let path = PathBuf::from("/proc/sys/kernel/random/boot_id");
         let boot = std::fs::read_to_string(&path).map_err(|source| StoreError::Read { path, source })?;
-        Ok(Session { store: self, _active: active, boot: boot.trim().to_owned(), settled })
+        Ok(Session {
+            store: self,
+            _active: active,
+            boot: boot.trim().to_owned(),
+            settled,
+            flusher: Flusher::default(),
+        })
     }
 
     /// Removes from `ingest/` what nobody holds; returns the names.
@@ -132,6 +140,14 @@ impl Store {
 impl Session<'_> {
     pub(crate) fn store(&self) -> &Store {
         self.store
+    }
+
+    /// Says that so many bytes of a blob came, to be written with what is in them.
+    pub(crate) fn came(&self, bytes: u64) {
+        self.flusher.came(bytes, || {
+            let again = self.store.place().reopen().ok()?;
+            Some(move || again.flush_early())
+        });
     }
 
     /// Whether a layer or chain is there and can be relied on.
