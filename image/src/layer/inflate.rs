@@ -52,7 +52,8 @@ impl fmt::Display for Compression {
 pub(crate) enum Inflate<R: BufRead> {
     Plain(io::Chain<io::Cursor<Vec<u8>>, R>),
     Gzip(Box<MultiGzDecoder<io::Chain<io::Cursor<Vec<u8>>, R>>>),
-    Zstd(zstd::Decoder<'static, io::Chain<io::Cursor<Vec<u8>>, R>>),
+    /// With the base-2 logarithm of the largest window.
+    Zstd(zstd::Decoder<'static, io::Chain<io::Cursor<Vec<u8>>, R>>, u32),
 }
 
 impl<R: BufRead> Inflate<R> {
@@ -80,7 +81,7 @@ impl<R: BufRead> Inflate<R> {
             Compression::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(input).map_err(Err)?;
                 decoder.window_log_max(window_log).map_err(Err)?;
-                Self::Zstd(decoder)
+                Self::Zstd(decoder, window_log)
             }
             Compression::Bzip2 | Compression::Xz => return Err(Ok(compression)),
         })
@@ -90,7 +91,7 @@ impl<R: BufRead> Inflate<R> {
         match self {
             Self::Plain(_) => Compression::Plain,
             Self::Gzip(_) => Compression::Gzip,
-            Self::Zstd(_) => Compression::Zstd,
+            Self::Zstd(..) => Compression::Zstd,
         }
     }
 
@@ -99,7 +100,7 @@ impl<R: BufRead> Inflate<R> {
         match self {
             Self::Plain(input) => input.into_inner().1,
             Self::Gzip(decoder) => decoder.into_inner().into_inner().1,
-            Self::Zstd(decoder) => decoder.finish().into_inner().1,
+            Self::Zstd(decoder, _) => decoder.finish().into_inner().1,
         }
     }
 }
@@ -109,8 +110,22 @@ impl<R: BufRead> Read for Inflate<R> {
         match self {
             Self::Plain(input) => input.read(buffer),
             Self::Gzip(decoder) => decoder.read(buffer),
-            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder, window_log) => {
+                decoder.read(buffer).map_err(|error| in_plain_words(error, *window_log))
+            }
         }
+    }
+}
+
+/// libzstd's own words for a window that is too large do not say that it is about one (zstd_errors.h,
+/// `ZSTD_error_frameParameter_windowTooLarge`).
+fn in_plain_words(error: io::Error, window_log: u32) -> io::Error {
+    match error.to_string().as_str() {
+        "Frame requires too much memory for decoding" => {
+            let limit = (1_u64 << window_log) >> 20;
+            io::Error::other(format!("a frame asks for a window of more than {limit} MiB"))
+        }
+        _ => error,
     }
 }
 
@@ -173,9 +188,12 @@ mod tests {
 
     #[test]
     fn a_giant_window_is_refused() {
-        // A frame header (RFC 8878, 3.1.1.1) that asks for a window of 2 GiB, then an empty last block.
+        // A frame header (RFC 8878, 3.1.1.1) that asks for a window of so many bytes, then an empty last block.
         let windowed = |log: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3, 1, 0, 0];
         assert_eq!(inflate(&windowed(27)).unwrap(), b"");
-        assert!(inflate(&windowed(31)).is_err());
+        for log in [28, 31, 41] {
+            let error = inflate(&windowed(log)).unwrap_err();
+            assert_eq!(error.to_string(), "a frame asks for a window of more than 128 MiB", "{log}");
+        }
     }
 }
