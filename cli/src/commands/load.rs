@@ -41,6 +41,7 @@ pub(crate) fn load(context: &Context, args: &LoadArgs) -> Result<ExitCode> {
         None if std::io::stdin().is_terminal() => bail!("give an archive with -i, or on standard input"),
         None => File::from(std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned()?),
     };
+    runtime::sys::memory::map_large_allocations();
     let progress = Progress::new(ProgressArgs::default().form(args.quiet));
     let store = context.store()?;
     let loaded = image::load(&store, input, &LoadOptions::default(), &|event| progress.show(event))?;

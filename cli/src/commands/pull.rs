@@ -249,6 +249,7 @@ pub(super) fn fetch_again(
 }
 
 fn fetch(context: &Context, store: &Store, reference: &Reference, how: How<'_>) -> Result<Pulled> {
+    sys::memory::map_large_allocations();
     let progress = Progress::new(how.form);
     let pulled = image::pull(store, reference, &options(context, reference, how.platform)?, &|event| {
         progress.show(event);

@@ -1,5 +1,5 @@
 //! This process's own memory and binary: a sealed copy to run from, and pages given back.
-#![expect(unsafe_code, reason = "madvise, malloc_trim and the argument area have no safe wrapper")]
+#![expect(unsafe_code, reason = "madvise, malloc_trim, mallopt and the argument area have no safe wrapper")]
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -115,6 +115,15 @@ pub struct Spare {
     files: Vec<(usize, usize)>,
     /// The lowest address of the stack.
     stack: usize,
+}
+
+/// Has every allocation of 256 KiB and more be a mapping of its own, so that it is the kernel's again when it is freed. By itself
+/// the C library raises that bound to what was freed last, and each thread's arena would keep a decoder's window of megabytes
+/// (mallopt(3), `M_MMAP_THRESHOLD`).
+pub fn map_large_allocations() {
+    const BOUND: libc::c_int = 256 << 10;
+    // SAFETY: it changes a number of the allocator's, under the allocator's lock.
+    let _kept_as_it_is = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, BOUND) };
 }
 
 impl Spare {
