@@ -203,3 +203,29 @@ fn layers_that_were_made_here_are_compressed_as_it_is_said() {
     host.mini(["push", "--compression-level", "0", &name]).run().error(125, &["--compression-level"]);
     host.mini(["system", "check"]).run().ok();
 }
+
+#[test]
+fn what_a_container_wrote_is_pushed_with_what_it_stood_on() {
+    let host = Host::new();
+    let registry = Registry::start(&host);
+    let (base, _) = registry.push("base", "1", &saying("base"));
+    let name = format!("{}/made:1", registry.name());
+    let text = format!("echo {} >/new", "made ".repeat(2000));
+    host.mini(["run", "--name", "maker", &base, "sh", "-c", &text]).run().ok();
+    host.mini(["commit", "maker", &name]).run().ok();
+    host.mini(["rm", "maker"]).run().ok();
+    let pushed = host.mini(["push", &name]).run().ok();
+    let told = |how: &str| pushed.err().lines().filter(|line| line.ends_with(how)).count();
+    assert_eq!((told(": Mounted from base"), told(": Pushed")), (2, 1), "{pushed}");
+    let made: Value = serde_json::from_slice(&manifest(&registry, &name)).expect("JSON");
+    let sizes: Vec<u64> = made["layers"]
+        .as_array()
+        .expect("layers")
+        .iter()
+        .filter_map(|layer| layer["size"].as_u64())
+        .collect();
+    assert!(sizes.len() == 3 && sizes[2] < 2000, "{made}");
+    host.mini(["rmi", &name, &base]).run().ok();
+    let output = host.mini(["run", "--rm", &name, "cat", "/new"]).run().ok();
+    assert!(output.text().starts_with("made made"), "{output}");
+}
