@@ -71,7 +71,7 @@ impl Plan {
             .collect();
         let blobs = sources(&manifest, &others);
         for source in &blobs {
-            let _ = open_blob(store, source.blob);
+            open_blob(store, source.blob)?;
         }
         Ok(Self { id: entry.id, manifest: entry.manifest.clone(), bytes, blobs })
     }

@@ -126,7 +126,7 @@ impl Http {
                     // It verifies the digest, and may copy the blob to where it is kept.
                     _ => (self.timeouts.document, "the registry to say that it has a blob"),
                 };
-                if since.elapsed() >= 200 * patience {
+                if since.elapsed() >= patience {
                     let (url, seconds) = (shown.clone(), patience.as_secs());
                     return Err(HttpError::Silent { url, what, seconds });
                 }
