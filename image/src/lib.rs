@@ -62,7 +62,7 @@ pub use make::{About, CommitError, CommitOptions, ImportError, ImportOptions, Ne
 pub use manifest::{ConfigError, ManifestError};
 pub use op::OpError;
 pub use platform::{Platform, PlatformError};
-pub use progress::{Event, LayerInfo, LayerState};
+pub use progress::{Event, LayerInfo, LayerState, Retrying};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull, tags};
 pub use push::{PushError, PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
@@ -75,6 +75,6 @@ pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};
 pub use store::{
-    Check, Conflict, Fault, Fetch, Finding, Names, Pin, Problem, Prune, Pruned, RemoveError, Removed, Repair,
-    ResolveError, Store, StoreError, Usage, Use,
+    Check, Conflict, Fault, Fetch, Finding, Interrupted, Names, Pin, Problem, Prune, Pruned, RemoveError,
+    Removed, Repair, ResolveError, Store, StoreError, Usage, Use,
 };

@@ -24,6 +24,19 @@ pub enum Event<'a> {
         /// How it goes.
         state: LayerState<'a>,
     },
+    /// The registry was asked for a manifest or a configuration in vain, and is asked again.
+    Retrying(Retrying<'a>),
+}
+
+/// An attempt that failed, and the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Retrying<'a> {
+    /// The attempt to come, 2 or more.
+    pub attempt: u32,
+    /// How long until then.
+    pub wait: Duration,
+    /// Why: an error with all that led to it.
+    pub cause: &'a str,
 }
 
 /// A layer before it is there.
@@ -42,20 +55,18 @@ pub enum LayerState<'a> {
     Exists,
     /// Another process is getting it.
     Waiting,
+    /// An earlier pull was interrupted; what it has left is gone on with.
+    Resuming {
+        /// Bytes that are there.
+        done: u64,
+    },
     /// Bytes of the blob arrive; so many have.
     Downloading {
         /// Bytes so far.
         done: u64,
     },
-    /// The connection failed and is tried again.
-    Retrying {
-        /// The attempt to come, 2 or more.
-        attempt: u32,
-        /// How long until then.
-        wait: Duration,
-        /// Why.
-        cause: &'a str,
-    },
+    /// It did not come, and is asked for again.
+    Retrying(Retrying<'a>),
     /// All bytes are there; the last of them are being unpacked.
     Unpacking,
     /// Verified and in the store.

@@ -22,9 +22,9 @@ use crate::manifest::{Descriptor, ImageManifest, Manifest, ManifestError};
 use crate::op::step;
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::disk::Lock;
 use crate::store::image::Image;
 use crate::store::index::{FoundBy, Index, ManifestDescriptor};
+use crate::store::lock::Lock;
 use crate::store::{BLOBS, ResolveError, Store, StoreError, resolve};
 
 /// Images that are about to be written. While it lives, nobody takes what it needs for garbage.

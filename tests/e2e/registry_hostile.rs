@@ -8,7 +8,7 @@ use tests::image::{Blob, Compression, Flavour};
 use tests::server::{Access, Body, Contents, ImageServer, Reply};
 use tests::{Host, Image, Tarball, disk};
 
-fn image() -> Image {
+pub(crate) fn image() -> Image {
     // Not packed: each answer is made from it again.
     let image = Image::busybox().with(Tarball::new().file("word", 0o644, "honest"));
     image.packed(Compression::None, Flavour::Oci)
@@ -17,7 +17,7 @@ fn image() -> Image {
 /// Pulls from a registry that twists its answers: an error that holds one of `texts`, nothing visible, little left; then
 /// the same image from an honest one.
 #[track_caller]
-fn refused(texts: &[&str], twist: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static) {
+pub(crate) fn refused(texts: &[&str], twist: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static) {
     let host = Host::new();
     let mut contents = Contents::default();
     contents.add("given", "1", &image());
@@ -26,27 +26,29 @@ fn refused(texts: &[&str], twist: impl Fn(&Request, Reply) -> Reply + Send + Syn
     let said = output.err().to_lowercase();
     assert!(texts.iter().any(|text| said.contains(text)), "none of {texts:?} in: {output}");
     assert_eq!(host.mini(["images", "-q"]).run().ok().text(), "");
+    host.mini(["system", "check"]).run().ok().stdout("");
     assert!(disk::used(&host.root()) < 64 << 20, "{} bytes were kept", disk::used(&host.root()));
     assert!(server.requests().len() < 200, "{} requests", server.requests().len());
     let honest = ImageServer::open(contents);
     let name = format!("{}/given:1", honest.name());
     host.mini(["run", "--rm", &name, "cat", "/word"]).run().ok().stdout("honest");
+    host.mini(["system", "check"]).run().ok().stdout("");
 }
 
-fn is_layer(request: &Request) -> bool {
+pub(crate) fn is_layer(request: &Request) -> bool {
     request.target.ends_with(&image().packed_layers()[1].digest())
 }
 
-fn is_configuration(request: &Request) -> bool {
+pub(crate) fn is_configuration(request: &Request) -> bool {
     request.target.ends_with(&image().configuration().digest())
 }
 
-fn is_manifest(request: &Request) -> bool {
+pub(crate) fn is_manifest(request: &Request) -> bool {
     request.target.contains("/manifests/")
 }
 
 /// The manifest, changed.
-fn other_manifest(change: impl Fn(&mut serde_json::Value)) -> Reply {
+pub(crate) fn other_manifest(change: impl Fn(&mut serde_json::Value)) -> Reply {
     let honest = image().manifest();
     let mut value = serde_json::from_slice(&honest.bytes).expect("our own JSON");
     change(&mut value);

@@ -41,6 +41,12 @@ pub enum Body {
     Drip(Vec<u8>, Duration),
     /// The head of an answer and then nothing, until the client gives up.
     Silence(u64),
+    /// These bytes of so many, and then nothing, until the client gives up.
+    Stalling(Vec<u8>, u64),
+    /// These bytes of so many, and then a reset.
+    Reset(Vec<u8>, u64),
+    /// Fields of the head without an end, with a pause after each.
+    EndlessHead(Duration),
 }
 
 /// Who may read.
@@ -90,6 +96,7 @@ impl Contents {
 pub struct ImageServer {
     server: net::Server,
     log: Arc<Mutex<Vec<Request>>>,
+    sent: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl ImageServer {
@@ -108,14 +115,20 @@ impl ImageServer {
     ) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&log);
+        let sent = Arc::new(Mutex::new(BTreeMap::new()));
+        let count = Arc::clone(&sent);
         let server = net::accept(Ipv4Addr::LOCALHOST, 0, move |stream| {
             let Some(request) = read_request(&stream) else { return };
             seen.lock().expect("nobody panics with it").push(request.clone());
             let reply = twist(&request, answer(&contents, &access, &request));
+            let count = |bytes: usize| {
+                *count.lock().expect("nobody panics with it").entry(request.target.clone()).or_default() +=
+                    bytes as u64;
+            };
             // A client that gives up is what many tests are about.
-            let _ = send(stream, &request, &reply);
+            let _ = send(stream, &request, &reply, &count);
         });
-        Self { server, log }
+        Self { server, log, sent }
     }
 
     /// `127.0.0.1:PORT`.
@@ -132,6 +145,14 @@ impl ImageServer {
     pub fn fetched(&self, end: &str) -> usize {
         let matches = |request: &&Request| request.method == "GET" && request.target.ends_with(end);
         self.requests().iter().filter(matches).count()
+    }
+}
+
+impl ImageServer {
+    /// Bytes of the bodies that went out for what ends in `end`.
+    pub fn sent(&self, end: &str) -> u64 {
+        let sent = self.sent.lock().expect("nobody panics with it");
+        sent.iter().filter(|(target, _)| target.ends_with(end)).map(|(_, bytes)| bytes).sum()
     }
 }
 
@@ -188,11 +209,23 @@ fn answer(contents: &Contents, access: &Access, request: &Request) -> Reply {
     }
     match contents.blobs.get(path) {
         _ if path == "/v2/" => Reply::new(200, "{}"),
-        Some(blob) => Reply::new(200, blob.bytes.clone())
+        Some(blob) => part(blob, request)
             .with("content-type", &blob.media_type)
             .with("docker-content-digest", &blob.digest()),
         None if path.contains("/manifests/") => refusal(404, "MANIFEST_UNKNOWN"),
         None => refusal(404, "BLOB_UNKNOWN"),
+    }
+}
+
+/// The whole, or what a `Range: bytes=N-` asks for (RFC 9110, 14).
+fn part(blob: &Blob, request: &Request) -> Reply {
+    let total = blob.bytes.len();
+    let range = request.field("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
+    match range.and_then(|begin| begin.parse::<usize>().ok()) {
+        None => Reply::new(200, blob.bytes.clone()),
+        Some(begin) if begin < total => Reply::new(206, &blob.bytes[begin..])
+            .with("content-range", &format!("bytes {begin}-{}/{total}", total - 1)),
+        Some(_) => Reply::new(416, "").with("content-range", &format!("bytes */{total}")),
     }
 }
 
@@ -209,11 +242,19 @@ fn refusal(status: u16, code: &str) -> Reply {
     Reply::new(status, body).with("content-type", "application/json")
 }
 
-fn send(mut stream: TcpStream, request: &Request, reply: &Reply) -> std::io::Result<()> {
+fn send(
+    mut stream: TcpStream,
+    request: &Request,
+    reply: &Reply,
+    count: &dyn Fn(usize),
+) -> std::io::Result<()> {
     let length = match &reply.body {
         Body::Whole(bytes) | Body::Drip(bytes, _) => Some(bytes.len() as u64),
-        Body::Claiming(_, length) | Body::Silence(length) => Some(*length),
-        Body::Endless => None,
+        Body::Claiming(_, length)
+        | Body::Silence(length)
+        | Body::Stalling(_, length)
+        | Body::Reset(_, length) => Some(*length),
+        Body::Endless | Body::EndlessHead(_) => None,
     };
     let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\n", reply.status);
     for (name, value) in &reply.fields {
@@ -222,12 +263,38 @@ fn send(mut stream: TcpStream, request: &Request, reply: &Reply) -> std::io::Res
     if let Some(length) = length {
         head.push_str(&format!("content-length: {length}\r\n"));
     }
+    if let Body::EndlessHead(pause) = reply.body {
+        stream.write_all(head.as_bytes())?;
+        // Bounded, too.
+        return (0..1 << 20).try_for_each(|number| {
+            stream.write_all(format!("x-{number}: {}\r\n", "x".repeat(100)).as_bytes())?;
+            if gone(&stream, pause) { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+        });
+    }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     if request.method == "HEAD" {
         return Ok(());
     }
+    let mut write = |bytes: &[u8]| {
+        bytes.chunks(1 << 14).try_for_each(|chunk| {
+            stream.write_all(chunk)?;
+            count(chunk.len());
+            Ok(())
+        })
+    };
     match &reply.body {
-        Body::Whole(bytes) | Body::Claiming(bytes, _) => stream.write_all(bytes),
+        Body::Whole(bytes) | Body::Claiming(bytes, _) => write(bytes),
+        Body::Stalling(bytes, _) => {
+            write(bytes)?;
+            gone(&stream, Duration::from_secs(600));
+            Ok(())
+        }
+        Body::Reset(bytes, _) => {
+            write(bytes)?;
+            // Closed like this, it is a reset and no end (socket(7)).
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+            Ok(())
+        }
         // Bounded all the same: a client that takes this much is not going to stop.
         Body::Endless => (0..4096).try_for_each(|_| stream.write_all(&[b'x'; 1 << 20])),
         Body::Drip(bytes, pause) => bytes.iter().try_for_each(|byte| {
@@ -238,6 +305,7 @@ fn send(mut stream: TcpStream, request: &Request, reply: &Reply) -> std::io::Res
             gone(&stream, Duration::from_secs(600));
             Ok(())
         }
+        Body::EndlessHead(_) => unreachable!("its head has no end"),
     }
 }
 
@@ -273,6 +341,20 @@ mod tests {
         assert_eq!(answer.field("docker-content-digest"), manifest.digest());
         Request::new("GET", "/v2/a/b/manifests/2").send(address(&server)).expect(404);
         assert_eq!(server.fetched("/manifests/1"), 1);
+    }
+
+    #[test]
+    fn serves_the_rest_of_a_blob_and_counts_it() {
+        let layer = Image::of([Tarball::new().file("x", 0o644, "x")]).packed_layers().remove(0);
+        let server = ImageServer::open(contents().0);
+        let target = format!("/v2/a/b/blobs/{}", layer.digest());
+        let ask = |range: &str| Request::new("GET", &target).with("range", range).send(address(&server));
+        let rest = ask("bytes=10-").expect(206);
+        assert_eq!(rest.body, layer.bytes[10..]);
+        let total = layer.bytes.len();
+        assert_eq!(rest.field("content-range"), format!("bytes 10-{}/{total}", total - 1));
+        assert_eq!(server.sent(&layer.digest()), total as u64 - 10);
+        ask(&format!("bytes={total}-")).expect(416);
     }
 
     #[test]

@@ -49,8 +49,10 @@ pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
     let store = context.store()?;
     let how = How { platform: args.platform.as_ref(), form: args.progress.form(args.quiet) };
     let tags = match args.all_tags {
-        true => image::tags(&reference, &options(context, &reference, how.platform)?)
-            .with_context(|| format!("cannot pull {}", reference.familiar()))?,
+        true => image::tags(&reference, &options(context, &reference, how.platform)?, &|event| {
+            Progress::new(how.form).show(event);
+        })
+        .with_context(|| format!("cannot pull {}", reference.familiar()))?,
         false => vec![reference.clone().with_default_tag()],
     };
     if !is_named && !args.all_tags && !args.quiet {

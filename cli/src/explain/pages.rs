@@ -117,6 +117,7 @@ const TABLE: &[Entry] = &[
     ("flock(", "", "flock(2)", ""),
     ("fsync(", "", "fsync(2)", ""),
     ("fdatasync(", "", "fsync(2)", ""),
+    ("ftruncate(", "", "truncate(2)", ""),
     ("syncfs(", "", "sync(2)", ""),
     ("mkdir(", "", "mkdir(2)", ""),
     ("mkdirat(", "", "mkdir(2)", ""),

@@ -5,7 +5,7 @@ mod json;
 
 use std::sync::Mutex;
 
-use image::{Event, LayerInfo, LayerState};
+use image::{Event, LayerInfo, LayerState, Retrying};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 pub(crate) use form::{Form, ProgressArgs};
@@ -25,7 +25,7 @@ struct Layers {
     total: Option<ProgressBar>,
     /// Bytes of each that are done, as far as that was told.
     done: Vec<Option<u64>>,
-    _all: Option<MultiProgress>,
+    all: Option<MultiProgress>,
     /// What was said of each layer last, so that a line is said once.
     said: Vec<&'static str>,
 }
@@ -44,9 +44,16 @@ impl Progress {
         match event {
             Event::Mirror { address, cause } => super::say(&format!("{address}: {}", super::causes(cause))),
             Event::Layers(infos) => layers.begin(infos, self.form == Form::Bars),
+            Event::Layer { index, state: LayerState::Retrying(retrying) } => {
+                layers.again(self.form, layers.ids.get(index), retrying);
+                if let Some(said) = layers.said.get_mut(index) {
+                    *said = "";
+                }
+            }
             Event::Layer { index, state } if self.form == Form::Bars => layers.bar(index, state),
             Event::Layer { index, state } if self.form == Form::Json => layers.json(index, state),
             Event::Layer { index, state } => layers.line(index, state),
+            Event::Retrying(retrying) => layers.again(self.form, None, retrying),
         }
     }
 }
@@ -78,7 +85,7 @@ impl Layers {
             let style = ProgressStyle::with_template(style).expect("the template names fields that exist");
             self.total = Some(all.add(ProgressBar::new(self.sizes.iter().sum())).with_style(style));
         }
-        self._all = Some(all);
+        self.all = Some(all);
     }
 
     fn bar(&mut self, index: usize, state: LayerState<'_>) {
@@ -87,7 +94,8 @@ impl Layers {
         let done =
             ProgressStyle::with_template("{prefix}: {msg}").expect("the template names fields that exist");
         match state {
-            LayerState::Downloading { done }
+            LayerState::Resuming { done }
+            | LayerState::Downloading { done }
             | LayerState::Uploading { done }
             | LayerState::Packing { done } => {
                 bar.set_message(word(state));
@@ -129,15 +137,22 @@ impl Layers {
         let word = word(state);
         if *said != word {
             *said = word;
-            match state {
-                LayerState::Retrying { attempt, wait, cause } => {
-                    super::say(&format!(
-                        "{id}: {word} (attempt {attempt}, in {} s): {cause}",
-                        wait.as_secs()
-                    ));
-                }
-                _ => super::say(&format!("{id}: {}", words(state))),
-            }
+            super::say(&format!("{id}: {}", words(state)));
+        }
+    }
+
+    /// Each failed attempt is a line, above the bars where there are any.
+    fn again(&self, form: Form, id: Option<&String>, retrying: Retrying<'_>) {
+        let Retrying { attempt, wait, cause } = retrying;
+        let status = format!("Retrying (attempt {attempt}, in {:.1} s): {cause}", wait.as_secs_f64());
+        let text = match (form, id) {
+            (Form::Json, id) => json::message(id, &status).to_string(),
+            (_, Some(id)) => format!("{id}: {status}"),
+            (_, None) => status,
+        };
+        match &self.all {
+            Some(all) => all.suspend(|| super::say(&text)),
+            None => super::say(&text),
         }
     }
 }
@@ -145,9 +160,10 @@ impl Layers {
 /// How many bytes are done, where that is what is told. PURE.
 fn bytes(state: LayerState<'_>) -> Option<u64> {
     match state {
-        LayerState::Downloading { done } | LayerState::Uploading { done } | LayerState::Packing { done } => {
-            Some(done)
-        }
+        LayerState::Resuming { done }
+        | LayerState::Downloading { done }
+        | LayerState::Uploading { done }
+        | LayerState::Packing { done } => Some(done),
         _ => None,
     }
 }
@@ -169,6 +185,9 @@ fn is_final(state: LayerState<'_>) -> bool {
 fn words(state: LayerState<'_>) -> String {
     match state {
         LayerState::Mounted { from } => format!("{} {from}", word(state)),
+        LayerState::Resuming { done } => {
+            format!("{}: {} are there already", word(state), super::size::decimal(done))
+        }
         _ => word(state).to_owned(),
     }
 }
@@ -178,8 +197,9 @@ fn word(state: LayerState<'_>) -> &'static str {
     match state {
         LayerState::Exists => "Already exists",
         LayerState::Waiting => "Waiting",
+        LayerState::Resuming { .. } => "Resuming",
         LayerState::Downloading { .. } => "Downloading",
-        LayerState::Retrying { .. } => "Retrying",
+        LayerState::Retrying(_) => "Retrying",
         LayerState::Unpacking => "Extracting",
         LayerState::Done => "Pull complete",
         LayerState::Packing { .. } => "Compressing",

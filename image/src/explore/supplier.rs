@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError};
 /// A layer that has something at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Supplier {
-    /// Which of [`Explored::layers`].
+    /// Which of the explored layers.
     pub layer: usize,
     /// What it is there: `file`, `directory`, `whiteout` and so on.
     pub kind: &'static str,

@@ -54,10 +54,19 @@ impl Pieces for FilePieces {
 pub(crate) struct BlobReader<'a, P> {
     pieces: P,
     piece: Bytes,
-    copy: Option<&'a File>,
+    copy: Option<BlobCopy<'a>>,
     hasher: Hasher,
     read: &'a AtomicU64,
     failure: Option<Failure>,
+}
+
+/// Where a blob is written to while it is read.
+#[derive(Clone, Copy)]
+pub(crate) struct BlobCopy<'a> {
+    /// Positioned behind what it holds.
+    pub(crate) file: &'a File,
+    /// The blob's first bytes that it holds already, a whole number of pieces.
+    pub(crate) kept: u64,
 }
 
 /// Which side failed, for what reads through this sees only an error.
@@ -69,7 +78,7 @@ pub(crate) enum Failure {
 
 impl<'a, P: Pieces> BlobReader<'a, P> {
     /// Everything read goes to `copy` too; `read` counts it, for whoever watches.
-    pub(crate) fn new(pieces: P, copy: Option<&'a File>, read: &'a AtomicU64) -> Self {
+    pub(crate) fn new(pieces: P, copy: Option<BlobCopy<'a>>, read: &'a AtomicU64) -> Self {
         Self { pieces, piece: Bytes::new(), copy, hasher: Hasher::default(), read, failure: None }
     }
 
@@ -107,9 +116,11 @@ impl<P: Pieces> BufRead for BlobReader<'_, P> {
         if self.piece.is_empty() {
             self.failure = Some(Failure::Read);
             if let Some(piece) = self.pieces.next_piece()? {
-                if let Some(copy) = self.copy {
+                if let Some(BlobCopy { file, .. }) =
+                    self.copy.filter(|copy| copy.kept <= self.read.load(Ordering::Relaxed))
+                {
                     self.failure = Some(Failure::Copy);
-                    write_all(copy, &piece)?;
+                    write_all(file, &piece)?;
                 }
                 self.hasher.update(&piece);
                 self.read.fetch_add(piece.len() as u64, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::blob::Pieces;
+use super::blob::{BlobCopy, Pieces};
 use super::inflate::Compression;
 use super::make::{Made, make};
 use super::{Expected, LayerError, Passed, Target, pass};
@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::manifest::Descriptor;
 use crate::store::StoreError;
+use crate::store::partial::Partial;
 use crate::store::session::{Claim, Ingest, Session, Shelf};
 
 /// What has to be done about a layer.
@@ -36,6 +37,8 @@ pub(crate) struct Work {
     unpack: bool,
     /// The store has the blob, and an image on disk vouches for it.
     has_blob: bool,
+    /// Where the blob's bytes are kept, whatever becomes of this attempt; otherwise they lie in `ingest`.
+    partial: Option<Partial>,
 }
 
 /// A layer's blob, once it is in the store.
@@ -77,7 +80,7 @@ impl Session<'_> {
             Some((blob, size)) => self.is_settled(blob) && self.blob_size(blob)? == Some(size),
             None => false,
         };
-        Ok(Task::Work(Work { ingest, unpack, has_blob }))
+        Ok(Task::Work(Work { ingest, unpack, has_blob, partial: None }))
     }
 
     /// Does it: passes the blob through, and puts what it gave where others find it. What is not whole is
@@ -91,19 +94,25 @@ impl Session<'_> {
         limits: &Limits,
         read: &AtomicU64,
     ) -> Result<LayerBlob, IngestError> {
-        let Work { ingest, unpack, has_blob } = work;
         let pieces = Announced { pieces, session: self };
-        let passed = prepare_and_pass(&ingest, unpack, has_blob, pieces, expected, options, limits, read);
+        let passed = prepare_and_pass(&work, pieces, expected, options, limits, read);
+        let Work { ingest, unpack: _, has_blob, partial } = work;
         let Passed { blob, blob_size, compression, record } = match passed {
             Ok(passed) => passed,
             Err(error) => {
                 // The layer's error is the cause; a directory that stays is found by the next sweep.
                 let _removed = ingest.discard(self.store());
+                // As here: what stays is found to be wrong by the next pull, or goes when it is stale.
+                let _done = partial.map(|partial| match error.is_given_up() {
+                    true => partial.keep(),
+                    false => partial.discard(),
+                });
                 return Err(error);
             }
         };
         if !has_blob {
-            self.publish_blob(&ingest, blob)?;
+            let file = partial.as_ref().map_or((ingest.place(), "blob"), Partial::at);
+            self.publish_blob(file, blob)?;
         }
         match record {
             Some(record) => self.publish(ingest, Shelf::Layers, expected.diff_id, record)?,
@@ -122,7 +131,7 @@ impl Session<'_> {
         let scratch = self.scratch()?;
         let made = prepare_and_make(&scratch, tar, options, limits);
         let published = made.and_then(|Made { blob, diff_id, record }| {
-            self.publish_blob(&scratch, blob.digest)?;
+            self.publish_blob((scratch.place(), "blob"), blob.digest)?;
             self.publish_made(&scratch, diff_id, record)?;
             let Descriptor { digest, size } = blob;
             Ok((diff_id, LayerBlob { digest, size, compression: Compression::Gzip }))
@@ -180,19 +189,53 @@ impl<P: Pieces> Pieces for Announced<'_, P> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one step of the function above, with everything that it has")]
 fn prepare_and_pass(
-    ingest: &Ingest,
-    unpack: bool,
-    has_blob: bool,
+    work: &Work,
     pieces: impl Pieces,
     expected: Expected,
     options: UnpackOptions,
     limits: &Limits,
     read: &AtomicU64,
 ) -> Result<Passed, IngestError> {
-    let place = ingest.place();
-    let blob = if has_blob { None } else { Some(place.make_file("blob").map_err(StoreError::from)?) };
-    let tree = if unpack { Some(place.make_tree("tree").map_err(StoreError::from)?) } else { None };
-    Ok(pass(pieces, expected, Target { blob: blob.as_ref(), tree }, options, limits, read)?)
+    let place = work.ingest.place();
+    let made = match (work.has_blob, &work.partial) {
+        (false, None) => Some(place.make_file("blob").map_err(StoreError::from)?),
+        _ => None,
+    };
+    let blob = match &work.partial {
+        Some(partial) => Some(BlobCopy { file: partial.file(), kept: partial.kept() }),
+        None => made.as_ref().map(|file| BlobCopy { file, kept: 0 }),
+    };
+    let tree = if work.unpack { Some(place.make_tree("tree").map_err(StoreError::from)?) } else { None };
+    Ok(pass(pieces, expected, Target { blob, tree }, options, limits, read)?)
+}
+
+impl Work {
+    /// Has the blob's bytes written to `partial`, where they stay if they are a beginning and no more come.
+    pub(crate) fn keep_in(&mut self, partial: Option<Partial>) {
+        self.partial = partial;
+    }
+
+    /// Whether an image on disk vouches for the store's blob, which is then not written again.
+    pub(crate) fn has_blob(&self) -> bool {
+        self.has_blob
+    }
+}
+
+impl IngestError {
+    /// Whether only the rest of the blob was missing: the pieces that came are as good as any.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Layer(LayerError::Read(error)) => error.kind() == std::io::ErrorKind::ConnectionAborted,
+            _ => false,
+        }
+    }
+
+    /// Whether other bytes of the blob might have been taken.
+    pub(crate) fn blames_bytes(&self) -> bool {
+        match self {
+            Self::Layer(LayerError::Copy(_) | LayerError::Op(_)) | Self::Store(_) => false,
+            Self::Layer(_) => !self.is_given_up(),
+        }
+    }
 }

@@ -19,7 +19,6 @@ pub(crate) mod pipe;
 
 use std::cell::Cell;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +29,7 @@ use crate::archive::unpack::{Counts, UnpackOptions, unpack};
 use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::op::{Op, OpError};
-use blob::{BlobReader, Pieces};
+use blob::{BlobCopy, BlobReader, Pieces};
 use inflate::{Compression, Inflate};
 use pipe::{PipeReader, PipeWriter, ReaderIsGone, pipe};
 
@@ -46,7 +45,7 @@ pub(crate) struct Expected {
 /// Where a layer goes.
 pub(crate) struct Target<'a> {
     /// The blob's copy, if the store lacks it.
-    pub(crate) blob: Option<&'a File>,
+    pub(crate) blob: Option<BlobCopy<'a>>,
     /// An empty directory to unpack into, if the store lacks the layer.
     pub(crate) tree: Option<Dir>,
 }
@@ -270,6 +269,7 @@ fn narrate(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
 
     use super::*;

@@ -17,7 +17,8 @@ use crate::layer::ingest::{IngestError, LayerBlob, Task, Work};
 use crate::manifest::Descriptor;
 use crate::op::step;
 use crate::progress::{Event, LayerInfo, LayerState};
-use crate::registry::{RegistryError, Stopped};
+use crate::registry::{Destination, Retry, Stopped};
+use crate::store::partial::Partial;
 
 /// Pieces of a blob between the network and a layer's thread, of 64 KiB at most.
 const PIECES: usize = 32;
@@ -73,26 +74,58 @@ impl Pull<'_> {
                 },
             }
         }
+        while !self.download(scope, index, work, blob, expected).await? {
+            match self.task(index, expected).await? {
+                Some(again) => work = again,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches a layer's blob, or what is missing of it; `false` if what an earlier pull has left is wrong, and gone now.
+    async fn download<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        index: usize,
+        mut work: Work,
+        blob: Descriptor,
+        expected: Expected,
+    ) -> Result<bool, PullError> {
+        let partial = if work.has_blob() { None } else { self.session.partial(blob.digest, blob.size)? };
+        let kept = partial.as_ref().map_or(0, Partial::kept);
+        let beginning = partial.as_ref().map(Partial::pieces).transpose()?;
+        work.keep_in(partial);
         let (pieces, received) = mpsc::channel(PIECES);
-        let arriving = Arriving { received, left: blob.size };
+        let (read, beginning_is_read) = oneshot::channel();
+        let arriving = Arriving { beginning, read: Some(read), received, left: blob.size };
+        if kept > 0 {
+            self.tell(index, LayerState::Resuming { done: kept });
+        }
         let done = self.spawn(scope, work, arriving, expected)?;
-        let retrying = |attempt, wait, error: &RegistryError| {
-            let cause = error.to_string();
-            self.tell(index, LayerState::Retrying { attempt, wait, cause: &cause });
-        };
+        let retrying =
+            |retry: Retry<'_>| retry.tell(|retrying| self.tell(index, LayerState::Retrying(retrying)));
         let downloading = |done| self.tell(index, LayerState::Downloading { done });
-        let fetched = self.registry.fetch(blob, &pieces, self.attempts(), downloading, retrying).await;
+        // A registry that waits for us to read might hang up. No answer here: the thread has given up.
+        let fetched = match beginning_is_read.await {
+            Ok(()) => {
+                let to = Destination { pieces: &pieces, kept };
+                self.registry.fetch(blob, to, self.attempts(), downloading, retrying).await
+            }
+            Err(_) => Ok(Err(Stopped)),
+        };
         drop(pieces);
         if matches!(fetched, Ok(Ok(()))) {
             self.tell(index, LayerState::Unpacking);
         }
         let worked = done.await.expect("a layer's thread always answers");
         match (fetched, worked) {
+            (_, Err(error @ IngestError::Layer(_))) if kept > 0 && error.blames_bytes() => Ok(false),
             (Err(error), _) => Err(error.into()),
             (Ok(_), Err(source)) => Err(PullError::Layer { layer: blob.digest, source: Box::new(source) }),
             (Ok(Ok(()) | Err(Stopped)), Ok(_)) => {
                 self.tell(index, LayerState::Done);
-                Ok(())
+                Ok(true)
             }
         }
     }
@@ -147,14 +180,26 @@ impl Pull<'_> {
     }
 }
 
-/// A blob's bytes as they come from the network.
+/// A blob's bytes: those that an earlier pull has left, and the others as they come from the network.
 struct Arriving {
+    beginning: Option<FilePieces>,
+    /// Told when all of the beginning has been read.
+    read: Option<oneshot::Sender<()>>,
     received: mpsc::Receiver<Bytes>,
     left: u64,
 }
 
 impl Pieces for Arriving {
     fn next_piece(&mut self) -> std::io::Result<Option<Bytes>> {
+        if let Some(piece) = self.beginning.as_mut().map(Pieces::next_piece).transpose()?.flatten() {
+            self.left = self.left.saturating_sub(piece.len() as u64);
+            return Ok(Some(piece));
+        }
+        if let Some(read) = self.read.take() {
+            self.beginning = None;
+            // Nobody hears it any more when another layer has failed.
+            let _is_heard = read.send(());
+        }
         match self.received.blocking_recv() {
             Some(piece) => {
                 self.left = self.left.saturating_sub(piece.len() as u64);

@@ -32,7 +32,8 @@ impl Pull<'_> {
             };
             let max = self.options.limits.manifest_bytes;
             let attempt = || self.registry.manifest(&name, max);
-            let Answer { bytes, content_type, digest: announced } = self.attempts().run(attempt).await?;
+            let Answer { bytes, content_type, digest: announced } =
+                self.attempts().run(attempt, |retry| self.tell_again(retry)).await?;
             let actual = Digest::of(&bytes);
             verify(actual, bytes.len(), asked.or(announced), expected_size)?;
             let digest = *named.get_or_insert(actual);
@@ -64,7 +65,7 @@ impl Pull<'_> {
             return Ok(bytes);
         }
         let attempt = || self.registry.document(digest, size);
-        let bytes = self.attempts().run(attempt).await?;
+        let bytes = self.attempts().run(attempt, |retry| self.tell_again(retry)).await?;
         verify(Digest::of(&bytes), bytes.len(), Some(digest), Some(size))?;
         Ok(bytes)
     }

@@ -25,7 +25,7 @@ use crate::op::step;
 use crate::platform::Platform;
 use crate::progress::Event;
 use crate::reference::Reference;
-use crate::registry::{Attempts, Hosts, HttpError, Registry, RegistryError, Timeouts};
+use crate::registry::{Attempts, Hosts, HttpError, Registry, RegistryError, Retry, Timeouts};
 use crate::store::chain::StackError;
 use crate::store::commit::NewImage;
 use crate::store::image::Image;
@@ -194,6 +194,14 @@ impl PullError {
         )
     }
 
+    /// Whether what came is to blame, and not that no more came.
+    fn is_about_content(&self) -> bool {
+        match self {
+            Self::Registry(error) => matches!(**error, RegistryError::Http(HttpError::TooLong { .. })),
+            _ => true,
+        }
+    }
+
     /// Whether the registry was not to be asked at all.
     pub fn is_offline(&self) -> bool {
         matches!(self, Self::Registry(error) if matches!(**error, RegistryError::Http(HttpError::Offline(_))))
@@ -204,8 +212,8 @@ impl PullError {
 /// it returns.
 ///
 /// # Errors
-/// The registry does not give the image, the image is refused, or the store cannot be written. Layers that
-/// arrived whole are kept for another attempt if one might help, otherwise nothing stays.
+/// The registry does not give the image, the image is refused, or the store cannot be written. What arrived is kept for
+/// another attempt, unless the image is refused: then nothing stays.
 pub fn pull(
     store: &Store,
     reference: &Reference,
@@ -227,25 +235,39 @@ pub fn pull(
         None => one(registry_of(&reference, options)?),
     };
     drop(runtime);
-    drop(session);
-    if !pulled.as_ref().is_err_and(PullError::is_transient) {
-        store.sweep()?;
+    let (touched, settled) = session.end();
+    let refused = pulled.as_ref().is_err_and(PullError::is_about_content);
+    let mut swept = Ok(());
+    if refused {
+        let is_of_it = |name: &str| Digest::from_hex(name).is_ok_and(|blob| touched.contains(&blob));
+        swept = store.remove_interrupted(&|one| is_of_it(&one.name)).map(drop);
     }
-    pulled
+    // What pulls have left whole can be gone on with, too; what an image had that somebody has removed meanwhile goes.
+    let stays = |blob| !(settled.contains(&blob) || refused && touched.contains(&blob));
+    swept = swept.and(store.sweep_but(&stays).map(drop));
+    // The first cause is the one to tell.
+    let pulled = pulled?;
+    swept?;
+    Ok(pulled)
 }
 
 /// All tags of a reference's repository, as the registry lists them. Blocks.
 ///
 /// # Errors
 /// The registry does not tell, or has none.
-pub fn tags(repository: &Reference, options: &PullOptions) -> Result<Vec<Reference>, PullError> {
+pub fn tags(
+    repository: &Reference,
+    options: &PullOptions,
+    progress: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Vec<Reference>, PullError> {
     let registry = registry_of(repository, options)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
     step("Ask the registry which tags there are");
     let attempts = Attempts { max: options.attempts.max(1), wait: options.wait };
     let registry = runtime.block_on(registry.settle())?;
-    let tags = runtime.block_on(attempts.run(|| registry.tags()))?;
+    let again = |retry: Retry<'_>| retry.tell(|retrying| progress(Event::Retrying(retrying)));
+    let tags = runtime.block_on(attempts.run(|| registry.tags(), again))?;
     // A registry cannot have tags that are none; it lists them in their order, but for older ones, which do not.
     let mut tags: Vec<Reference> = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
     tags.sort();
@@ -347,6 +369,11 @@ impl Pull<'_> {
 
     fn attempts(&self) -> Attempts {
         Attempts { max: self.options.attempts.max(1), wait: self.options.wait }
+    }
+
+    /// Says that the registry is asked for a document again.
+    fn tell_again(&self, retry: Retry<'_>) {
+        retry.tell(|retrying| (self.progress)(Event::Retrying(retrying)));
     }
 }
 

@@ -1,13 +1,12 @@
 //! One blob to a registry: not at all where it has it, in one piece or in chunks where it has not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::plan::Source;
 use super::{Push, PushError};
 use crate::manifest::Descriptor;
 use crate::progress::{Event, LayerState};
-use crate::registry::{Opened, Payload, RegistryError, Upload};
+use crate::registry::{Opened, Payload, RegistryError, Retry, Upload};
 use crate::save::open_blob;
 
 /// How far an upload has come.
@@ -26,14 +25,14 @@ impl Push<'_> {
     pub(super) async fn blob(&self, index: usize, source: &Source) -> Result<(), PushError> {
         let blob = source.blob;
         self.tell(index, LayerState::Preparing);
-        if self.attempts().run(|| self.registry.has_blob(blob)).await? {
+        if self.attempts().run(|| self.registry.has_blob(blob), |retry| self.tell_again(retry)).await? {
             self.tell(index, LayerState::Held);
             return Ok(());
         }
         let mut progress = Progress::default();
         for from in &source.from {
             let mount = || self.registry.open_upload(Some((blob.digest, from)));
-            match self.attempts().run(mount).await {
+            match self.attempts().run(mount, |retry| self.tell_again(retry)).await {
                 Ok(Opened::Mounted) => {
                     self.tell(index, LayerState::Mounted { from });
                     if let Some(unused) = progress.upload {
@@ -67,9 +66,10 @@ impl Push<'_> {
                 Err(error)
                     if attempt < attempts.max && (error.is_transient() || is_lost(&error, &progress)) =>
                 {
-                    let wait = attempts.wait_after(attempt, &error);
-                    self.tell_retry(index, attempt + 1, wait, &error);
-                    tokio::time::sleep(wait).await;
+                    let again = |retry: Retry<'_>| {
+                        retry.tell(|retrying| self.tell(index, LayerState::Retrying(retrying)));
+                    };
+                    attempts.pause(attempt, &error, &again).await;
                     progress.unsure = true;
                 }
                 sent => return sent.map_err(Into::into),
@@ -131,11 +131,6 @@ impl Push<'_> {
         if index + 1 < self.plan.blobs.len() {
             (self.progress)(Event::Layer { index, state });
         }
-    }
-
-    fn tell_retry(&self, index: usize, attempt: u32, wait: Duration, error: &RegistryError) {
-        let cause = error.to_string();
-        self.tell(index, LayerState::Retrying { attempt, wait, cause: &cause });
     }
 }
 

@@ -22,9 +22,9 @@ use crate::op::step;
 use crate::platform::Platform;
 use crate::progress::{Event, LayerInfo};
 use crate::reference::Reference;
-use crate::registry::{Attempts, Hosts, HttpError, Registry, RegistryError, Timeouts};
+use crate::registry::{Attempts, Hosts, HttpError, Registry, RegistryError, Retry, Timeouts};
 use crate::save::SaveError;
-use crate::store::disk::Hold;
+use crate::store::lock::Hold;
 use crate::store::{Store, StoreError};
 use plan::Plan;
 
@@ -195,7 +195,7 @@ impl Push<'_> {
             .await?;
         step("Give the registry the manifest, by which all of it becomes an image");
         let put = || self.registry.put_manifest(tag, &manifest.media_type, bytes);
-        let actual = self.attempts().run(put).await?;
+        let actual = self.attempts().run(put, |retry| self.tell_again(retry)).await?;
         if let Some(actual) = actual.filter(|actual| *actual != manifest.digest) {
             return Err(PushError::Changed { expected: manifest.digest, actual });
         }
@@ -204,6 +204,11 @@ impl Push<'_> {
 
     fn attempts(&self) -> Attempts {
         Attempts { max: self.options.attempts.max(1), wait: self.options.wait }
+    }
+
+    /// Says that the registry is asked once more.
+    fn tell_again(&self, retry: Retry<'_>) {
+        retry.tell(|retrying| (self.progress)(Event::Retrying(retrying)));
     }
 }
 

@@ -19,8 +19,8 @@ use crate::op::step;
 use crate::progress::{Event, LayerInfo, LayerState};
 use crate::reference::Reference;
 use crate::save::{SaveError, open_blob, read_manifest};
-use crate::store::disk::Hold;
 use crate::store::index::{IndexEntry, ManifestDescriptor};
+use crate::store::lock::Hold;
 use crate::store::session::Session;
 use crate::store::{BLOBS, IMAGES, StoreError, record_name};
 
@@ -110,7 +110,7 @@ fn pack_blob(
         return Err(SaveError::Damaged { digest, actual }.into());
     }
     let packed = Descriptor { digest: output.hasher.finish(), size: output.size };
-    session.publish_blob(&ingest, packed.digest)?;
+    session.publish_blob((ingest.place(), "blob"), packed.digest)?;
     ingest.discard(session.store())?;
     Ok(packed)
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
 
-use super::http::{Body, Hosts, Http, HttpError, Request, Timeouts};
+use super::body::Body;
+use super::http::{Hosts, Http, HttpError, Request, Timeouts};
 
 /// An answer that is being read.
 pub struct Download {

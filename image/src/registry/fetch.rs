@@ -1,102 +1,86 @@
 //! One blob from the registry, through interruptions: what came is not asked for again.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use reqwest::StatusCode;
 use reqwest::header::CONTENT_RANGE;
+use reqwest::{Response, StatusCode};
 use tokio::sync::mpsc::Sender;
 
-use super::http::HttpError;
+use super::http::{HttpError, without_query};
+use super::retry::{Attempts, Retry};
 use super::{Registry, RegistryError};
 use crate::manifest::Descriptor;
-
-/// How often to try, and how long to wait in between.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempts {
-    pub(crate) max: u32,
-    /// After the first failure; twice as long after each further one.
-    pub(crate) wait: Duration,
-}
 
 /// Nobody wants the bytes any more.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
 
+/// Where the bytes of a blob go, and from which on they are wanted.
+pub(crate) struct Destination<'a> {
+    pub(crate) pieces: &'a Sender<Bytes>,
+    /// So many are there from an earlier pull.
+    pub(crate) kept: u64,
+}
+
 /// The most bytes handed over at once.
 const PIECE_MAX: usize = 64 * 1024;
 
-/// The longest that a registry can make us wait between attempts.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-
-impl Attempts {
-    /// Runs `request`, for something small, until it succeeds, fails for good, or has failed too often.
-    pub(crate) async fn run<T, F: Future<Output = Result<T, RegistryError>>>(
-        self,
-        mut request: impl FnMut() -> F,
-    ) -> Result<T, RegistryError> {
-        for attempt in 1.. {
-            match request().await {
-                Err(error) if error.is_passing() && attempt < self.max => {
-                    tokio::time::sleep(self.wait_after(attempt, &error)).await;
-                }
-                done => return done,
-            }
-        }
-        unreachable!("the last attempt returns")
-    }
-
-    /// How long to wait after a failure.
-    pub(crate) fn wait_after(self, attempt: u32, error: &RegistryError) -> Duration {
-        let wait = error.retry_after().unwrap_or_else(|| self.wait * 2_u32.saturating_pow(attempt - 1));
-        wait.min(WAIT_MAX)
-    }
-}
+/// An attempt that brings this many bytes was none in vain: the failures before it are forgotten.
+const HEADWAY: u64 = 1 << 20;
 
 impl Registry {
-    /// Sends a blob's bytes to `pieces`, exactly as many as the manifest says. After an interruption it goes
-    /// on where it stopped. Their digest is the receiver's matter.
+    /// Sends a blob's bytes from `kept` on, exactly as many as the manifest says. After an interruption it goes on where
+    /// it stopped. Their digest is the receiver's matter.
     pub(crate) async fn fetch(
         &self,
         blob: Descriptor,
-        pieces: &Sender<Bytes>,
+        to: Destination<'_>,
         attempts: Attempts,
         progress: impl Fn(u64),
-        retrying: impl Fn(u32, Duration, &RegistryError),
+        retrying: impl Fn(Retry<'_>),
     ) -> Result<Result<(), Stopped>, RegistryError> {
-        let mut done = 0;
-        for attempt in 1.. {
-            match self.fetch_from(blob, &mut done, pieces, &progress).await {
-                Err(error) if error.is_transient() && attempt < attempts.max => {
-                    let wait = attempts.wait_after(attempt, &error);
-                    retrying(attempt + 1, wait, &error);
-                    tokio::time::sleep(wait).await;
-                }
+        let Destination { pieces, kept: mut done } = to;
+        let (mut failed, mut ranges) = (0, true);
+        loop {
+            let before = done;
+            let error = match self.fetch_from(blob, &mut done, ranges, pieces, &progress).await {
+                Err(error) => error,
                 ended => return ended,
+            };
+            // Who answers for other bytes than it is asked for is asked for all of them.
+            let is_about_range = ranges && before > 0 && error.is_about_range();
+            ranges &= !is_about_range;
+            if done - before >= HEADWAY {
+                failed = 0;
             }
+            failed += 1;
+            if !(error.is_transient() || is_about_range) || failed >= attempts.max {
+                return Err(error);
+            }
+            attempts.pause(failed, &error, &retrying).await;
         }
-        unreachable!("the last attempt returns")
     }
 
     async fn fetch_from(
         &self,
         blob: Descriptor,
         done: &mut u64,
+        ranges: bool,
         pieces: &Sender<Bytes>,
         progress: &impl Fn(u64),
     ) -> Result<Result<(), Stopped>, RegistryError> {
-        let response = self.blob(blob.digest, *done).await?;
-        // A registry may answer a request for a part with the whole: then what is known already is passed
-        // over.
-        let begin = match response.status() {
-            StatusCode::PARTIAL_CONTENT => {
-                let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-                range_begin(range).filter(|begin| *begin <= *done).unwrap_or(*done)
-            }
+        if *done == blob.size {
+            return Ok(Ok(()));
+        }
+        let response = self.blob(blob.digest, if ranges { *done } else { 0 }).await?;
+        // A registry may answer a request for a part with the whole: what is there already is passed over.
+        let mut position = match response.status() {
+            StatusCode::PARTIAL_CONTENT => part_begin(&response, *done, blob.size)?,
             _ => 0,
         };
+        if response.content_length().is_some_and(|length| length > blob.size - position) {
+            return Err(HttpError::TooLong { url: without_query(response.url()), max: blob.size }.into());
+        }
         let mut body = self.http.body(response);
-        let mut position = begin;
         loop {
             let piece = tokio::select! {
                 piece = body.next() => piece?,
@@ -128,9 +112,24 @@ impl Registry {
     }
 }
 
-/// Where the bytes of `Content-Range: bytes 100-199/200` begin.
-fn range_begin(range: Option<&str>) -> Option<u64> {
-    range?.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+/// Where the bytes of a 206 begin: where they were asked for, or it is refused.
+fn part_begin(response: &Response, asked: u64, size: u64) -> Result<u64, HttpError> {
+    let said = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    if range(said).is_some_and(|(begin, total)| begin == asked && total.is_none_or(|total| total == size)) {
+        return Ok(asked);
+    }
+    let (url, said) = (without_query(response.url()), said.unwrap_or_default().to_owned());
+    Err(HttpError::Range { url, asked, said })
+}
+
+/// Begin and total of `Content-Range: bytes 100-199/200`; the total may be `*` (RFC 9110, 14.4). PURE.
+fn range(text: Option<&str>) -> Option<(u64, Option<u64>)> {
+    let (part, total) = text?.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let begin = part.split_once('-')?.0.trim().parse().ok()?;
+    match total.trim() {
+        "*" => Some((begin, None)),
+        total => Some((begin, Some(total.parse().ok()?))),
+    }
 }
 
 #[cfg(test)]
@@ -139,27 +138,17 @@ mod tests {
 
     #[test]
     fn ranges_begin_where_they_say() {
-        assert_eq!(range_begin(Some("bytes 100-199/200")), Some(100));
-        assert_eq!(range_begin(Some("bytes 0-0/*")), Some(0));
-        for bad in [None, Some("bytes */200"), Some("100-199"), Some("bytes -5-6/7")] {
-            assert_eq!(range_begin(bad), None, "{bad:?}");
+        assert_eq!(range(Some("bytes 100-199/200")), Some((100, Some(200))));
+        assert_eq!(range(Some("bytes 0-0/*")), Some((0, None)));
+        for bad in [
+            None,
+            Some("bytes */200"),
+            Some("100-199"),
+            Some("bytes -5-6/7"),
+            Some("bytes 1-2"),
+            Some("bytes 1-2/x"),
+        ] {
+            assert_eq!(range(bad), None, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn waits_double_and_are_bounded() {
-        let attempts = Attempts { max: 5, wait: Duration::from_secs(1) };
-        let failure = |retry_after| RegistryError::Status {
-            registry: String::new(),
-            what: String::new(),
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            message: String::new(),
-            retry_after,
-        };
-        let waits: Vec<u64> =
-            (1..=4).map(|attempt| attempts.wait_after(attempt, &failure(None)).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8]);
-        let asked = failure(Some(Duration::from_secs(1_000_000)));
-        assert_eq!(attempts.wait_after(1, &asked), WAIT_MAX);
     }
 }

@@ -11,12 +11,12 @@ mod payload;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Client, Method, Response, Url};
 
+use super::body::Body;
 use crate::op::Op;
 
 pub use hosts::{HostOptions, Hosts, ProxyOptions};
@@ -96,8 +96,8 @@ pub enum HttpError {
         #[source]
         source: reqwest::Error,
     },
-    /// Nothing came.
-    #[error("{url}: timed out: nothing came in {seconds} s of waiting for {what}")]
+    /// What was waited for did not come.
+    #[error("{url}: timed out: {seconds} s of waiting for {what}")]
     Silent {
         /// The address without its query.
         url: String,
@@ -107,7 +107,9 @@ pub enum HttpError {
         seconds: u64,
     },
     /// Too little came.
-    #[error("{url}: {bytes} bytes in {seconds} s is too slow to go on")]
+    #[error(
+        "{url}: too slow to go on: {bytes} bytes in {seconds} s, at least {rate} a second are waited for"
+    )]
     Slow {
         /// The address without its query.
         url: String,
@@ -115,6 +117,8 @@ pub enum HttpError {
         bytes: u64,
         /// In how long.
         seconds: u64,
+        /// What should have come in each second.
+        rate: u64,
     },
     /// More came than was announced or allowed.
     #[error("{url}: more than the {max} bytes that were expected")]
@@ -134,7 +138,18 @@ pub enum HttpError {
         /// What came.
         actual: u64,
     },
-    /// A redirect that is not followed: in a circle, to nowhere, or from https to plain http.
+    /// Other bytes than those that were asked for.
+    #[error("{url}: asked for the bytes from {asked} on, the answer is of {said:?}")]
+    Range {
+        /// The address without its query.
+        url: String,
+        /// The first byte that was asked for.
+        asked: u64,
+        /// What the answer says of itself: its `Content-Range`.
+        said: String,
+    },
+    /// A redirect that is not followed: in a circle, to nowhere, to plain http of another machine, or elsewhere with a
+    /// secret.
     #[error("{from} redirects to {to:?}, which is not followed")]
     Redirect {
         /// The address without its query.
@@ -198,6 +213,8 @@ impl Http {
         for _ in 0..=REDIRECTS_MAX {
             let shown = without_query(&url);
             let mut sent = self.client(&url)?.request(method.clone(), url.clone()).headers(headers.clone());
+            // Digests are of bytes as they are, and what inflates on the way has no bounds.
+            sent = sent.header(ACCEPT_ENCODING, "identity");
             sent = match &authorization {
                 Some(Authorization::Bearer(token)) => sent.bearer_auth(token),
                 Some(Authorization::Basic { user, password }) => sent.basic_auth(user, Some(password)),
@@ -205,7 +222,7 @@ impl Http {
             };
             if let Some(form) = &form {
                 let form_type = "application/x-www-form-urlencoded";
-                sent = sent.header(reqwest::header::CONTENT_TYPE, form_type).body(form.clone());
+                sent = sent.header(CONTENT_TYPE, form_type).body(form.clone());
             }
             let op = Op {
                 call: format_args!("{method} {shown}"),
@@ -213,15 +230,20 @@ impl Http {
             };
             let response = op
                 .watch(async {
-                    match tokio::time::timeout(self.timeouts.idle + self.timeouts.connect, sent.send()).await
-                    {
+                    let Timeouts { connect, idle, .. } = self.timeouts;
+                    let url = shown.clone();
+                    let silent =
+                        |url, what, time: Duration| HttpError::Silent { url, what, seconds: time.as_secs() };
+                    match tokio::time::timeout(connect + idle, sent.send()).await {
                         Ok(Ok(response)) => Ok(response),
+                        Ok(Err(error)) if error.is_connect() && error.is_timeout() => {
+                            Err(silent(url, "a connection", connect))
+                        }
                         Ok(Err(error)) => {
                             let (is_refused, source) = (error.is_connect(), error.without_url());
-                            let (method, url) = (method.clone(), shown.clone());
-                            Err(HttpError::Connection { method, url, is_refused, source })
+                            Err(HttpError::Connection { method: method.clone(), url, is_refused, source })
                         }
-                        Err(_) => Err(self.silent(&shown, "an answer")),
+                        Err(_) => Err(silent(url, "the head of an answer", connect + idle)),
                     }
                 })
                 .await?;
@@ -233,9 +255,15 @@ impl Http {
                 .get(LOCATION)
                 .map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
             let to = to.unwrap_or_default();
-            let next = redirect(&url, &to);
-            let Some(next) = next else { return Err(HttpError::Redirect { from: shown, to }) };
+            let Some(next) = redirect(&url, &to) else {
+                let to = url.join(&to).map_or(to, |to| without_query(&to));
+                return Err(HttpError::Redirect { from: shown, to });
+            };
             if next.origin() != url.origin() {
+                // A form holds a secret that is for nobody else, and what is asked for is of no use without it.
+                if form.is_some() {
+                    return Err(HttpError::Redirect { from: shown, to: without_query(&next) });
+                }
                 authorization = None;
             }
             url = next;
@@ -246,8 +274,7 @@ impl Http {
 
     /// The body of an answer, to be read piece by piece.
     pub(crate) fn body(&self, response: Response) -> Body {
-        let url = without_query(response.url());
-        Body { response, url, timeouts: self.timeouts, waited: Duration::ZERO, received: 0 }
+        Body::new(response, self.timeouts)
     }
 
     /// A whole body of at most `max` bytes.
@@ -263,7 +290,7 @@ impl Http {
             let mut bytes = Vec::new();
             while let Some(piece) = body.next().await? {
                 if (bytes.len() + piece.len()) as u64 > max {
-                    return Err(HttpError::TooLong { url: body.url.clone(), max });
+                    return Err(HttpError::TooLong { url: body.url().to_owned(), max });
                 }
                 bytes.extend_from_slice(&piece);
             }
@@ -277,53 +304,6 @@ impl Http {
             }
         }
     }
-
-    fn silent(&self, url: &str, what: &'static str) -> HttpError {
-        HttpError::Silent { url: url.to_owned(), what, seconds: self.timeouts.idle.as_secs() }
-    }
-}
-
-/// An answer's body.
-pub(crate) struct Body {
-    response: Response,
-    url: String,
-    timeouts: Timeouts,
-    /// Time spent waiting, and what came, since the rate was last looked at.
-    waited: Duration,
-    received: u64,
-}
-
-impl Body {
-    /// The next bytes; `None` at the end. Only waiting counts as time: a slow disk is not the registry's
-    /// fault.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
-        let begin = Instant::now();
-        let piece = match tokio::time::timeout(self.timeouts.idle, self.response.chunk()).await {
-            Ok(Ok(piece)) => piece,
-            Ok(Err(error)) => {
-                let (method, url, source) = (Method::GET, self.url.clone(), error.without_url());
-                return Err(HttpError::Connection { method, url, is_refused: false, source });
-            }
-            Err(_) => {
-                let seconds = self.timeouts.idle.as_secs();
-                return Err(HttpError::Silent { url: self.url.clone(), what: "more of the answer", seconds });
-            }
-        };
-        self.waited += begin.elapsed();
-        self.received += piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        if self.waited >= self.timeouts.rate_window && piece.is_some() {
-            let (waited, received) = (std::mem::take(&mut self.waited), std::mem::take(&mut self.received));
-            let seconds = waited.as_secs();
-            if u128::from(received) * 1000 < u128::from(self.timeouts.rate) * waited.as_millis() {
-                return Err(HttpError::Slow { url: self.url.clone(), bytes: received, seconds });
-            }
-        }
-        Ok(piece)
-    }
-
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
 }
 
 impl HttpError {
@@ -336,19 +316,24 @@ impl HttpError {
             | Self::Proxy { .. }
             | Self::Url(_)
             | Self::TooLong { .. }
+            | Self::Range { .. }
             | Self::Redirect { .. }
             | Self::Offline(_) => false,
         }
     }
 }
 
-/// Where a redirect leads: http and https only, and never from https to a plain connection.
+/// Where a redirect leads: to https, or from plain http to plain http of the same machine or this one.
 pub(crate) fn redirect(from: &Url, to: &str) -> Option<Url> {
     let next = from.join(to).ok().filter(|_| !to.is_empty())?;
-    match (from.scheme(), next.scheme()) {
-        ("http", "http" | "https") | ("https", "https") if next.host_str().is_some() => Some(next),
-        _ => None,
-    }
+    let is_followed = match (from.scheme(), next.scheme()) {
+        ("http" | "https", "https") => next.host_str().is_some(),
+        ("http", "http") => {
+            next.host_str().is_some_and(|host| is_loopback(host) || from.host_str() == Some(host))
+        }
+        _ => false,
+    };
+    is_followed.then_some(next)
 }
 
 /// Whether a host, with or without port, is this machine: `localhost`, 127.0.0.0/8, ::1.
@@ -400,6 +385,11 @@ mod tests {
             ("https://a/v2/x", "/z", Some("https://a/z")),
             ("http://localhost/x", "http://127.0.0.1/y", Some("http://127.0.0.1/y")),
             ("http://localhost/x", "https://b/y", Some("https://b/y")),
+            ("http://localhost/x", "http://[::1]:5000/y", Some("http://[::1]:5000/y")),
+            ("http://localhost/x", "http://b/y", None),
+            ("http://localhost/x", "//10.0.0.1/y", None),
+            ("http://plain.example/x", "http://plain.example:81/y", Some("http://plain.example:81/y")),
+            ("http://plain.example/x", "http://b/y", None),
             ("https://a/x", "http://a/x", None),
             ("https://a/x", "file:///etc/passwd", None),
             ("https://a/x", "", None),

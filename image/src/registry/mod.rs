@@ -4,19 +4,21 @@
 //! The client of `oci-client` is not used for this: it reads bodies of any length into memory, knows no
 //! identity tokens, and cannot be told to follow redirects by other rules. Its types describe the manifests.
 
+mod body;
 pub(crate) mod challenge;
 pub(crate) mod credential;
 mod download;
 mod fetch;
 mod http;
 mod login;
+mod retry;
 mod tags;
 mod tokens;
 mod upload;
 
 use std::sync::Mutex;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 
@@ -28,10 +30,11 @@ use http::{Authorization, Http, Request};
 
 pub use credential::CredentialError;
 pub use download::{Download, DownloadError};
-pub(crate) use fetch::{Attempts, Stopped};
+pub(crate) use fetch::{Destination, Stopped};
 pub(crate) use http::Payload;
 pub use http::{HostOptions, Hosts, HttpError, ProxyOptions, Timeouts};
 pub use login::{LoginError, LoginOptions, log_in};
+pub(crate) use retry::{Attempts, Retry};
 pub(crate) use upload::{Opened, Upload};
 
 /// A repository, and how to speak to its registry.
@@ -111,6 +114,14 @@ pub enum RegistryError {
     /// What it answered is no list of tags.
     #[error("{registry} gave no list of {what}")]
     NoList {
+        /// The registry.
+        registry: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// A list that does not end.
+    #[error("{registry} lists the {what} without an end")]
+    Endless {
         /// The registry.
         registry: String,
         /// What was asked for.
@@ -260,7 +271,8 @@ impl Registry {
         }
         let authorization = self.authorization.lock().expect("no holder panics").clone();
         let response = send(Request { authorization, ..request.clone() }).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        // Where a redirect has led to may not ask for the user's password, nor say who is to get it.
+        if response.status() != StatusCode::UNAUTHORIZED || !self.is_ours(&response) {
             return Ok(response);
         }
         // No token yet, or one that has run out.
@@ -276,10 +288,13 @@ impl Registry {
     }
 
     async fn refusal(&self, response: Response, what: &str) -> RegistryError {
-        let (registry, what) = (self.registry.clone(), what.to_owned());
+        let registry = self.registry.clone();
+        let what = match response.url().host_str() {
+            Some(host) if !self.is_ours(&response) => format!("{what}, at {host}"),
+            _ => what.to_owned(),
+        };
         let status = response.status();
-        let retry_after =
-            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = retry::retry_after(response.headers(), jiff::Timestamp::now());
         let body = self.http.document(response, MESSAGE_MAX).await.unwrap_or_default();
         let message = message_of(&body);
         match status {
@@ -287,11 +302,13 @@ impl Registry {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 RegistryError::Denied { registry, what, message }
             }
-            _ => {
-                let retry_after = retry_after.map(std::time::Duration::from_secs);
-                RegistryError::Status { registry, what, status, message, retry_after }
-            }
+            _ => RegistryError::Status { registry, what, status, message, retry_after },
         }
+    }
+
+    /// Whether the registry itself has answered, and nobody that it has sent us to.
+    fn is_ours(&self, response: &Response) -> bool {
+        response.url().origin() == self.base.origin()
     }
 }
 
@@ -301,8 +318,18 @@ impl RegistryError {
         match self {
             Self::Http(error) => error.is_transient(),
             Self::Status { status, .. } => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+                status.is_server_error()
+                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
+            _ => false,
+        }
+    }
+
+    /// Whether the same request might succeed for the whole instead of a part.
+    pub(crate) fn is_about_range(&self) -> bool {
+        match self {
+            Self::Http(error) => matches!(error, HttpError::Range { .. }),
+            Self::Status { status, .. } => *status == StatusCode::RANGE_NOT_SATISFIABLE,
             _ => false,
         }
     }

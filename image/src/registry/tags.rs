@@ -9,8 +9,11 @@ use crate::registry::http::{HttpError, Request};
 
 /// Bytes of one page.
 const PAGE_MAX: u64 = 4 << 20;
-/// More tags than this are refused: a registry may answer without end.
+/// More tags than this, or more pages, are refused: a registry may answer without end.
 const TAGS_MAX: usize = 100_000;
+const PAGES_MAX: usize = 1000;
+/// Bytes of a tag (OCI distribution spec, "Pulling manifests").
+const TAG_LENGTH_MAX: usize = 128;
 
 impl Registry {
     /// All tags of the repository, as the registry lists them.
@@ -22,7 +25,7 @@ impl Registry {
         }
         let what = format!("tags of {}", self.repository);
         let first = self.base.join("tags/list").map_err(|_| HttpError::Url("tags/list".to_owned()))?;
-        let (mut next, mut tags) = (Some(first), Vec::new());
+        let (mut next, mut tags, mut pages) = (Some(first), Vec::new(), 0);
         while let Some(url) = next {
             let request = Request {
                 method: Method::GET,
@@ -46,12 +49,16 @@ impl Registry {
             let page: Page = serde_json::from_slice(&page)
                 .map_err(|_| RegistryError::NoList { registry: self.registry.clone(), what: what.clone() })?;
             let page = page.tags.unwrap_or_default();
-            if page.is_empty() || tags.len() + page.len() > TAGS_MAX || is_same(next.as_ref(), &url) {
+            if page.is_empty() || is_same(next.as_ref(), &url) {
                 next = None;
             }
-            tags.extend(page);
+            // What is longer is no tag, and would only fill the memory.
+            tags.extend(page.into_iter().filter(|tag| tag.len() <= TAG_LENGTH_MAX));
+            pages += 1;
+            if tags.len() > TAGS_MAX || (pages == PAGES_MAX && next.is_some()) {
+                return Err(RegistryError::Endless { registry: self.registry.clone(), what });
+            }
         }
-        tags.truncate(TAGS_MAX);
         Ok(tags)
     }
 }

@@ -59,10 +59,10 @@ impl Registry {
         }
         let refused = || RegistryError::Realm { registry: self.registry.clone(), realm: realm.to_owned() };
         let mut url: Url = realm.parse().map_err(|_| refused())?;
-        let is_safe = url.scheme() == "https"
-            || (url.scheme() == "http" && url.host_str().is_some_and(http::is_loopback))
-            // A registry that is spoken to without protection has heard the password by then.
-            || (self.base.scheme() == "http" && url.host_str() == self.base.host_str());
+        // A registry that is spoken to without protection has heard the password by then, or is on this machine.
+        let is_near = url.host_str().is_some_and(http::is_loopback) || url.host_str() == self.base.host_str();
+        let is_safe =
+            url.scheme() == "https" || (url.scheme() == "http" && self.base.scheme() == "http" && is_near);
         if !is_safe {
             return Err(refused());
         }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 use super::check::{Fault, Finding, Problem};
-use super::disk::Hold;
+use super::lock::Hold;
 use super::session::Session;
-use super::{ACTIVE, CHAINS, DAMAGED, IMAGES, INGEST, LAYERS, LAYOUT, LAYOUT_JSON, LOCK, Store, StoreError};
+use super::{
+    ACTIVE, CHAINS, DAMAGED, IMAGES, INGEST, LAYERS, LAYOUT, LAYOUT_JSON, LOCK, PARTIAL, Store, StoreError,
+};
 use crate::archive::compare::{Difference, difference};
 use crate::archive::unpack::UnpackOptions;
 use crate::digest::Digest;
@@ -17,8 +19,20 @@ use crate::limits::Limits;
 use crate::manifest::Descriptor;
 
 /// What a store consists of.
-const KNOWN: [&str; 11] =
-    [LAYOUT, "index.json", "blobs", "version", IMAGES, LAYERS, CHAINS, INGEST, LOCK, ACTIVE, DAMAGED];
+const KNOWN: [&str; 12] = [
+    LAYOUT,
+    "index.json",
+    "blobs",
+    "version",
+    IMAGES,
+    LAYERS,
+    CHAINS,
+    INGEST,
+    PARTIAL,
+    LOCK,
+    ACTIVE,
+    DAMAGED,
+];
 
 impl Store {
     /// The layout's own two files; an index that cannot be read is made anew of the images' records.

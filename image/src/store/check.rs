@@ -12,13 +12,13 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::disk::Hold;
 use super::garbage::{Garbage, Reachable};
 use super::index::Index;
+use super::lock::Hold;
 use super::mend::Fetch;
 use super::removal::Use;
 use super::session::{Session, blob_path};
-use super::{IMAGES, INGEST, Store, StoreError};
+use super::{IMAGES, INGEST, PARTIAL, Store, StoreError};
 use crate::digest::{Digest, Hasher};
 use crate::manifest::{Manifest, diff_ids};
 use crate::op::step;
@@ -58,6 +58,8 @@ pub struct Finding {
 pub enum Problem {
     /// What a killed pull or load left half made.
     Abandoned,
+    /// A download that was cut short, and that nobody has gone on with for a week.
+    Stale,
     /// Nothing refers to it.
     Unreferenced,
     /// Something in the store that mini has not put there.
@@ -119,6 +121,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Abandoned => out.write_str("left by a pull or load that was killed"),
+            Self::Stale => out.write_str("a download that nobody has gone on with for a week"),
             Self::Unreferenced => out.write_str("no image needs it"),
             Self::Stray => out.write_str("not mini's"),
             Self::Unreadable(part) => write!(out, "{part}; no image can be found without it"),
@@ -185,6 +188,9 @@ impl Store {
         };
         for name in if repair { self.sweep_ingest()? } else { self.abandoned()? } {
             found(INGEST, name, Problem::Abandoned);
+        }
+        for one in self.interrupted_that(&|one| one.is_stale, repair)? {
+            found(PARTIAL, one.name, Problem::Stale);
         }
         for Garbage { directory, name } in if repair { self.sweep()? } else { self.unreferenced()? } {
             found(directory, name, Problem::Unreferenced);

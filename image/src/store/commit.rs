@@ -5,9 +5,9 @@
 //! whole or not at all.
 
 use super::chain::StackError;
-use super::disk::Hold;
 use super::image::{IMAGE_VERSION, ImageRecord};
 use super::index::ManifestDescriptor;
+use super::lock::Hold;
 use super::session::{Session, blob_path};
 use super::{BLOBS, IMAGES, StoreError, record_name};
 use crate::digest::Digest;

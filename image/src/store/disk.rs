@@ -8,10 +8,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::archive::Time;
@@ -21,21 +21,8 @@ use crate::op::{Op, OpError, look};
 /// A directory of the store: open, and with its path for messages.
 #[derive(Debug)]
 pub(crate) struct Place {
-    dir: Dir,
-    path: PathBuf,
-}
-
-/// A lock on a file or a directory, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: OwnedFd,
-}
-
-/// How a lock is shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hold {
-    Shared,
-    Exclusive,
+    pub(super) dir: Dir,
+    pub(super) path: PathBuf,
 }
 
 impl Place {
@@ -167,6 +154,26 @@ impl Place {
             .map(File::from)
     }
 
+    /// Makes an open file end after its first `size` bytes, and goes there.
+    pub(crate) fn cut(&self, name: &str, file: &File, size: u64) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        Op {
+            call: format_args!("ftruncate({path:?}, {size}); lseek"),
+            shell: format_args!("truncate -s {size} {}", path.display()),
+        }
+        .perform(|| {
+            confined::set_size(file, size)?;
+            confined::seek_to(file, size)
+        })
+    }
+
+    /// Flushes an open file's content.
+    pub(crate) fn flush(&self, name: &str, file: &File) -> Result<(), OpError> {
+        let path = self.path.join(name);
+        Op { call: format_args!("fdatasync({path:?})"), shell: format_args!("sync -d {}", path.display()) }
+            .perform(|| rustix::fs::fdatasync(file))
+    }
+
     /// Opens a file for reading; `None` if there is none.
     pub(crate) fn open_file(&self, name: &str) -> Result<Option<File>, OpError> {
         let path = self.path.join(name);
@@ -254,48 +261,6 @@ impl Place {
         self.enter(".")
     }
 
-    /// Takes the lock `name`, a file made if need be, and waits for it.
-    pub(crate) fn lock(&self, name: &str, hold: Hold) -> Result<Lock, OpError> {
-        let file = self.lock_file(name)?;
-        let path = self.path.join(name);
-        self.flock(&path, file, hold)
-    }
-
-    /// Takes the lock `name` exclusively if nobody holds it.
-    pub(crate) fn try_lock(&self, name: &str) -> Result<Option<Lock>, OpError> {
-        let file = self.lock_file(name)?;
-        self.try_flock(&self.path.join(name), file)
-    }
-
-    /// Locks the directory `name` itself, exclusively, if nobody has; `None` if somebody has, or it vanished
-    /// meanwhile.
-    ///
-    /// The lock belongs to the directory and not to its name: it stays with it when it is renamed. It is given back
-    /// when both that come of this are dropped: they are one open file (flock(2)).
-    pub(crate) fn try_lock_dir(&self, name: &str) -> Result<Option<(Self, Lock)>, OpError> {
-        let Some(place) = self.enter_if_there(name)? else { return Ok(None) };
-        let again = place.dir.as_fd().try_clone_to_owned().map_err(|source| OpError {
-            call: format!("fcntl({:?}, F_DUPFD_CLOEXEC)", place.path),
-            source,
-        })?;
-        let Some(lock) = self.try_flock(&place.path, again)? else { return Ok(None) };
-        Ok(if self.is(name, &place)? { Some((place, lock)) } else { None })
-    }
-
-    /// Whether `name` is still the directory `place`.
-    pub(crate) fn is(&self, name: &str, place: &Self) -> Result<bool, OpError> {
-        let path = self.path.join(name);
-        let identity = |stat: &Stat| (stat.st_dev, stat.st_ino);
-        look(format_args!("fstatat({path:?})"), || {
-            let here = place.dir.stat()?;
-            match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(there) => Ok(identity(&here) == identity(&there)),
-                Err(Errno::NOENT) => Ok(false),
-                Err(error) => Err(error),
-            }
-        })
-    }
-
     /// Size of a regular file; `None` if there is none.
     pub(crate) fn file_size(&self, name: &str) -> io::Result<Option<u64>> {
         match self.dir.stat_of(name.as_bytes()) {
@@ -351,55 +316,11 @@ impl Place {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
-
-    fn lock_file(&self, name: &str) -> Result<OwnedFd, OpError> {
-        let path = self.path.join(name);
-        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        look(format_args!("openat({path:?}, O_CREAT)"), || {
-            rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o600))
-        })
-    }
-
-    /// Waits for a lock. To take one that others wait for is worth telling; shared ones are taken all the time.
-    fn flock(&self, path: &Path, file: OwnedFd, hold: Hold) -> Result<Lock, OpError> {
-        match hold {
-            Hold::Shared => look(format_args!("flock({path:?}, LOCK_SH)"), || {
-                retry_interrupted(|| rustix::fs::flock(&file, FlockOperation::LockShared))
-            }),
-            Hold::Exclusive => Op {
-                call: format_args!("flock({path:?}, LOCK_EX)"),
-                shell: format_args!("flock -x {}", path.display()),
-            }
-            .perform(|| retry_interrupted(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))),
-        }?;
-        Ok(Lock { _file: file })
-    }
-
-    /// Takes an exclusive lock if nobody holds it.
-    fn try_flock(&self, path: &Path, file: OwnedFd) -> Result<Option<Lock>, OpError> {
-        let is_held = look(format_args!("flock({path:?}, LOCK_EX | LOCK_NB)"), || {
-            match retry_interrupted(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
-                Ok(()) => Ok(true),
-                Err(Errno::WOULDBLOCK) => Ok(false),
-                Err(error) => Err(error),
-            }
-        })?;
-        Ok(is_held.then_some(Lock { _file: file }))
-    }
 }
 
 impl AsFd for Place {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
-    }
-}
-
-fn retry_interrupted(mut act: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
-    loop {
-        match act() {
-            Err(Errno::INTR) => {}
-            done => return done,
-        }
     }
 }
 
@@ -411,23 +332,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::open_root(directory.path()).unwrap().unwrap();
         (directory, place)
-    }
-
-    #[test]
-    fn a_lock_goes_with_the_directory_and_not_with_its_name() {
-        let (_directory, place) = temporary();
-        place.make_dir("one", 0o700).unwrap();
-        let (one, lock) = place.try_lock_dir("one").unwrap().unwrap();
-        assert!(place.try_lock_dir("one").unwrap().is_none(), "it is held");
-        assert!(place.rename("one", &place, "two").unwrap());
-        assert!(place.try_lock_dir("two").unwrap().is_none(), "it still is");
-        place.make_dir("one", 0o700).unwrap();
-        assert!(!place.is("one", &one).unwrap(), "another directory of that name");
-        assert!(place.is("two", &one).unwrap());
-        assert!(place.try_lock_dir("one").unwrap().is_some());
-        drop((one, lock));
-        assert!(place.try_lock_dir("two").unwrap().is_some());
-        assert!(place.try_lock_dir("three").unwrap().is_none(), "there is none");
     }
 
     #[test]

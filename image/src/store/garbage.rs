@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::disk::{Hold, Place};
+use super::disk::Place;
 use super::index::Index;
+use super::lock::{Hold, Lock};
 use super::session::Shelf;
-use super::{BLOBS, IMAGES, INGEST, Store, StoreError};
+use super::{BLOBS, IMAGES, INGEST, PARTIAL, Store, StoreError};
 use crate::digest::Digest;
 use crate::op::step;
 
@@ -89,6 +90,11 @@ impl Store {
     /// Removes what nothing refers to, unless a pull or load is under way: that does it at its end. Returns
     /// what was removed.
     pub(crate) fn sweep(&self) -> Result<Vec<Garbage>, StoreError> {
+        self.sweep_but(&|_| false)
+    }
+
+    /// The same, but for the bytes of blobs that `stays`: they become downloads that another pull can end.
+    pub(crate) fn sweep_but(&self, stays: &dyn Fn(Digest) -> bool) -> Result<Vec<Garbage>, StoreError> {
         let ingest = self.place().enter(INGEST)?;
         let (garbage, trash) = {
             let _lock = self.lock(Hold::Exclusive)?;
@@ -100,6 +106,9 @@ impl Store {
             step("Remove what no image needs any more");
             let trash = self.trash(&ingest)?;
             for (number, Garbage { directory, name }) in garbage.iter().enumerate() {
+                if *directory == BLOBS && Digest::from_hex(name).is_ok_and(stays) && self.set_aside(name)? {
+                    continue;
+                }
                 // Out of sight in no time; deleting it takes longer, and nobody need wait for that.
                 self.place().enter(directory)?.rename(name, &trash.0, &number.to_string())?;
             }
@@ -109,8 +118,14 @@ impl Store {
         Ok(garbage)
     }
 
+    /// Makes a download of a blob; `false` if there is one of it already.
+    fn set_aside(&self, name: &str) -> Result<bool, StoreError> {
+        let Some(partial) = self.place().enter_if_there(PARTIAL)? else { return Ok(false) };
+        Ok(self.place().enter(BLOBS)?.rename(name, &partial, name)?)
+    }
+
     /// A locked directory for what is to be deleted. Its maker holds the store's exclusive lock.
-    fn trash(&self, ingest: &Place) -> Result<(Place, String, super::disk::Lock), StoreError> {
+    fn trash(&self, ingest: &Place) -> Result<(Place, String, Lock), StoreError> {
         for number in 0.. {
             let name = format!("trash-{}-{number}", std::process::id());
             ingest.make_dir(&name, 0o700)?;

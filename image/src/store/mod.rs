@@ -7,13 +7,14 @@
 //! layers/<diff id>/{tree,layer.json}          an unpacked layer, shared by all images that have it
 //! chains/<chain id>/{tree,layer.json}         what a layer takes from those below it; most layers need none
 //! ingest/<name>/                              in the making: locked by its maker, garbage once that is dead
+//! partial/<digest>                            the first bytes of a blob whose download was cut short
 //! lock                                        exclusive to change the index or remove things; shared to rely on it
 //! damaged/<part>                              a mark: check found it damaged, and could not mend it
 //! active                                      shared while a pull or load relies on things without a name yet
 //! ```
 //!
 //! Invariants: what `index.json` refers to is whole, verified and on disk before the index says so. Nothing
-//! outside `ingest/` is ever half made. Every lock is a `flock`, so a killed process holds none.
+//! outside `ingest/` and `partial/` is ever half made. Every lock is a `flock`, so a killed process holds none.
 
 mod audit;
 pub(crate) mod chain;
@@ -24,8 +25,10 @@ mod flush;
 mod garbage;
 pub(crate) mod image;
 pub(crate) mod index;
+pub(crate) mod lock;
 mod marks;
 mod mend;
+pub(crate) mod partial;
 mod prune;
 mod removal;
 mod remove;
@@ -39,12 +42,14 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::op::{OpError, step};
-use disk::{Hold, Lock, Place};
+use disk::Place;
 use image::{IMAGE_VERSION, Image, ImageRecord};
 use index::Index;
+use lock::{Hold, Lock};
 
 pub use check::{Check, Fault, Finding, Problem, Repair};
 pub use mend::Fetch;
+pub use partial::Interrupted;
 pub use prune::{Prune, Pruned};
 pub use removal::{Conflict, Removed, Use};
 pub use remove::RemoveError;
@@ -118,6 +123,7 @@ pub(crate) const LAYERS: &str = "layers";
 pub(crate) const CHAINS: &str = "chains";
 pub(crate) const IMAGES: &str = "images";
 pub(crate) const INGEST: &str = "ingest";
+pub(crate) const PARTIAL: &str = "partial";
 const LAYOUT: &str = "oci-layout";
 const LAYOUT_JSON: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const DAMAGED: &str = "damaged";
@@ -267,7 +273,7 @@ impl Store {
         step("Lay out an empty image store");
         let _lock = self.lock(Hold::Exclusive)?;
         drop(self.activity()?);
-        for directory in ["blobs", BLOBS, LAYERS, CHAINS, IMAGES, INGEST] {
+        for directory in ["blobs", BLOBS, LAYERS, CHAINS, IMAGES, INGEST, PARTIAL] {
             self.place.make_dir(directory, 0o700)?;
         }
         if !self.place.has("index.json")? {

@@ -2,8 +2,9 @@
 //!
 //! When an image was last used is the time of its record's file: it is written by a pull, and set by [`Store::used`].
 
-use super::disk::Hold;
 use super::image::Image;
+use super::lock::Hold;
+use super::partial::Interrupted;
 use super::removal::{Removed, Use};
 use super::usage::Usage;
 use super::{Store, StoreError, record_name};
@@ -15,6 +16,8 @@ use crate::op::step;
 pub struct Prune<'a> {
     /// Whether one may go, and when it was last used, ns since 1970.
     pub goes: &'a dyn Fn(&Image, u64) -> bool,
+    /// Whether a download may go that was cut short.
+    pub interrupted: &'a dyn Fn(&Interrupted) -> bool,
     /// Tells who uses the image of an id: asked under the lock, so that one which is being made is seen.
     pub in_use: &'a dyn Fn(&Digest) -> Option<Use>,
     /// Bytes of layers that may stay: those go that were not used for the longest time, until the rest takes no more.
@@ -28,43 +31,52 @@ pub struct Prune<'a> {
 pub struct Pruned {
     /// Names and images, in docker's order: of each image its names first.
     pub removed: Vec<Removed>,
-    /// Bytes of the layers that no image has any more.
+    /// Downloads that were cut short.
+    pub interrupted: Vec<Interrupted>,
+    /// Bytes of the layers that no image has any more, and of those downloads.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Removes every image that may go and nobody uses, with all its names.
+    /// Removes every image that may go and nobody uses, with all its names; and of the downloads that nobody is at those that
+    /// may go.
     ///
     /// # Errors
-    /// The store cannot be read or written. Either all of them are gone, or none.
+    /// The store cannot be read or written. Either all of the images are gone, or none.
     pub fn prune(&self, prune: &Prune<'_>) -> Result<Pruned, StoreError> {
+        let mut pruned = self.prune_images(prune)?;
+        pruned.interrupted = self.interrupted_that(prune.interrupted, !prune.dry_run)?;
+        pruned.bytes += pruned.interrupted.iter().map(|one| one.bytes).sum::<u64>();
+        if !prune.dry_run {
+            self.sweep()?;
+        }
+        Ok(pruned)
+    }
+
+    fn prune_images(&self, prune: &Prune<'_>) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
-        {
-            let _lock = self.lock(if prune.dry_run { Hold::Shared } else { Hold::Exclusive })?;
-            let mut index = self.index()?;
-            let usage = self.usage_of(&index)?;
-            let all = self.chosen(&usage, prune)?;
-            if all.is_empty() {
-                return Ok(pruned);
-            }
-            pruned.bytes = usage.only_of(&|id| all.contains(&id));
-            if !prune.dry_run {
-                step("Let go of the images that nobody uses");
-            }
-            for id in all {
-                let chains = self.chains_only_of(&index, id)?;
-                let names = index.names_of(id).into_iter();
-                pruned.removed.extend(names.map(|name| Removed::Untagged(name.familiar())));
-                pruned.removed.push(Removed::Deleted(id));
-                pruned.removed.extend(chains.into_iter().map(Removed::Deleted));
-                index.remove_image(id);
-            }
-            if prune.dry_run {
-                return Ok(pruned);
-            }
+        let _lock = self.lock(if prune.dry_run { Hold::Shared } else { Hold::Exclusive })?;
+        let mut index = self.index()?;
+        let usage = self.usage_of(&index)?;
+        let all = self.chosen(&usage, prune)?;
+        if all.is_empty() {
+            return Ok(pruned);
+        }
+        pruned.bytes = usage.only_of(&|id| all.contains(&id));
+        if !prune.dry_run {
+            step("Let go of the images that nobody uses");
+        }
+        for id in all {
+            let chains = self.chains_only_of(&index, id)?;
+            let names = index.names_of(id).into_iter();
+            pruned.removed.extend(names.map(|name| Removed::Untagged(name.familiar())));
+            pruned.removed.push(Removed::Deleted(id));
+            pruned.removed.extend(chains.into_iter().map(Removed::Deleted));
+            index.remove_image(id);
+        }
+        if !prune.dry_run {
             self.write_index(&index)?;
         }
-        self.sweep()?;
         Ok(pruned)
     }
 

@@ -1,9 +1,9 @@
 //! `mini rmi`: carries out what [`super::removal`] decides.
 
 use super::chain::chain_ids;
-use super::disk::Hold;
 use super::image::Image;
 use super::index::Index;
+use super::lock::Hold;
 use super::removal::{Conflict, Removal, Removed, Use, plan};
 use super::resolve::locate;
 use super::{ResolveError, Store, StoreError};

@@ -9,12 +9,15 @@
 //! pages are then in the kernel's cache, whereas after a power loss a file may be empty. Everything is
 //! flushed before an image refers to it.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
-use super::disk::{Hold, Lock, Place};
+use super::disk::Place;
 use super::flush::Flusher;
 use super::garbage::Reachable;
+use super::lock::{Hold, Lock};
 use super::{BLOBS, INGEST, Store, StoreError};
 use crate::archive::record::{LayerRecord, RECORD_VERSION};
 use crate::digest::Digest;
@@ -29,6 +32,8 @@ pub(crate) struct Session<'a> {
     /// What images on disk refer to, and so is flushed.
     settled: Reachable,
     pub(super) flusher: Flusher,
+    /// Blobs whose bytes it has begun to fetch.
+    touched: Mutex<HashSet<Digest>>,
 }
 
 /// A kind of things that are made in `ingest/` and then moved.
@@ -81,6 +86,7 @@ impl Store {
             return Err(StoreError::Overlay { path: self.root().to_owned() });
         }
         self.sweep_ingest()?;
+        self.remove_interrupted(&|one| one.is_stale)?;
         self.session_beside()
     }
 
@@ -90,13 +96,9 @@ impl Store {
         let settled = Reachable::from(self, &self.index()?)?;
         let path = PathBuf::from("/proc/sys/kernel/random/boot_id");
         let boot = std::fs::read_to_string(&path).map_err(|source| StoreError::Read { path, source })?;
-        Ok(Session {
-            store: self,
-            _active: active,
-            boot: boot.trim().to_owned(),
-            settled,
-            flusher: Flusher::default(),
-        })
+        let boot = boot.trim().to_owned();
+        let (touched, flusher) = (Mutex::default(), Flusher::default());
+        Ok(Session { store: self, _active: active, boot, settled, flusher, touched })
     }
 
     /// Removes from `ingest/` what nobody holds; returns the names.
@@ -224,6 +226,17 @@ impl Session<'_> {
         Ok(self.store.place().open_file(&blob_path(digest))?)
     }
 
+    /// Notes that the blob's bytes are being fetched.
+    pub(super) fn touch(&self, blob: Digest) {
+        self.touched.lock().expect("no holder panics").insert(blob);
+    }
+
+    /// Relies on nothing any more. Tells whose bytes it has begun to fetch, and what images on disk referred to when it
+    /// began.
+    pub(crate) fn end(self) -> (HashSet<Digest>, HashSet<Digest>) {
+        (self.touched.into_inner().expect("no holder panics"), self.settled.blobs)
+    }
+
     /// Whether an image on disk refers to the blob, so that its bytes need not be verified again.
     pub(crate) fn is_settled(&self, blob: Digest) -> bool {
         // What cannot be looked at is not relied on.
@@ -252,16 +265,20 @@ impl Session<'_> {
         self.store.unmark_new(&shelf.path(digest))
     }
 
-    /// Puts a verified blob, the file `blob` of `ingest`, where others find it.
-    pub(crate) fn publish_blob(&self, ingest: &Ingest, digest: Digest) -> Result<(), StoreError> {
+    /// Puts a verified blob, the file `name` of `place`, where others find it.
+    pub(crate) fn publish_blob(
+        &self,
+        (place, name): (&Place, &str),
+        digest: Digest,
+    ) -> Result<(), StoreError> {
         let blobs = self.store.place().enter(BLOBS)?;
-        if !ingest.place.rename("blob", &blobs, &digest.hex())? {
+        if !place.rename(name, &blobs, &digest.hex())? {
             // One that an image refers to is flushed and verified; any other may be damaged, and this one is
             // not.
             if self.is_settled(digest) && self.blob_size(digest)?.is_some() {
-                ingest.place.remove_file("blob")?;
+                place.remove_file(name)?;
             } else {
-                ingest.place.replace("blob", &blobs, &digest.hex())?;
+                place.replace(name, &blobs, &digest.hex())?;
             }
         }
         self.store.unmark_new(&blob_path(digest))

@@ -1,6 +1,6 @@
 //! `mini tag`: another name for an image.
 
-use super::disk::Hold;
+use super::lock::Hold;
 use super::resolve::locate;
 use super::{Image, ResolveError, Store, StoreError};
 use crate::digest::Digest;

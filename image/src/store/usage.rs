@@ -17,6 +17,8 @@ pub struct Usage {
     layers: Vec<(Digest, Vec<String>)>,
     /// Bytes of each layer, as [`Image::size`] counts them.
     sizes: HashMap<String, u64>,
+    /// Bytes of downloads that were cut short and that nobody is at.
+    pub interrupted: u64,
 }
 
 impl Usage {
@@ -72,7 +74,9 @@ impl Store {
     pub fn usage(&self) -> Result<Usage, StoreError> {
         // No image goes between the reading of the index and that of its record.
         let _pin = self.pin()?;
-        self.usage_of(&self.index()?)
+        let mut usage = self.usage_of(&self.index()?)?;
+        usage.interrupted = self.interrupted()?.iter().map(|one| one.bytes).sum();
+        Ok(usage)
     }
 
     /// The same, for a caller that holds the lock. What is damaged takes nothing: `check` tells of it.
@@ -120,6 +124,7 @@ mod tests {
             sizes: [("base", 1000), ("app", 200), ("tool", 30), ("own", 4)]
                 .map(|(name, size)| (name.to_owned(), size))
                 .into(),
+            interrupted: 0,
         };
         assert_eq!(usage.bytes(), 1234);
         assert_eq!([one, two, three].map(|id| usage.shared(id)), [1000, 1000, 0]);

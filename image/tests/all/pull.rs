@@ -163,8 +163,8 @@ fn an_interrupted_blob_goes_on_where_it_stopped() {
         let test = TestStore::new();
         let reference: Reference = format!("{}/app", server.host()).parse().unwrap();
         let pulled = pull(&test.store, &reference, &hasty(), &|event| {
-            if let Event::Layer { state: LayerState::Retrying { attempt, .. }, .. } = event {
-                layer_events.lock().unwrap().push(attempt);
+            if let Event::Layer { state: LayerState::Retrying(retrying), .. } = event {
+                layer_events.lock().unwrap().push(retrying.attempt);
             }
         });
         let pulled = pulled.unwrap_or_else(|error| panic!("{}", chain(&error)));
@@ -276,7 +276,8 @@ fn what_arrived_whole_is_kept_for_another_attempt_and_no_longer() {
     let error = test.pull_with(&server, "app", &options).unwrap_err();
     assert!(error.is_transient(), "{}", chain(&error));
     assert!(test.store.list().unwrap().is_empty());
-    assert!(test.root.join("layers").join(good_digest.hex()).exists());
+    assert!(test.root.join("partial").join(good_digest.hex()).exists());
+    assert_eq!(test.check(false, &|_| None), []);
     let orphan = test.root.join("layers").join(Digest::of(b"orphan").hex());
     std::fs::create_dir(&orphan).unwrap();
     is_cut.store(false, Ordering::SeqCst);

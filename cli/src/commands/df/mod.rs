@@ -22,7 +22,7 @@ use crate::volume::{Store, Volume};
 /// Show what takes how much of the disk
 ///
 /// A layer that several images have counts once. RECLAIMABLE is what would become free if everything went that no container uses,
-/// of containers those that do not run. mini builds nothing: its build cache is always empty.
+/// of containers those that do not run. What interrupted pulls have left counts with images. mini builds nothing: its build cache is always empty.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  mini system df\n  mini system df -v\n  mini system df --format '{{.Type}} {{.Size}}'\n  mini system df -v --format '{{range .Volumes}}{{.Name}} {{.Size}}{{end}}'\n\nPlaceholders: .Type .TotalCount .Active .Size .Reclaimable; with -v .Images .Containers .Volumes .BuildCache, each a list\n\nSee also: mini system prune, mini ps -s, mini images, mini volume ls"
@@ -133,8 +133,8 @@ impl<'a> Found<'a> {
                 kind: "Images",
                 total: self.images.images.len(),
                 active: self.images.images.iter().filter(|image| is_used(&image.id)).count(),
-                bytes: self.images.bytes(),
-                reclaimable: self.images.only_of(&|id| !is_used(&id)),
+                bytes: self.images.bytes() + self.images.interrupted,
+                reclaimable: self.images.only_of(&|id| !is_used(&id)) + self.images.interrupted,
             },
             UseRow {
                 kind: "Containers",
@@ -184,8 +184,12 @@ impl<'a> Found<'a> {
         let containers = Format::new::<ContainerRow<'_>>(None, &row::CONTAINERS)?.text(&containers)?;
         let volumes = Format::new::<VolumeRow<'_>>(None, &row::VOLUMES)?.text(&volumes)?;
         let cache = output::table::table(&row::CACHE, &[]);
+        let interrupted = match self.images.interrupted {
+            0 => String::new(),
+            bytes => format!("\nInterrupted downloads: {}\n", output::size::decimal(bytes)),
+        };
         Ok(format!(
-            "Images space usage:\n\n{images}\nContainers space usage:\n\n{containers}\nLocal Volumes space usage:\n\n{volumes}\nBuild cache usage: 0B\n\n{cache}"
+            "Images space usage:\n\n{images}{interrupted}\nContainers space usage:\n\n{containers}\nLocal Volumes space usage:\n\n{volumes}\nBuild cache usage: 0B\n\n{cache}"
         ))
     }
 }

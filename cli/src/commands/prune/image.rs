@@ -1,7 +1,7 @@
 //! `mini image prune`: remove images that no container uses.
 
 use anyhow::{Context as _, Result};
-use image::{Image, Removed};
+use image::{Image, Interrupted, Removed};
 use runtime::record::Record;
 
 use super::filter::Filters;
@@ -13,6 +13,8 @@ use crate::events::Kind;
 use crate::exit_code::ExitCode;
 
 /// Remove images without a name that no container uses
+///
+/// Pulls that were interrupted leave what came, for the next pull to go on with. It goes too: with -a, or once it is older than a week.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  mini image prune -f\n  mini image prune -a -f --filter until=240h\n  mini image prune -a --dry-run --unused-for 7d\n  mini image prune -a -f --keep-storage 10g\n\nSee also: mini rmi, mini images, mini system prune"
@@ -73,12 +75,17 @@ pub(super) fn remove(context: &Context, filters: &Filters, all: bool, mode: Mode
             && filters.pass(images::built(image).unwrap_or(0), label)
     };
     let Mode { dry_run, keep, .. } = mode;
-    let prune = image::Prune { goes: &goes, in_use: &|id| uses(id), keep, dry_run };
+    let interrupted = |one: &Interrupted| {
+        (all || one.is_stale) && mode.passes(one.modified) && filters.pass(one.modified, |_| None)
+    };
+    let in_use = |id: &image::Digest| uses(id);
+    let prune = image::Prune { goes: &goes, interrupted: &interrupted, in_use: &in_use, keep, dry_run };
     let taken = store.prune(&prune).context("cannot remove images")?;
     if !dry_run {
         context.journal().record(&rmi::events(&taken.removed));
     }
-    let lines = taken.removed.iter().map(line).collect();
+    let downloads = taken.interrupted.iter().map(|one| format!("deleted: interrupted download {}", one.name));
+    let lines = taken.removed.iter().map(line).chain(downloads).collect();
     let pruned = Pruned { heading: "Images", lines, bytes: taken.bytes, dry_run };
     pruned.record(context, Kind::Image);
     Ok(pruned)

@@ -20,6 +20,14 @@ pub(super) fn line(id: &str, size: u64, status: &str, state: LayerState<'_>) -> 
     json!({ "status": status, "progressDetail": detail, "id": id })
 }
 
+/// A line that has no bytes to count: about a layer, or about the whole. PURE.
+pub(super) fn message(id: Option<&String>, status: &str) -> Value {
+    match id {
+        Some(id) => json!({ "status": status, "progressDetail": {}, "id": id }),
+        None => json!({ "status": status }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

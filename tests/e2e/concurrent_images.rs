@@ -1,0 +1,122 @@
+//! Sixteen commands at a time on images that share layers, drawn by lot: pulls, loads, removals, prunes, checks and runs. What is
+//! pulled is whole, and what nobody needs is gone.
+
+use serde_json::json;
+use tests::server::{Access, Contents, ImageServer, Reply};
+use tests::{Host, Image, Output, Running, Tarball};
+
+/// How many at a time.
+const CLIENTS: usize = 16;
+/// How many images there are, of four layers each; every layer but the last is in half of them.
+const IMAGES: usize = 8;
+
+fn image(number: usize) -> Image {
+    let shared = (0..2).map(|bit| (bit, number >> bit & 1));
+    let image = shared.fold(Image::busybox(), |image, (bit, value)| {
+        let files = (0..20).fold(Tarball::new(), |layer, file| {
+            layer.file(&format!("{bit}-{value}-{file}"), 0o644, vec![b'x'; 5000])
+        });
+        image.with(files)
+    });
+    let word = Tarball::new().file("word", 0o644, number.to_string());
+    image.with(word).set("Cmd", json!(["sh", "-c", "cat /word /?-?-19 | wc -c"]))
+}
+
+/// xorshift: `MINI_TEST_SEED` draws other lots.
+struct Lots(u64);
+
+impl Lots {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).expect("31 bits") % count
+    }
+}
+
+fn draw(lots: &mut Lots, name: impl Fn(usize) -> String) -> Vec<String> {
+    let name = name(lots.below(IMAGES));
+    let words: &[&str] = match lots.below(16) {
+        0..6 => &["pull", &name],
+        6..9 => &["rmi", "-f", &name],
+        9 => &["image", "prune", "-af"],
+        10 => &["image", "prune", "-f"],
+        11 => &["system", "check"],
+        12 => &["system", "df"],
+        13 => &["images"],
+        _ => &["run", "--rm", &name],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Whether the answer fits the command: an image may have been removed at any moment, and a check may see what is being removed.
+fn fits(words: &[String], output: &Output) -> bool {
+    let said = output.err();
+    match (words[0].as_str(), output.status.code()) {
+        _ if said.contains("panicked") => false,
+        ("run", Some(0)) => output.text() == "10001\n",
+        (_, Some(0)) => true,
+        ("rmi", Some(1)) => {
+            said.contains("no such image") || said.contains("is being used by running container")
+        }
+        ("run", Some(125)) => said.contains("no such image"),
+        ("system", Some(1)) => words[1] == "check" && said.is_empty(),
+        _ => false,
+    }
+}
+
+/// Every tenth answer is a failure, and every tenth breaks off.
+fn server() -> ImageServer {
+    let mut contents = Contents::default();
+    for number in 0..IMAGES {
+        contents.add(&format!("i{number}"), "1", &image(number));
+    }
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    ImageServer::twisted(contents, Access::Open, move |request, reply| {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if !request.target.contains("/blobs/") {
+            return reply;
+        }
+        match (number % 10, &reply.body) {
+            (3, _) => Reply::new(503, ""),
+            (7, tests::server::Body::Whole(bytes)) => {
+                let (part, length) = (bytes[..bytes.len() / 2].to_vec(), bytes.len() as u64);
+                reply.lying(tests::server::Body::Claiming(part, length))
+            }
+            _ => reply,
+        }
+    })
+}
+
+#[test]
+fn images_that_share_layers_come_and_go_sixteen_at_a_time() {
+    let seed = std::env::var("MINI_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_u64);
+    let mut lots = Lots(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let host = Host::new();
+    let server = server();
+    let full = |number: usize| format!("{}/i{number}:1", server.name());
+    for round in 0..6 {
+        let running: Vec<(Vec<String>, Running)> = (0..CLIENTS)
+            .map(|_| {
+                let words = draw(&mut lots, full);
+                let mut client = host.mini(&words).patient(2).start();
+                client.close_stdin();
+                (words, client)
+            })
+            .collect();
+        let answers: Vec<_> = running.into_iter().map(|(words, client)| (words, client.wait())).collect();
+        let odd: Vec<_> = answers.iter().filter(|(words, output)| !fits(words, output)).collect();
+        let told: Vec<_> = odd.iter().map(|(_, output)| output.to_string()).collect();
+        assert!(odd.is_empty(), "round {round}: these answers do not fit:\n{}", told.join("\n"));
+        host.mini(["system", "check"]).run().ok().stdout("");
+    }
+    for number in 0..IMAGES {
+        host.mini(["run", "--rm", &full(number)]).run().ok().stdout("10001\n");
+    }
+    host.mini(["image", "prune", "-af"]).run().ok();
+    host.mini(["system", "check"]).run().ok().stdout("");
+    for place in ["layers", "chains", "images", "ingest", "partial", "blobs/sha256"] {
+        let left = std::fs::read_dir(host.root().join("image").join(place)).into_iter().flatten().count();
+        assert_eq!(left, 0, "things in {place}");
+    }
+}
