@@ -114,12 +114,17 @@ mod tests {
             bytes
         };
         assert_eq!(made(1), made(1));
-        assert_ne!(made(1), made(2));
-        let sizes: Vec<u64> = tar::Archive::new(&*made(1))
-            .entries()
-            .unwrap()
-            .map(|entry| entry.unwrap().header().size().unwrap())
-            .collect();
+        let contents = |layer: &[u8]| -> Vec<Vec<u8>> {
+            let read = |entry: io::Result<tar::Entry<'_, &[u8]>>| {
+                let mut content = Vec::new();
+                entry.unwrap().read_to_end(&mut content).unwrap();
+                content
+            };
+            tar::Archive::new(layer).entries().unwrap().map(read).collect()
+        };
+        let (one, two) = (contents(&made(1)), contents(&made(2)));
+        assert!(one.iter().all(|content| !two.contains(content)), "other files in every layer");
+        let sizes: Vec<u64> = one.iter().map(|content| content.len() as u64).collect();
         assert_eq!(sizes, [SMALL_SIZE; 8]);
     }
 }
