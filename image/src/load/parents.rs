@@ -69,7 +69,10 @@ mod tests {
         ] {
             assert_eq!(checked(vec![base.clone(), child])[1].parent, expected);
         }
-        let (one, two) = (image(&["a"], &["1"], None), image(&["b"], &["1"], None));
+        // Alike but for what they say of themselves: each could be the other's parent, if one step more were not asked for.
+        let other = json!({ "history": [{ "created_by": "a" }], "author": "somebody else" });
+        let two = ImagePlan { config: other.to_string().into_bytes(), ..image(&["a"], &["1"], None) };
+        let one = image(&["a"], &["1"], None);
         let (first, second) = (id(&one), id(&two));
         let circle =
             vec![ImagePlan { parent: Some(second), ..one }, ImagePlan { parent: Some(first), ..two }];
