@@ -112,8 +112,14 @@ impl Registry {
         let answer: Option<Answer> = serde_json::from_slice(&answer).ok();
         let tokens = answer.and_then(|answer| {
             let identity = answer.refresh_token.filter(|token| !token.is_empty());
-            Some(Tokens { access: answer.token.or(answer.access_token)?, identity })
+            // What cannot stand in a header is none.
+            let access = answer.token.or(answer.access_token).filter(|token| is_plain(token))?;
+            Some(Tokens { access, identity })
         });
         tokens.ok_or_else(|| RegistryError::Token { registry: self.registry.clone() })
     }
+}
+
+fn is_plain(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_graphic())
 }

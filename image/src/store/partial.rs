@@ -90,8 +90,11 @@ impl Partial {
         (&self.place, &self.name)
     }
 
-    /// Lets the disk have what is there, for another pull after whatever comes.
+    /// Lets the disk have what is there, if anything is, for another pull after whatever comes.
     pub(crate) fn keep(self) -> Result<(), StoreError> {
+        if self.file.metadata().is_ok_and(|meta| meta.len() == 0) {
+            return self.discard();
+        }
         Ok(self.place.flush(&self.name, &self.file)?)
     }
 
@@ -208,7 +211,9 @@ mod tests {
         let [new, old, locked] = [b"new", b"old", b"its"].map(|text| Digest::of(text));
         let session = store.session().unwrap();
         for blob in [new, old, locked] {
-            session.partial(blob, 1).unwrap().unwrap().keep().unwrap();
+            let partial = session.partial(blob, 2).unwrap().unwrap();
+            partial.file().write_all(b"x").unwrap();
+            partial.keep().unwrap();
         }
         let place = directory.path().join(PARTIAL);
         let past = SystemTime::now() - STALE - Duration::from_secs(60);
@@ -218,7 +223,8 @@ mod tests {
         let future = SystemTime::now() + STALE * 2;
         File::open(place.join(new.hex())).unwrap().set_modified(future).unwrap();
         store.place.enter(PARTIAL).unwrap().write_unsynced("thing", b"x").unwrap();
-        let held = session.partial(locked, 1).unwrap().unwrap();
+        session.partial(Digest::of(b"empty"), 1).unwrap().unwrap().keep().unwrap();
+        let held = session.partial(locked, 2).unwrap().unwrap();
         let mut stale = names(&store.remove_interrupted(&|one| one.is_stale).unwrap());
         stale.sort_unstable();
         let mut expected = vec![old.hex(), "thing".to_owned()];

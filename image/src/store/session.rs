@@ -86,7 +86,7 @@ impl Store {
             return Err(StoreError::Overlay { path: self.root().to_owned() });
         }
         self.sweep_ingest()?;
-        self.remove_interrupted(&|one| one.is_stale)?;
+        self.remove_interrupted(&|one| one.is_stale || one.bytes == 0)?;
         self.session_beside()
     }
 
