@@ -156,18 +156,17 @@ fn a_token_that_runs_out_in_mid_pull_is_replaced() {
     assert!(!said.contains("Retrying"), "a new token is no failure: {said}");
 }
 
-/// A host whose user has logged in to `registry`.
-fn logged_in(registry: &str, entry: &serde_json::Value) -> Host {
-    let host = Host::new();
+/// The host's user has logged in to `registry`.
+fn log_in(host: &Host, registry: &str, entry: &serde_json::Value) {
     fs::create_dir(host.home().join(".docker")).expect("make a directory");
     let auths = json!({"auths": {registry: entry}}).to_string();
     fs::write(host.home().join(".docker/config.json"), auths).expect("write");
-    host
 }
 
 #[test]
 fn who_a_redirect_leads_to_may_not_ask_for_the_password() {
     for challenge in ["Basic realm=\"x\"", "Bearer realm=\"http://HOST/token\",service=\"x\""] {
+        let host = Host::new();
         let thief = ImageServer::twisted(Contents::default(), Access::Open, move |request, _| {
             let host = request.field("host").unwrap_or_default();
             Reply::new(401, "{}").with("www-authenticate", &challenge.replace("HOST", host))
@@ -181,7 +180,7 @@ fn who_a_redirect_leads_to_may_not_ask_for_the_password() {
                 }
                 reply
             });
-        let host = logged_in(&server.name(), &json!({"auth": CREDENTIALS}));
+        log_in(&host, &server.name(), &json!({"auth": CREDENTIALS}));
         let name = format!("{}/a:1", server.name());
         host.mini(["pull", &name]).run().error(1, &["denied", "at 127.0.0.1"]);
         let seen = thief.requests();
@@ -196,6 +195,7 @@ fn who_a_redirect_leads_to_may_not_ask_for_the_password() {
 
 #[test]
 fn what_login_left_is_not_sent_along_with_a_redirect() {
+    let host = Host::new();
     let thief =
         ImageServer::twisted(Contents::default(), Access::Open, |_, _| Reply::new(200, r#"{"token":"x"}"#));
     let target = thief.name();
@@ -205,7 +205,7 @@ fn what_login_left_is_not_sent_along_with_a_redirect() {
         }
         reply
     });
-    let host = logged_in(&server.name(), &json!({"auth": "", "identitytoken": "a-secret"}));
+    log_in(&host, &server.name(), &json!({"auth": "", "identitytoken": "a-secret"}));
     host.mini(["pull", &format!("{}/a:1", server.name())]).run().error(1, &["redirects to", "not followed"]);
     let posted = server.requests().into_iter().find(|request| request.method == "POST").expect("a POST");
     assert!(String::from_utf8_lossy(&posted.body).contains("a-secret"), "{posted:?}");

@@ -273,7 +273,7 @@ fn an_image_that_is_refused_leaves_no_beginning() {
 /// A host with a beginning of 1 MB, and another that nobody has touched for eight days.
 fn host_with_two() -> (Host, [String; 2]) {
     let host = Host::new();
-    let names = ["seven", "eight"].map(|word| {
+    let names = ["seven", "and eight"].map(|word| {
         let stalling = Stalling::new(&image(word, Compression::None), 1_000_000);
         let client = stalling.begin(&host);
         client.signal(Signal::KILL);
