@@ -216,3 +216,50 @@ fn the_beginning_of_several_ids_names_them_all() {
     }
     assert_eq!(host.mini(["images", "-q"]).run().ok().lines().len(), 17);
 }
+
+/// What others were made of is there as long as they are, and goes with the last of them.
+#[test]
+fn parents_lose_their_names_and_go_with_their_last_child() {
+    let host = Host::new();
+    let made = |names: [&str; 3]| {
+        host.load(&saying("base"), names[0]);
+        for pair in names.windows(2) {
+            host.mini(["create", "--name", "maker", pair[0]]).run().ok();
+            host.mini(["commit", "-m", pair[1], "maker", pair[1]]).run().ok();
+            host.mini(["rm", "maker"]).run().ok();
+        }
+    };
+    let all = || host.mini(["images", "-a", "-q"]).run().ok().lines().len();
+    made(["base:1", "child:1", "grand:1"]);
+    let id = saying("base").configuration().digest();
+    for flags in [&["rmi"][..], &["rmi", "-f"]] {
+        host.mini(flags).arg(&id[7..]).run().error(1, &["cannot be forced", "has dependent child images"]);
+    }
+    host.mini(["rmi", "base:1", "child:1"]).run().ok().stdout("Untagged: base:1\nUntagged: child:1\n");
+    assert_eq!((host.mini(["images", "-q"]).run().ok().lines().len(), all()), (1, 3));
+    host.mini(["image", "prune", "-f"]).run().ok().stdout("Total reclaimed space: 0B\n");
+    let gone = host.mini(["rmi", "grand:1"]).run().ok();
+    // Three images, and the layers that they share.
+    assert!(gone.text().starts_with("Untagged: grand:1\nDeleted: ") && gone.lines().len() >= 5, "{gone}");
+    assert_eq!(all(), 0);
+    made(["base:1", "child:1", "grand:1"]);
+    host.mini(["rmi", "base:1", "child:1"]).run().ok();
+    assert_eq!(host.mini(["rmi", "--no-prune", "grand:1"]).run().ok().lines().len(), 2);
+    assert_eq!(all(), 2);
+    host.mini(["image", "prune", "-f"]).run().ok().stdout_has("Deleted Images:\ndeleted: ");
+    assert_eq!(all(), 0);
+    // A child in use keeps what it was made of, which has no name then.
+    made(["base:1", "child:1", "grand:1"]);
+    host.mini(["create", "--name", "uses", "child:1"]).run().ok();
+    let pruned = host.mini(["image", "prune", "-af"]).run().ok();
+    pruned
+        .stdout_has("untagged: base:1")
+        .stdout_has("untagged: grand:1")
+        .stdout_lacks("child:1")
+        .stdout_lacks(&id);
+    assert_eq!(host.mini(["images", "-a", "--format", "{{.Repository}}"]).run().ok().lines().len(), 2);
+    host.mini(["start", "-a", "uses"]).run().ok().stdout("base");
+    host.mini(["rm", "uses"]).run().ok();
+    host.mini(["rmi", "child:1"]).run().ok().stdout_has(&format!("Deleted: {id}"));
+    assert_eq!(all(), 0);
+}

@@ -14,12 +14,15 @@ use crate::output;
 /// Remove images
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mini rmi localhost:5000/app:1\n\nSee also: mini images, mini image prune"
+    after_help = "Examples:\n  mini rmi localhost:5000/app:1\n  mini rmi -f --no-prune localhost:5000/app:1\n\nSee also: mini images, mini image prune"
 )]
 pub(crate) struct RmiArgs {
     /// Also where an image has several names, or a stopped container uses it
     #[arg(short, long)]
     force: bool,
+    /// Keep what an image was made of, where that has no name
+    #[arg(long)]
+    no_prune: bool,
     #[command(flatten)]
     explain: ExplainArgs,
     /// The images
@@ -34,7 +37,7 @@ pub(crate) fn rmi(context: &Context, args: &RmiArgs) -> Result<ExitCode> {
     let uses = users(context);
     let mut failures = Failures::default();
     for name in &args.images {
-        match store.remove(name, args.force, &|id| uses(id)) {
+        match store.remove(name, args.force, !args.no_prune, &|id| uses(id)) {
             Ok(removed) => {
                 context.journal().record(&events(&removed));
                 removed.iter().try_for_each(|one| output::print_line(&line(one)))?;

@@ -270,13 +270,6 @@ impl Place {
         }
     }
 
-    /// Whether this directory lies on an overlay (statfs(2), linux/magic.h).
-    pub(crate) fn is_on_overlay(&self) -> Result<bool, OpError> {
-        const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
-        let kind = look(format_args!("fstatfs({:?})", self.path), || rustix::fs::fstatfs(&self.dir))?.f_type;
-        Ok(u64::try_from(kind) == Ok(OVERLAYFS_SUPER_MAGIC))
-    }
-
     /// When a file was last changed; `None` if there is none.
     pub(crate) fn modified(&self, name: &str) -> io::Result<Option<Time>> {
         match self.dir.stat_of(name.as_bytes()) {

@@ -21,6 +21,7 @@ pub(crate) mod chain;
 mod check;
 pub(crate) mod commit;
 pub(crate) mod disk;
+mod family;
 mod flush;
 mod garbage;
 pub(crate) mod image;

@@ -2,6 +2,7 @@
 //!
 //! When an image was last used is the time of its record's file: it is written by a pull, and set by [`Store::used`].
 
+use super::family::Family;
 use super::image::Image;
 use super::lock::Hold;
 use super::partial::Interrupted;
@@ -38,8 +39,8 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Removes every image that may go and nobody uses, with all its names; and of the downloads that nobody is at those that
-    /// may go.
+    /// Removes every image that may go and nobody uses, with all its names, and one of which another was made that stays loses its
+    /// names alone; and of the downloads that nobody is at those that may go.
     ///
     /// # Errors
     /// The store cannot be read or written. Either all of the images are gone, or none.
@@ -58,13 +59,18 @@ impl Store {
         let _lock = self.lock(if prune.dry_run { Hold::Shared } else { Hold::Exclusive })?;
         let mut index = self.index()?;
         let usage = self.usage_of(&index)?;
-        let all = self.chosen(&usage, prune)?;
-        if all.is_empty() {
+        let (all, unnamed) = self.chosen(&usage, prune)?;
+        let unnamed: Vec<_> = unnamed.into_iter().flat_map(|id| index.names_of(id)).cloned().collect();
+        if all.is_empty() && unnamed.is_empty() {
             return Ok(pruned);
         }
         pruned.bytes = usage.only_of(&|id| all.contains(&id));
         if !prune.dry_run {
             step("Let go of the images that nobody uses");
+        }
+        for name in unnamed {
+            index.remove_name(&name);
+            pruned.removed.push(Removed::Untagged(name.familiar()));
         }
         for id in all {
             let chains = self.chains_only_of(&index, id)?;
@@ -80,8 +86,8 @@ impl Store {
         Ok(pruned)
     }
 
-    /// Those that go, in the order in which they came; with a limit the least recently used first.
-    fn chosen(&self, usage: &Usage, prune: &Prune<'_>) -> Result<Vec<Digest>, StoreError> {
+    /// Those that go, and those that lose their names; in the order in which they came, with a limit the least recently used first.
+    fn chosen(&self, usage: &Usage, prune: &Prune<'_>) -> Result<(Vec<Digest>, Vec<Digest>), StoreError> {
         let mut all = Vec::new();
         for image in &usage.images {
             let used = self.last_used(image.id)?;
@@ -89,9 +95,15 @@ impl Store {
                 all.push((used, image.id));
             }
         }
-        let Some(keep) = prune.keep else { return Ok(all.into_iter().map(|(_, id)| id).collect()) };
-        all.sort_by_key(|(used, _)| *used);
-        Ok(usage.until_no_more_than(keep, all.into_iter().map(|(_, id)| id)))
+        if prune.keep.is_some() {
+            all.sort_by_key(|(used, _)| *used);
+        }
+        let family = Family::new(usage.images.iter().map(|image| (image.id, image.parent)));
+        let (order, parents) = family.in_order(all.into_iter().map(|(_, id)| id).collect());
+        Ok(match prune.keep {
+            Some(keep) => (usage.until_no_more_than(keep, order.into_iter()), Vec::new()),
+            None => (order, parents),
+        })
     }
 
     /// When an image was last pulled or loaded, or a container of it last ran, ns since 1970; the beginning of time for one that has

@@ -62,6 +62,12 @@ pub enum Conflict {
         /// The container.
         container: String,
     },
+    /// Others were made of it.
+    #[error("conflict: unable to delete {image} (cannot be forced) - image has dependent child images")]
+    Children {
+        /// The image's short id.
+        image: String,
+    },
     /// It was asked for by id and has several names.
     #[error(
         "conflict: unable to delete {image} (must be forced) - image is referenced in multiple repositories"
@@ -90,14 +96,23 @@ pub(super) struct Removal {
     pub(super) image: bool,
 }
 
+/// What keeps an image.
+#[derive(Debug, Default)]
+pub(super) struct Needs<'a> {
+    pub(super) used: Option<&'a Use>,
+    /// Others were made of it.
+    pub(super) has_children: bool,
+}
+
 /// Decides about `rmi text`, which led to the image `id`.
 pub(super) fn plan(
     index: &Index,
     text: &str,
     (id, by): (Digest, FoundBy),
     force: bool,
-    used: Option<&Use>,
+    needs: &Needs<'_>,
 ) -> Result<Removal, Conflict> {
+    let Needs { used, has_children } = *needs;
     let names: Vec<Reference> = index.names_of(id).into_iter().cloned().collect();
     let image = || id.hex()[..12].to_owned();
     let stopping = |used: &Use| match used.is_running {
@@ -118,16 +133,14 @@ pub(super) fn plan(
         let names: Vec<Reference> =
             std::iter::once(&given).chain(left.iter().filter(goes).copied()).cloned().collect();
         let is_last = names.len() == left.len() + 1;
-        return match used {
-            Some(used) if is_last && used.is_running => Err(stopping(used)),
-            // A stopped container goes on needing its files: the image stays without a name.
-            Some(_) => Ok(Removal { names, image: false }),
-            None => Ok(Removal { names, image: is_last }),
-        };
+        // Who needs it goes on needing its files: the image stays without a name.
+        return Ok(Removal { names, image: is_last && used.is_none() && !has_children });
     }
     match used {
-        Some(used) if used.is_running || !force => return Err(stopping(used)),
+        _ if has_children => return Err(Conflict::Children { image: image() }),
+        Some(used) if used.is_running => return Err(stopping(used)),
         _ if !force && !is_single(&names) => return Err(Conflict::Names { image: image() }),
+        Some(used) if !force => return Err(stopping(used)),
         _ => {}
     }
     Ok(Removal { names, image: used.is_none() })
@@ -165,7 +178,7 @@ mod tests {
         index.add(digest("image"), &descriptor, &names);
         let by = index.find(text, text.parse().ok().as_ref()).unwrap();
         let used = used.map(|is_running| Use { container: "c1".into(), is_running });
-        match plan(&index, text, by, force, used.as_ref()) {
+        match plan(&index, text, by, force, &Needs { used: used.as_ref(), has_children: false }) {
             Ok(removal) => Ok((removal.names.iter().map(Reference::familiar).collect(), removal.image)),
             Err(conflict) => Err(conflict.to_string()),
         }
@@ -192,9 +205,29 @@ mod tests {
             (&["app", "other"], short, true, None, gone(&["app:latest", "other:latest"], true)),
             (&["app", "app:1"], "app", false, Some(true), gone(&["app:latest"], false)),
             (&["app"], "app", true, Some(false), gone(&["app:latest"], false)),
+            (&["app"], "app", true, Some(true), gone(&["app:latest"], false)),
             (&["app"], short, true, Some(false), gone(&["app:latest"], false)),
         ] {
             assert_eq!(remove(names, text, force, used), expected, "{names:?} {text} {force} {used:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_were_made_of_loses_its_names_alone() {
+        let mut index = Index::default();
+        let descriptor = ManifestDescriptor { media_type: String::new(), digest: digest("m"), size: 0 };
+        index.add(digest("image"), &descriptor, &[name("app")]);
+        let id = digest("image").hex();
+        let needs = Needs { used: None, has_children: true };
+        let removal = plan(&index, "app", (digest("image"), FoundBy::Name), false, &needs).unwrap();
+        assert_eq!(removal, Removal { names: vec![name("app")], image: false });
+        for force in [false, true] {
+            let error = plan(&index, &id, (digest("image"), FoundBy::Id), force, &needs).unwrap_err();
+            let short = &id[..12];
+            let expected = format!(
+                "conflict: unable to delete {short} (cannot be forced) - image has dependent child images"
+            );
+            assert_eq!(error.to_string(), expected);
         }
     }
 
@@ -222,12 +255,12 @@ mod tests {
                 ),
             ),
             (
-                &["app"],
-                "app",
-                true,
-                Some(true),
+                &["app", "other"],
+                short,
+                false,
+                Some(false),
                 format!(
-                    "unable to delete {short} (cannot be forced) - image is being used by running container c1"
+                    "unable to delete {short} (must be forced) - image is referenced in multiple repositories"
                 ),
             ),
             (

@@ -1,10 +1,11 @@
 //! `mini rmi`: carries out what [`super::removal`] decides.
 
 use super::chain::chain_ids;
+use super::family::Family;
 use super::image::Image;
 use super::index::Index;
 use super::lock::Hold;
-use super::removal::{Conflict, Removal, Removed, Use, plan};
+use super::removal::{Conflict, Needs, Removal, Removed, Use, plan};
 use super::resolve::locate;
 use super::{ResolveError, Store, StoreError};
 use crate::digest::Digest;
@@ -28,14 +29,16 @@ impl Store {
     /// Removes a name, and with its last name the image and what no other image needs.
     ///
     /// `in_use` tells who uses the image of an id. With `force`, an image that only stopped containers use
-    /// loses its names and stays, unlike docker's, until they are gone: their files are its layers.
+    /// loses its names and stays, unlike docker's, until they are gone: their files are its layers. With `prune`, what it was made
+    /// of goes too, as far as that has no name and nobody else needs it.
     ///
     /// # Errors
-    /// There is no such image, it is in use, or it has several names and was asked for by its id.
+    /// There is no such image, it is in use, another was made of it, or it has several names and was asked for by its id.
     pub fn remove(
         &self,
         name: &str,
         force: bool,
+        prune: bool,
         in_use: &dyn Fn(&Digest) -> Option<Use>,
     ) -> Result<Vec<Removed>, RemoveError> {
         let mut removed = Vec::new();
@@ -43,22 +46,45 @@ impl Store {
             let _lock = self.lock(Hold::Exclusive)?;
             let mut index = self.index()?;
             let found = locate(&index, name)?;
-            let Removal { names, image } = plan(&index, name, found, force, in_use(&found.0).as_ref())?;
-            let chains = if image { self.chains_only_of(&index, found.0)? } else { Vec::new() };
+            let mut family = self.family(&index)?;
+            let used = in_use(&found.0);
+            let needs = Needs { used: used.as_ref(), has_children: family.has_children(found.0) };
+            let Removal { names, image } = plan(&index, name, found, force, &needs)?;
             step(if image { "Let go of the image" } else { "Take the name away" });
             for name in names {
                 index.remove_name(&name);
                 removed.push(Removed::Untagged(name.familiar()));
             }
-            if image {
-                index.remove_image(found.0);
-                removed.push(Removed::Deleted(found.0));
+            let mut next = if image { Some(found.0) } else { None };
+            while let Some(id) = next {
+                let chains = self.chains_only_of(&index, id)?;
+                index.remove_image(id);
+                removed.push(Removed::Deleted(id));
                 removed.extend(chains.into_iter().map(Removed::Deleted));
+                let parent = family.parent(id).filter(|_| prune);
+                family.remove(id);
+                let is_free = |id: &Digest| {
+                    index.names_of(*id).is_empty() && !family.has_children(*id) && in_use(id).is_none()
+                };
+                next = parent.filter(is_free);
             }
             self.write_index(&index)?;
         }
         self.sweep()?;
         Ok(removed)
+    }
+
+    /// Which images were made of which. What is damaged was made of nothing.
+    pub(super) fn family(&self, index: &Index) -> Result<Family, StoreError> {
+        let mut all = Vec::new();
+        for id in index.ids() {
+            match self.image_record(id) {
+                Ok(record) => all.push((id, record.parent)),
+                Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => all.push((id, None)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Family::new(all.into_iter()))
     }
 
     /// The chains of layers that no other image has, topmost first.

@@ -42,7 +42,7 @@ fn names_of_4096_bytes_are_made_and_removed() {
     let test = TestStore::new();
     let image = test.load_layers(&[Tar::new().file(&deep, b"in").file("d/d/x", b"in").finish()]).unwrap();
     assert_eq!(read(&image.layers[0], "d/d/x"), "in");
-    test.store.remove("test", false, &|_| None).unwrap();
+    test.store.remove("test", false, true, &|_| None).unwrap();
     assert!(std::fs::read_dir(test.root.join("layers")).unwrap().next().is_none());
 }
 

@@ -31,8 +31,11 @@ fn an_image_goes_with_its_last_name_and_shared_layers_stay() {
     let top = Tar::new().file("top", b"top").hard_link("link", "base").finish();
     let one = test.load(&docker_archive(&[base(), top.clone()], &["one", "uno"])).unwrap()[0].id;
     let two = test.load(&docker_archive(&[base()], &["two"])).unwrap()[0].id;
-    assert_eq!(test.store.remove("uno", false, &unused).unwrap(), [Removed::Untagged("uno:latest".into())]);
-    let removed = test.store.remove("one", false, &unused).unwrap();
+    assert_eq!(
+        test.store.remove("uno", false, true, &unused).unwrap(),
+        [Removed::Untagged("uno:latest".into())]
+    );
+    let removed = test.store.remove("one", false, true, &unused).unwrap();
     let chain_id = Digest::of(format!("{} {}", Digest::of(&base()), Digest::of(&top)).as_bytes());
     let expected =
         [Removed::Untagged("one:latest".into()), Removed::Deleted(one), Removed::Deleted(chain_id)];
@@ -40,10 +43,10 @@ fn an_image_goes_with_its_last_name_and_shared_layers_stay() {
     assert_eq!(read(&test.store.resolve("two").unwrap().layers[0], "base"), "base");
     assert_eq!(entries(&test.root.join("layers")).len(), 1);
     assert!(entries(&test.root.join("chains")).is_empty());
-    let removed = test.store.remove(&two.hex()[..6], false, &unused).unwrap();
+    let removed = test.store.remove(&two.hex()[..6], false, true, &unused).unwrap();
     assert_eq!(removed.last(), Some(&Removed::Deleted(Digest::of(&base()))));
     assert_eq!(test.files(), empty, "the store is as it was in the beginning");
-    assert!(matches!(test.store.remove("two", false, &unused), Err(RemoveError::Resolve(_))));
+    assert!(matches!(test.store.remove("two", false, true, &unused), Err(RemoveError::Resolve(_))));
 }
 
 #[test]
@@ -52,16 +55,19 @@ fn what_a_container_uses_stays() {
     let id = test.load(&docker_archive(&[base()], &["app"])).unwrap()[0].id;
     let user = RefCell::new(Some(Use { container: "c1".into(), is_running: true }));
     let in_use = |image: &Digest| user.borrow().clone().filter(|_| *image == id);
-    let error = chain(&test.store.remove("app", false, &in_use).unwrap_err());
+    let error = chain(&test.store.remove("app", false, true, &in_use).unwrap_err());
     assert!(error.contains("(must force) - container c1 is using its referenced image"), "{error}");
-    let error = chain(&test.store.remove("app", true, &in_use).unwrap_err());
+    let error = chain(&test.store.remove(&id.hex()[..12], true, true, &in_use).unwrap_err());
     assert!(error.contains("cannot be forced"), "{error}");
     user.borrow_mut().as_mut().unwrap().is_running = false;
-    assert_eq!(test.store.remove("app", true, &in_use).unwrap(), [Removed::Untagged("app:latest".into())]);
+    assert_eq!(
+        test.store.remove("app", true, true, &in_use).unwrap(),
+        [Removed::Untagged("app:latest".into())]
+    );
     let image = test.store.resolve(&id.hex()[..12]).unwrap();
     assert_eq!((image.tags.len(), read(&image.layers[0], "base")), (0, "base".to_owned()));
     *user.borrow_mut() = None;
-    test.store.remove(&id.to_string(), false, &in_use).unwrap();
+    test.store.remove(&id.to_string(), false, true, &in_use).unwrap();
     assert!(entries(&test.root.join("layers")).is_empty());
 }
 
@@ -77,7 +83,7 @@ fn a_pin_keeps_images_until_it_is_dropped() {
     drop(pin);
     lock.try_lock().unwrap();
     std::thread::scope(|scope| {
-        let removal = scope.spawn(|| test.store.remove("app", false, &unused).unwrap());
+        let removal = scope.spawn(|| test.store.remove("app", false, true, &unused).unwrap());
         assert!(!removal.is_finished(), "it waits for the lock");
         assert_eq!(read(&image.layers[0], "base"), "base");
         drop(lock);

@@ -21,7 +21,7 @@ pub(super) use self::row::{Counts, ImageRow};
     after_help = "Examples:\n  mini images\n  mini images 'busy*'\n  mini images -q --filter dangling=true\n  mini images --format '{{.Repository}}:{{.Tag}} {{.Size}}'\n\nPlaceholders: .ID .Repository .Tag .Digest .CreatedSince .CreatedAt .Size .VirtualSize .SharedSize .UniqueSize .Containers\n\nSee also: mini pull, mini rmi"
 )]
 pub(crate) struct ImagesArgs {
-    /// All of them, as always: of images in the making, which docker hides, mini keeps none
+    /// Those without a name that others were made of, too
     #[arg(short, long)]
     all: bool,
     /// Only ids
@@ -66,7 +66,10 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
         filters = filters.and_names(name)?;
     }
     let mut images = store.list()?;
-    images.retain(|image| filters.pass(image, built(image)));
+    let parents: Vec<_> = images.iter().filter_map(|image| image.parent).collect();
+    let is_between =
+        |image: &Image| image.tags.is_empty() && image.pinned.is_empty() && parents.contains(&image.id);
+    images.retain(|image| (args.all || !is_between(image)) && filters.pass(image, built(image)));
     images.sort_by_key(|image| std::cmp::Reverse(built(image)));
     let digests = args.digests || format.asks_for("Digest");
     let mut rows = Vec::new();
