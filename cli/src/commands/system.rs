@@ -150,7 +150,8 @@ fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> R
     }
     let record = dirs.disk.join("record.json");
     // An empty one is of a machine that lost power before the container was made.
-    if std::fs::metadata(&record).is_ok_and(|about| about.len() > 0) {
+    let wrote = std::fs::read_dir(dirs.disk.join("upper")).is_ok_and(|mut files| files.next().is_some());
+    if wrote && std::fs::metadata(&record).is_ok_and(|about| about.len() > 0) {
         // Written whole: whoever was killed has left all of it or nothing, so the disk has lost it.
         let note = "its own files lie beside it, in upper: save what is needed, and remove the directory";
         let note = repair.then(|| note.to_owned());
