@@ -8,6 +8,7 @@ mod report;
 
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,6 +26,9 @@ pub(crate) struct Args {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "core] [FILTER")]
     words: Vec<OsString>,
 }
+
+/// How many tests run at a time, unless somebody says otherwise: one more than processors, since many of them wait for something.
+const THREADS: &str = "NEXTEST_TEST_THREADS";
 
 /// The profiles of .config/nextest.toml: all tests, and all but the slow ones.
 pub(crate) const ALL: &str = "default";
@@ -50,6 +54,10 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let mini = build::build(&workspace, Profile::Ci)?;
 
     let mut nextest = workspace.cargo(["nextest", "run", "--workspace", "--profile", profile]);
+    if std::env::var_os(THREADS).is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        nextest.env(THREADS, (processors + 1).to_string());
+    }
     let passed = status(nextest.args(filters).env(BINARY, &mini))?.success();
     let documented = profile == CORE || !filters.is_empty() || doc_tests(&workspace)?;
     print!("{}", summary(&workspace, profile)?);
