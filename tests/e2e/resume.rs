@@ -332,7 +332,8 @@ fn nobody_prunes_what_is_being_fetched() {
     let client = stalling.begin(&host);
     host.mini(["image", "prune", "-a", "-f"]).run().ok().stdout_has("Total reclaimed space: 0B");
     host.mini(["system", "check", "--repair"]).run().ok().stdout("");
-    assert_eq!(left(&host).len(), 1);
+    // Others of the image may have begun as well.
+    assert!(left(&host).iter().any(|(_, bytes)| *bytes >= 1_000_000), "{:?}", left(&host));
     client.signal(Signal::KILL);
     client.wait();
     stalling.mend();
