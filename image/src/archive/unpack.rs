@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::confined::{self, Dir, Found, ZeroUmask};
 use super::data;
 use super::dirs::{Directories, Inheritable, join};
-use super::entry::{Attributes, Entry, Kind, Node, split};
+use super::entry::{Attributes, Entry, Kind, Node, Time, split};
 use super::error::{Call, TarError, UnpackError};
 use super::record::{HighId, IdKind, LayerRecord, PathText, RECORD_VERSION, escape};
 use super::sparse::SparseMap;
@@ -95,6 +95,10 @@ pub(crate) fn unpack<R: BufRead>(
     }
     let position = archive.position();
     archive.drain().map_err(|error| TarError::reading(position, error))?;
+    if !unpacker.is_dated {
+        // With nothing in it: a time that is the same whenever it is unpacked.
+        unpacker.date(Time::default())?;
+    }
     unpacker.finish()
 }
 
@@ -105,6 +109,7 @@ pub(super) struct Unpacker {
     pub(super) counts: Counts,
     entries: u64,
     size: u64,
+    is_dated: bool,
     pub(super) opaque: bool,
     high_ids: BTreeMap<(IdKind, u32), String>,
 }
@@ -117,16 +122,24 @@ impl Unpacker {
             counts: Counts::default(),
             entries: 0,
             size: 0,
+            is_dated: false,
             opaque: false,
             high_ids: BTreeMap::new(),
         }
     }
 
+    /// Gives the root its time, until an entry of its own says another.
+    fn date(&mut self, time: Time) -> Result<(), UnpackError> {
+        self.is_dated = true;
+        self.directories.open_resolved(b"")?;
+        self.directories.set_time(b"", time);
+        Ok(())
+    }
+
     fn apply<R: BufRead>(&mut self, entry: &Entry, archive: &mut Archive<R>) -> Result<(), UnpackError> {
-        if self.entries == 1 {
+        if !self.is_dated {
             // A root without an entry of its own is as old as the first thing in it.
-            self.directories.open_resolved(b"")?;
-            self.directories.set_time(b"", entry.attributes.mtime);
+            self.date(entry.attributes.mtime)?;
         }
         match &entry.kind {
             Kind::Directory => self.directory(entry),

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::session::{Claim, Session, Shelf};
 use super::{Store, StoreError};
-use crate::archive::confined::Dir;
+use crate::archive::confined::{self, Dir};
 use crate::archive::extra::ExtraPlan;
 use crate::archive::record::{LayerRecord, RECORD_VERSION};
-use crate::archive::{ExtraError, HighId};
+use crate::archive::{Call, ExtraError, HighId, Time, UnpackError};
 use crate::digest::Digest;
 use crate::limits::LAYERS_MAX;
 use crate::op::step;
@@ -143,7 +143,11 @@ impl Session<'_> {
                 Claim::Present => break,
                 Claim::Busy => std::thread::sleep(std::time::Duration::from_millis(5)),
                 Claim::Fresh(ingest) => {
-                    ingest.place().make_tree("tree").map_err(StoreError::from)?;
+                    let tree = ingest.place().make_tree("tree").map_err(StoreError::from)?;
+                    // As unpacking would leave it.
+                    confined::set_time(&tree, Time::default())
+                        .map_err(UnpackError::kernel(Call::SetTime, b""))
+                        .map_err(|error| StackError::Extra { layer: diff_id, source: error.into() })?;
                     let record = LayerRecord { version: RECORD_VERSION, inodes: 1, ..LayerRecord::default() };
                     self.publish(ingest, Shelf::Layers, diff_id, record)?;
                     break;

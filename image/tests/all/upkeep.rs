@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use image::{Digest, Fault, Finding, Problem, RemoveError, Removed, Use};
@@ -242,4 +243,18 @@ fn layers_of_before_a_power_loss_are_made_anew() {
     test.load(&docker_archive(&[layer], &["app"])).unwrap();
     assert_eq!(read(&test.store.resolve("app").unwrap().layers[0], "base"), "base");
     assert_eq!(test.check(false, &unused), []);
+}
+
+#[test]
+fn layers_in_which_nothing_is_are_always_the_same() {
+    let nothing_for_mini = Tar::new().file(".wh..wh.aufs", b"").finish();
+    for layers in [vec![], vec![Tar::new().finish()], vec![nothing_for_mini]] {
+        let test = TestStore::new();
+        let image = test.load_layers(&layers).unwrap();
+        let root = image.layers[0].metadata().unwrap();
+        assert_eq!((root.mtime(), root.mtime_nsec()), (0, 0), "{} layers", layers.len());
+        // Every layer is unpacked once more, and compared.
+        let findings = test.store.check(&image::Check { deep: true, repair: None }).unwrap();
+        assert_eq!(findings, [], "{} layers", layers.len());
+    }
 }
