@@ -34,12 +34,17 @@ const CANARIES: &[(&str, &str)] = &[
     ("/b/c/victim", "victim"),
     ("/c", "victim"),
     ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+    // All that the store asks of /proc; the real one would lead out.
+    ("/proc/sys/kernel/random/boot_id", "b3b0a6a0-6a67-4b29-9d5e-2f3c9a1d7e11\n"),
     ("/link", "-> /victim"),
     ("/a/b/link", "-> ../../b"),
 ];
 
-/// What is done in the place, and with what.
-type Input = (fn(&Path, &[u8]), Vec<u8>);
+/// What is done in the place.
+type Act = fn(&Path, &[u8]);
+
+/// That, and with what.
+type Input = (Act, Vec<u8>);
 
 struct Jail {
     inputs: Sender<Input>,
@@ -50,7 +55,7 @@ struct Jail {
 ///
 /// # Panics
 /// Where `act` does, and where anything outside the place has changed.
-pub(crate) fn run(act: fn(&Path, &[u8]), input: &[u8]) {
+pub(crate) fn run(act: Act, input: &[u8]) {
     static JAIL: OnceLock<Mutex<Jail>> = OnceLock::new();
     JAIL.get_or_init(|| Mutex::new(Jail::new())).lock().expect("one input at a time").run(act, input);
 }
@@ -89,7 +94,7 @@ impl Jail {
         Jail { inputs, answers }
     }
 
-    fn run(&self, act: fn(&Path, &[u8]), input: &[u8]) {
+    fn run(&self, act: Act, input: &[u8]) {
         self.inputs.send((act, input.to_owned())).expect("the jail waits for inputs");
         let is_well = self.answers.recv().expect("the jail answers");
         assert!(is_well, "what went wrong in the jail is told above");
@@ -155,7 +160,7 @@ mod tests {
     use super::*;
 
     /// Whether the jail notices, in a jail of its own.
-    fn notices(act: fn(&Path, &[u8])) -> bool {
+    fn notices(act: Act) -> bool {
         panic::catch_unwind(|| Jail::new().run(act, b"input")).is_err()
     }
 
@@ -169,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_way_out_is_noticed() {
-        let ways: [(&str, fn(&Path, &[u8])); 7] = [
+        let ways: [(&str, Act); 7] = [
             ("left", |place, input| std::fs::write(place.join("x"), input).unwrap()),
             ("panic", |_, _| panic!("on purpose")),
             ("new", |place, input| std::fs::write(place.join("../new"), input).unwrap()),
