@@ -8,6 +8,9 @@
 //! … the end …         of no interest
 //! ```
 
+/// What a kernel says last.
+pub(super) const PANIC: &str = "Kernel panic - not syncing";
+
 /// Reads the console line by line.
 pub(super) enum Console {
     Boot(Vec<String>),
@@ -37,7 +40,7 @@ impl Console {
                 None
             }
             Console::Output { panicked } => {
-                *panicked |= line.contains("Kernel panic - not syncing");
+                *panicked |= line.contains(PANIC);
                 // Output that does not end its line is followed by the mark all the same.
                 let Some((before, status)) = line.split_once("@@ end ") else { return Some(line.to_owned()) };
                 *self = Console::Ended(status.trim().parse().unwrap_or(u8::MAX));

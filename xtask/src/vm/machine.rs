@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::console::Console;
+use super::console::{Console, PANIC};
 use crate::command::command;
 
 const MEMORY: &str = "2048M";
@@ -39,7 +39,7 @@ pub(super) enum End {
     Status(u8),
     /// The power failed.
     PowerLoss,
-    /// The machine's kernel panicked under the command.
+    /// The machine's kernel panicked, while it booted or under the command.
     Panic,
 }
 
@@ -65,6 +65,7 @@ impl Machine<'_> {
         };
         match (console, late) {
             (Console::Ended(status), _) => Ok(End::Status(status)),
+            (Console::Boot(lines), false) if lines.iter().any(|line| line.contains(PANIC)) => Ok(End::Panic),
             (Console::Boot(lines), late) => {
                 drop((qemu, daemon));
                 let complaints = std::fs::read_to_string(&complaints).unwrap_or_default();
