@@ -111,7 +111,8 @@ impl Reference {
             _ => &self.repository,
         };
         // `docker.io/gcr.io/app` must not look like `gcr.io/app`, nor a name like an id.
-        let is_read_so = split_registry(short) == (DEFAULT_REGISTRY, self.repository.clone());
+        let (registry, prefix, rest) = split_registry(short);
+        let is_read_so = registry == DEFAULT_REGISTRY && self.repository.strip_prefix(prefix) == Some(rest);
         if is_read_so && !is_identifier(short) {
             short.to_owned()
         } else {
@@ -146,24 +147,19 @@ impl FromStr for Reference {
             return Err(ReferenceError::Identifier(text.to_owned()));
         }
         let format = || ReferenceError::Format(text.to_owned());
-        let (registry, remainder) = split_registry(text);
-        let checked_for_case = remainder.split(':').next().unwrap_or_default();
+        // Byte by byte: names are short, and whoever looks one up waits for all names of the store.
+        let (registry, prefix, remainder) = split_registry(text);
+        let checked_for_case = split_at(remainder, b':').0;
         if checked_for_case.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(ReferenceError::Uppercase(checked_for_case.to_owned()));
+            return Err(ReferenceError::Uppercase(format!("{prefix}{checked_for_case}")));
         }
-        let (name, digest) = match remainder.split_once('@') {
-            Some((name, digest)) => (name, Some(digest)),
-            None => (remainder.as_str(), None),
-        };
-        let (repository, tag) = match name.split_once(':') {
-            Some((repository, tag)) => (repository, Some(tag)),
-            None => (name, None),
-        };
+        let (name, digest) = split_at(remainder, b'@');
+        let (repository, tag) = split_at(name, b':');
         if !is_registry(registry) || !is_repository(repository) || tag.is_some_and(|tag| !is_tag(tag)) {
             return Err(format());
         }
-        if repository.len() > REPOSITORY_MAX {
-            return Err(ReferenceError::TooLong(repository.to_owned()));
+        if prefix.len() + repository.len() > REPOSITORY_MAX {
+            return Err(ReferenceError::TooLong(format!("{prefix}{repository}")));
         }
         let digest = digest
             .map(|digest| {
@@ -176,31 +172,33 @@ impl FromStr for Reference {
             .transpose()?;
         Ok(Self {
             registry: registry.to_owned(),
-            repository: repository.to_owned(),
+            repository: [prefix, repository].concat(),
             tag: tag.map(str::to_owned),
             digest,
         })
     }
 }
 
-/// Docker's rule for what is a registry: the part before the first slash, if it is `localhost`, has a dot or
-/// a colon, or is not lower case (a repository could not be that).
-fn split_registry(text: &str) -> (&str, String) {
-    let (registry, remainder) = match text.split_once('/') {
-        Some((first, rest))
-            if first == "localhost"
-                || first.contains(['.', ':'])
-                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
-        {
-            (first, rest)
-        }
+/// What stands before the first of these bytes, and what behind it where there is one.
+fn split_at(text: &str, byte: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|other| other == byte) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// The registry, what the repository begins with beyond what was typed, and the rest. Docker's rule for what is a
+/// registry: the part before the first slash, if it is `localhost`, has a dot or a colon, or is not lower case (a
+/// repository could not be that).
+fn split_registry(text: &str) -> (&str, &'static str, &str) {
+    let is_telling = |byte: u8| byte == b'.' || byte == b':' || byte.is_ascii_uppercase();
+    let (registry, remainder) = match split_at(text, b'/') {
+        (first, Some(rest)) if first == "localhost" || first.bytes().any(is_telling) => (first, rest),
         _ => (DEFAULT_REGISTRY, text),
     };
     let registry = if registry == LEGACY_DEFAULT_REGISTRY { DEFAULT_REGISTRY } else { registry };
-    if registry == DEFAULT_REGISTRY && !remainder.contains('/') {
-        return (registry, format!("{OFFICIAL_PREFIX}{remainder}"));
-    }
-    (registry, remainder.to_owned())
+    let is_official = registry == DEFAULT_REGISTRY && !remainder.as_bytes().contains(&b'/');
+    (registry, if is_official { OFFICIAL_PREFIX } else { "" }, remainder)
 }
 
 /// 64 lower-case hexadecimal digits: always an image id, never a name.
@@ -219,7 +217,7 @@ fn is_registry(text: &str) -> bool {
             }
             ("", port)
         }
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
+        None => text.split_at(text.bytes().position(|byte| byte == b':').unwrap_or(text.len())),
     };
     let port_is_valid = port.is_empty()
         || port

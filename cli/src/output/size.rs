@@ -16,6 +16,9 @@ pub(crate) fn binary(bytes: u64) -> String {
 }
 
 fn text(bytes: u64, base: f64, units: [&str; 6], significant: usize) -> String {
+    if (bytes as f64) < base {
+        return format!("{bytes}{}", units[0]);
+    }
     let (mut value, mut unit) = (bytes as f64, 0);
     while value >= base && unit + 1 < units.len() {
         value /= base;

@@ -25,6 +25,9 @@ pub(crate) struct Place {
     pub(super) path: PathBuf,
 }
 
+/// Bytes of a record of the store: most have fewer.
+const SMALL: usize = 8192;
+
 impl Place {
     /// Opens the directory at `path`, the store's root; `None` where nothing is.
     pub(crate) fn open_root(path: &Path) -> Result<Option<Self>, OpError> {
@@ -103,13 +106,14 @@ impl Place {
 
     /// A small file's content; `None` if there is no such file.
     pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let mut file = match self.dir.open_file(name.as_bytes()) {
+        let file = match self.dir.open_file(name.as_bytes()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        // Nobody asks how long it is: that would take as many calls again.
+        let mut bytes = Vec::with_capacity(SMALL);
+        file.take(u64::MAX).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 

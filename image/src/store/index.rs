@@ -5,6 +5,7 @@
 //! that other tools put there are kept as they are and not shown: mini has not unpacked them.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -54,12 +55,11 @@ pub(crate) enum NotFound {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct IndexFile<'a> {
+struct IndexFile<'a, M> {
     schema_version: u32,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     media_type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    manifests: Vec<&'a RawValue>,
+    manifests: Vec<M>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -98,18 +98,56 @@ struct Annotations<'a> {
     pinned: Option<Cow<'a, str>>,
 }
 
+impl Annotations<'_> {
+    fn name(&self) -> Option<&str> {
+        self.pinned.as_deref().or(self.ref_name.as_deref())
+    }
+}
+
 impl Index {
     /// Reads `index.json`.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let file: IndexFile<'_> = serde_json::from_slice(bytes)?;
+        // One look is enough where all is ours, as it mostly is: whoever looks a name up waits for this.
+        if let Ok(IndexFile { manifests, .. }) = serde_json::from_slice(bytes)
+            && let Some(entries) = manifests.into_iter().map(IndexEntry::of).collect()
+        {
+            return Ok(Self { entries, foreign: Vec::new() });
+        }
+        let file: IndexFile<'_, &RawValue> = serde_json::from_slice(bytes)?;
         let mut index = Self::default();
         for raw in file.manifests {
-            match IndexEntry::parse(raw.get()) {
+            match serde_json::from_str(raw.get()).ok().and_then(IndexEntry::of) {
                 Some(entry) => index.entries.push(entry),
                 None => index.foreign.push(raw.to_owned()),
             }
         }
         Ok(index)
+    }
+
+    /// As much of it as [`Index::find`] needs to find `text`: names of other images are not even looked at.
+    pub(crate) fn parse_for(
+        bytes: &[u8],
+        text: &str,
+        reference: Option<&Reference>,
+    ) -> Result<Self, serde_json::Error> {
+        let Ok(IndexFile::<Descriptor<'_>> { manifests, .. }) = serde_json::from_slice(bytes) else {
+            return Self::parse(bytes);
+        };
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let wanted = reference.map(|reference| wanted(reference).to_string());
+        let ids: HashSet<Digest> = manifests
+            .iter()
+            .filter(|entry| {
+                (wanted.is_some() && entry.annotations.name() == wanted.as_deref())
+                    || (is_hexadecimal(digits) && entry.annotations.id.hex().starts_with(digits))
+            })
+            .map(|entry| entry.annotations.id)
+            .collect();
+        let manifests = manifests.into_iter().filter(|entry| ids.contains(&entry.annotations.id));
+        match manifests.map(IndexEntry::of).collect() {
+            Some(entries) => Ok(Self { entries, foreign: Vec::new() }),
+            None => Self::parse(bytes),
+        }
     }
 
     /// The content of `index.json`.
@@ -137,7 +175,7 @@ impl Index {
         if let Some(entry) = reference.and_then(|reference| self.named(reference)) {
             return Ok((entry.id, FoundBy::Name));
         }
-        if digits.is_empty() || !digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        if !is_hexadecimal(digits) {
             return Err(NotFound::Missing);
         }
         let mut ids: Vec<Digest> =
@@ -151,36 +189,31 @@ impl Index {
         }
     }
 
-    /// The entry of a name. With a digest the tag does not count: it may have moved on, the digest cannot.
+    /// The entry of a name.
     pub(crate) fn named(&self, reference: &Reference) -> Option<&IndexEntry> {
-        let wanted = match reference.digest() {
-            Some(digest) => reference.pinned(digest),
-            None => reference.clone().with_default_tag(),
-        };
+        let wanted = wanted(reference);
         self.entries.iter().find(|entry| entry.name.as_ref() == Some(&wanted))
     }
 
     /// The names of an image: first those by tag, then those by digest, in the order in which they came.
     pub(crate) fn names_of(&self, id: Digest) -> Vec<&Reference> {
-        let mut names: Vec<&Reference> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.id == id)
-            .filter_map(|entry| entry.name.as_ref())
-            .collect();
-        names.sort_by_key(|name| name.digest().is_some());
-        names
+        in_order(self.entries.iter().filter(|entry| entry.id == id).filter_map(|entry| entry.name.as_ref()))
+    }
+
+    /// Every image once with its names, in the order in which they came.
+    pub(crate) fn images(&self) -> Vec<(Digest, Vec<&Reference>)> {
+        let mut names: HashMap<Digest, Vec<&Reference>> = HashMap::new();
+        for entry in &self.entries {
+            names.entry(entry.id).or_default().extend(&entry.name);
+        }
+        let names_of = |id| (id, in_order(names.remove(&id).unwrap_or_default()));
+        self.ids().into_iter().map(names_of).collect()
     }
 
     /// Every image once, in the order in which they came.
     pub(crate) fn ids(&self) -> Vec<Digest> {
-        let mut ids = Vec::new();
-        for entry in &self.entries {
-            if !ids.contains(&entry.id) {
-                ids.push(entry.id);
-            }
-        }
-        ids
+        let mut seen = HashSet::new();
+        self.entries.iter().map(|entry| entry.id).filter(|id| seen.insert(*id)).collect()
     }
 
     /// Adds an image under `names`. A name that another image had is taken from it; an image that loses its
@@ -236,11 +269,33 @@ impl Index {
     }
 }
 
+/// The name under which an entry has what a reference asks for. With a digest the tag does not count: it may have moved
+/// on, the digest cannot.
+fn wanted(reference: &Reference) -> Reference {
+    match reference.digest() {
+        Some(digest) => reference.pinned(digest),
+        None => reference.clone().with_default_tag(),
+    }
+}
+
+/// Whether an id may begin so.
+fn is_hexadecimal(digits: &str) -> bool {
+    !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Names by tag before those by digest.
+fn in_order<'a>(names: impl IntoIterator<Item = &'a Reference>) -> Vec<&'a Reference> {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_by_key(|name| name.digest().is_some());
+    names
+}
+
 impl IndexEntry {
-    fn parse(json: &str) -> Option<Self> {
-        let Descriptor { media_type, digest, size, annotations } = serde_json::from_str(json).ok()?;
+    /// `None` where its name is none.
+    fn of(descriptor: Descriptor<'_>) -> Option<Self> {
+        let Descriptor { media_type, digest, size, annotations } = descriptor;
         let manifest = ManifestDescriptor { media_type: media_type.into_owned(), digest, size };
-        let name = match annotations.pinned.or(annotations.ref_name) {
+        let name = match annotations.name() {
             Some(name) => Some(name.parse().ok()?),
             None => None,
         };
@@ -279,7 +334,14 @@ mod tests {
     }
 
     fn find(index: &Index, text: &str) -> Result<(Digest, FoundBy), NotFound> {
-        index.find(text, text.parse().ok().as_ref())
+        let reference = text.parse().ok();
+        let found = index.find(text, reference.as_ref());
+        let part = Index::parse_for(&index.to_json(), text, reference.as_ref()).unwrap();
+        assert_eq!(part.find(text, reference.as_ref()), found, "{text}: as in the whole");
+        if let Ok((id, _)) = found {
+            assert_eq!(part.names_of(id), index.names_of(id), "{text}: with all its names");
+        }
+        found
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Store {
         // An image may be removed between the reading of two files: then the index says so now.
         let mut last_missing = None;
         loop {
-            let index = self.index()?;
+            let index = self.index_for(name)?;
             let (id, by) = locate(&index, name)?;
             match self.image(&index, id) {
                 Err(StoreError::Missing { path }) if last_missing != Some(id) => {

@@ -70,7 +70,7 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
     let is_between =
         |image: &Image| image.tags.is_empty() && image.pinned.is_empty() && parents.contains(&image.id);
     images.retain(|image| (args.all || !is_between(image)) && filters.pass(image, built(image)));
-    images.sort_by_key(|image| std::cmp::Reverse(built(image)));
+    images.sort_by_cached_key(|image| std::cmp::Reverse(built(image)));
     let digests = args.digests || format.asks_for("Digest");
     let mut rows = Vec::new();
     for image in &images {
