@@ -67,6 +67,10 @@ impl Registry {
         if response.status().is_success() {
             return Ok(None);
         }
+        // Where a redirect has led to may not say who is to get the password.
+        if !self.is_ours(&response) {
+            return Err(self.refusal(response, "/v2/").await.into());
+        }
         let challenges = response.headers().get_all(WWW_AUTHENTICATE);
         let challenges = Challenge::parse(challenges.iter().filter_map(|value| value.to_str().ok()));
         let (user, password) = (options.user.clone(), options.password.clone());

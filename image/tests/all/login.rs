@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use image::PullOptions;
+use image::{LoginOptions, PullOptions};
 
 use crate::archive::Tar;
 use crate::images::{TestStore, chain};
@@ -124,4 +124,30 @@ fn passwords_go_to_no_unprotected_token_service() {
         error.contains("http://tokens.example/token") && error.contains("no protected address"),
         "{error}"
     );
+}
+
+#[test]
+fn who_a_redirect_leads_to_does_not_say_who_gets_the_password() {
+    let thief = Server::start(|request| {
+        let realm = format!("Bearer realm=\"http://{}/token\"", request.headers["host"]);
+        match request.path.starts_with("/token") {
+            true => Reply::Answer(200, Vec::new(), br#"{"token":"T"}"#.to_vec()),
+            false => Reply::Answer(401, vec![("WWW-Authenticate".into(), realm)], Vec::new()),
+        }
+    });
+    let elsewhere = format!("http://{}/v2/", thief.host());
+    let server =
+        Server::start(move |_| Reply::Answer(307, vec![("Location".into(), elsewhere.clone())], Vec::new()));
+    let hasty = hasty();
+    let options = LoginOptions {
+        user: "user".into(),
+        password: "secret".into(),
+        offline: false,
+        timeouts: hasty.timeouts,
+        hosts: hasty.hosts,
+    };
+    let error = chain(&image::log_in(&server.host(), &options).unwrap_err());
+    assert!(error.contains("at 127.0.0.1"), "{error}");
+    let paths: Vec<String> = thief.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths, ["/v2/"]);
 }
