@@ -71,10 +71,11 @@ impl Registry {
         if *done == blob.size {
             return Ok(Ok(()));
         }
-        let response = self.blob(blob.digest, if ranges { *done } else { 0 }).await?;
+        let asked = if ranges { *done } else { 0 };
+        let response = self.blob(blob.digest, asked).await?;
         // A registry may answer a request for a part with the whole: what is there already is passed over.
         let mut position = match response.status() {
-            StatusCode::PARTIAL_CONTENT => part_begin(&response, *done, blob.size)?,
+            StatusCode::PARTIAL_CONTENT => part_begin(&response, asked, blob.size)?,
             _ => 0,
         };
         if response.content_length().is_some_and(|length| length > blob.size - position) {

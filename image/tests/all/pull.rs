@@ -173,6 +173,29 @@ fn an_interrupted_blob_goes_on_where_it_stopped() {
     }
 }
 
+/// It says of the whole that it is a part, whatever it is asked for.
+#[test]
+fn a_registry_for_which_all_is_a_part() {
+    let layer = Tar::new().file("file", &vec![b'a'; 3_000_000]).finish();
+    let tries = AtomicUsize::new(0);
+    let whole = layer.clone();
+    let server = Content::image(std::slice::from_ref(&layer), OCI_LAYER, <[u8]>::to_vec).serve_with(
+        move |request, answer| {
+            let Reply::Answer(status, headers, body) = answer else { panic!("an answer") };
+            if !request.path.contains("/blobs/") || body.len() < 10_000 {
+                return Reply::Answer(status, headers, body);
+            }
+            if tries.fetch_add(1, Ordering::SeqCst) == 0 {
+                return Reply::Cut(body.len() as u64, body[..1_000_000].to_vec());
+            }
+            let range = format!("bytes 0-{}/{}", whole.len() - 1, whole.len());
+            Reply::Answer(206, vec![("Content-Range".into(), range)], whole.clone())
+        },
+    );
+    let pulled = TestStore::new().pull(&server, "app").unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!(pulled.image.size, 3_000_000);
+}
+
 #[test]
 fn pulls_at_the_same_time_share_what_they_need() {
     let shared: Vec<Vec<u8>> =
