@@ -106,10 +106,13 @@ fn sources(manifest: &ImageManifest, others: &[(String, HashSet<Digest>)]) -> Ve
     let mut seen = HashSet::from([manifest.config.digest]);
     let layers = manifest.layers.iter().filter(|blob| seen.insert(blob.digest));
     let source = |blob: &Descriptor| {
-        let having = others.iter().filter(|(_, blobs)| blobs.contains(&blob.digest));
-        let mut from: Vec<String> = having.map(|(repository, _)| repository.clone()).collect();
-        from.dedup();
-        from.truncate(FROM_MAX);
+        let mut from: Vec<String> = Vec::new();
+        // One of which several images are known is asked once.
+        for (repository, blobs) in others {
+            if from.len() < FROM_MAX && blobs.contains(&blob.digest) && !from.contains(repository) {
+                from.push(repository.clone());
+            }
+        }
         Source { blob: *blob, from }
     };
     layers.chain([&manifest.config]).map(source).collect()
@@ -134,7 +137,13 @@ mod tests {
         let has = |name: &str, blobs: &[&str]| {
             (name.to_owned(), blobs.iter().map(|text| blob(text).digest).collect())
         };
-        let others = [has("x", &["a"]), has("x", &["a", "b"]), has("y", &["a", "config"]), has("z", &[])];
+        let others = [
+            has("x", &["a"]),
+            has("x", &["a", "b"]),
+            has("y", &["a", "config"]),
+            has("x", &["a"]),
+            has("z", &[]),
+        ];
         let expected: Vec<Source> = [("a", &["x", "y"][..]), ("b", &["x"]), ("config", &["y"])]
             .into_iter()
             .map(|(text, from)| Source {
