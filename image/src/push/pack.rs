@@ -37,6 +37,12 @@ pub(super) fn pack_layers(
     let store = session.store();
     let index = store.index()?;
     let Some(entry) = index.named(reference) else { return Ok(()) };
+    // What has a name by digest is somewhere else as it is, and is to keep that digest.
+    let is_by_digest = |name: &Reference| name.digest().is_some();
+    let mut same = index.entries.iter().filter(|other| other.manifest == entry.manifest);
+    if same.any(|other| other.name.as_ref().is_some_and(is_by_digest)) {
+        return Ok(());
+    }
     let manifest = read_manifest(store, &entry.manifest)?;
     let Some(compressions) = own(&store.read_blob(entry.manifest.digest)?, &manifest) else { return Ok(()) };
     if !compressions.contains(&Compression::Plain) {

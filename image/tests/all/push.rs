@@ -326,3 +326,28 @@ fn an_image_keeps_the_manifest_that_it_came_with() {
         .unwrap_or_else(|error| panic!("{}", chain(&error)));
     assert_eq!(depot.lock().unwrap().manifests["app:1"], expected);
 }
+
+/// Somebody else has put it there as mini wrote it, layers as they were: it has that digest now.
+#[test]
+fn a_manifest_that_was_pulled_stays_whoever_wrote_it() {
+    let origin = stored(&["app:1"], 100);
+    let written = origin.store.resolve("app:1").unwrap().manifest;
+    let blob = move |digest: &str| std::fs::read(origin.root.join("blobs/sha256").join(digest)).unwrap();
+    let expected = blob(&written.hex());
+    let bytes = expected.clone();
+    let (server, depot) = serve(move |_, request| {
+        let headers = vec![("Content-Type".to_owned(), OCI.to_owned())];
+        match (request.method.as_str(), request.path.split_once("/sha256:")) {
+            ("GET", Some((_, digest))) => Some(Reply::Answer(200, Vec::new(), blob(digest))),
+            ("GET", None) => Some(Reply::Answer(200, headers, bytes.clone())),
+            _ => None,
+        }
+    });
+    let app = format!("{}/app:1", server.host());
+    let test = TestStore::new();
+    image::pull(&test.store, &app.parse().unwrap(), &crate::registry::hasty(), &|_| ())
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let pushed = test.push(&app, &hasty()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!((pushed.digest, &depot.lock().unwrap().manifests["app:1"]), (written, &expected));
+    assert_eq!(test.store.resolve(&app).unwrap().manifest, written);
+}
