@@ -60,22 +60,24 @@ impl Push<'_> {
     async fn send(&self, index: usize, blob: Descriptor, mut progress: Progress) -> Result<(), PushError> {
         let file = Arc::new(open_blob(self.store, blob)?);
         let attempts = self.attempts();
-        for attempt in 1.. {
+        let (mut failed, mut farthest) = (0, 0);
+        loop {
             let whole = Payload { file: Arc::clone(&file), offset: 0, length: blob.size };
-            match self.send_once(index, blob, whole, &mut progress).await {
-                Err(error)
-                    if attempt < attempts.max && (error.is_transient() || is_lost(&error, &progress)) =>
-                {
-                    let again = |retry: Retry<'_>| {
-                        retry.tell(|retrying| self.tell(index, LayerState::Retrying(retrying)));
-                    };
-                    attempts.pause(attempt, &error, &again).await;
-                    progress.unsure = true;
-                }
-                sent => return sent.map_err(Into::into),
+            let Err(error) = self.send_once(index, blob, whole, &mut progress).await else { return Ok(()) };
+            // An attempt by which a chunk has arrived was none in vain: the failures before it are forgotten.
+            if progress.done > farthest {
+                (failed, farthest) = (0, progress.done);
             }
+            failed += 1;
+            if !(error.is_transient() || is_lost(&error, &progress)) || failed >= attempts.max {
+                return Err(error.into());
+            }
+            let again = |retry: Retry<'_>| {
+                retry.tell(|retrying| self.tell(index, LayerState::Retrying(retrying)));
+            };
+            attempts.pause(failed, &error, &again).await;
+            progress.unsure = true;
         }
-        unreachable!("the last attempt returns")
     }
 
     /// Goes on where the registry says that it is.

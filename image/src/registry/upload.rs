@@ -115,7 +115,8 @@ impl Registry {
         let mut url = upload.place.clone();
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let mut headers = HeaderMap::new();
-        if rest.offset > 0 {
+        // Where everything is there already there is no range of it.
+        if rest.offset > 0 && rest.length > 0 {
             headers.insert(CONTENT_RANGE, range_of(rest));
         }
         let response = self.send_payload(Method::PUT, url, headers, rest, progress).await?;

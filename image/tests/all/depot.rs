@@ -66,10 +66,17 @@ impl Depot {
         let reply = |code, length: usize| {
             status(code, &[("Location", &place), ("Range", &format!("0-{}", length.saturating_sub(1)))])
         };
-        let begin =
-            request.headers.get("content-range").map(|range| range.split('-').next().unwrap().to_owned());
-        if begin.is_some_and(|begin| begin != upload.len().to_string()) {
-            return status(416, &[]);
+        if let Some((begin, last)) =
+            request.headers.get("content-range").and_then(|range| range.split_once('-'))
+        {
+            let (begin, last): (usize, usize) = (begin.parse().unwrap(), last.parse().unwrap());
+            // No range ends before it begins.
+            if last < begin {
+                return status(400, &[]);
+            }
+            if begin != upload.len() {
+                return status(416, &[]);
+            }
         }
         match method {
             "GET" => reply(204, upload.len()),

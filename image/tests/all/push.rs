@@ -148,6 +148,51 @@ fn an_interrupted_blob_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn failures_before_a_chunk_that_arrives_are_forgotten() {
+    let refused = Mutex::new(std::collections::HashSet::new());
+    let (server, depot) = serve(move |_, request| {
+        let range = request.headers.get("content-range")?;
+        refused.lock().unwrap().insert(range.clone()).then(|| status(503, &[]))
+    });
+    let app = format!("{}/app:1", server.host());
+    let test = stored(&[&app], 8 << 20);
+    let options = PushOptions { attempts: 3, ..hasty() };
+    test.push(&app, &options).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!(depot.lock().unwrap().blobs.len(), 3);
+    let chunks = server.requests().iter().filter(|request| request.method == "PATCH").count();
+    assert!(chunks >= 2 * 3, "{chunks} chunks are too few to say anything");
+    // Where nothing arrives they are not.
+    let (server, _) = serve(|_, request| (request.method == "PATCH").then(|| status(503, &[])));
+    let app = format!("{}/app:1", server.host());
+    let error = chain(&stored(&[&app], 8 << 20).push(&app, &options).unwrap_err());
+    assert!(error.contains("503"), "{error}");
+    assert_eq!(server.requests().iter().filter(|request| request.method == "PATCH").count(), 3);
+}
+
+#[test]
+fn a_blob_whose_last_answer_was_lost_is_not_sent_again() {
+    let lost = Mutex::new(false);
+    let (server, depot) = serve(move |depot, request| {
+        let is_end = request.method == "PUT" && request.headers.contains_key("content-range");
+        if !is_end || std::mem::replace(&mut *lost.lock().unwrap(), true) {
+            return None;
+        }
+        // All of it is there by now, and nobody says so.
+        depot.answer(&Request { method: "PATCH".to_owned(), ..request.clone() });
+        Some(Reply::Hang)
+    });
+    let app = format!("{}/app:1", server.host());
+    let test = stored(&[&app], 3 << 20);
+    test.push(&app, &hasty()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!(depot.lock().unwrap().blobs.len(), 3);
+    let requests = server.requests();
+    let ends =
+        requests.iter().filter(|request| request.method == "PUT" && request.path.contains("/uploads/"));
+    let ends: Vec<usize> = ends.map(|request| request.bytes.len()).collect();
+    assert_eq!(ends.iter().filter(|length| **length == 0).count(), 1, "{ends:?}");
+}
+
+#[test]
 fn an_upload_that_the_registry_forgets_begins_anew() {
     let forgotten = Mutex::new(false);
     let (server, depot) = serve(move |_, request| {
