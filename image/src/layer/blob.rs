@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use bytes::Bytes;
 
@@ -54,8 +56,7 @@ impl Pieces for FilePieces {
 pub(crate) struct BlobReader<'a, P> {
     pieces: P,
     piece: Bytes,
-    copy: Option<BlobCopy<'a>>,
-    hasher: Hasher,
+    keeping: Keeping<'a>,
     read: &'a AtomicU64,
     failure: Option<Failure>,
 }
@@ -76,10 +77,96 @@ pub(crate) enum Failure {
     Copy,
 }
 
+/// Writes and hashes what was read.
+struct Keeper<'a> {
+    copy: Option<BlobCopy<'a>>,
+    hasher: Hasher,
+    seen: u64,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(copy: Option<BlobCopy<'a>>) -> Self {
+        Self { copy, hasher: Hasher::default(), seen: 0 }
+    }
+
+    fn take(&mut self, piece: &[u8]) -> io::Result<()> {
+        if let Some(BlobCopy { file, .. }) = self.copy.filter(|copy| copy.kept <= self.seen) {
+            write_all(file, piece)?;
+        }
+        self.hasher.update(piece);
+        self.seen += piece.len() as u64;
+        Ok(())
+    }
+
+    /// Takes everything that comes.
+    fn run(mut self, pieces: &Receiver<Bytes>) -> io::Result<Digest> {
+        pieces.iter().try_for_each(|piece| self.take(&piece))?;
+        Ok(self.hasher.finish())
+    }
+}
+
+/// Who does that.
+enum Keeping<'a> {
+    /// Whoever reads.
+    Here(Keeper<'a>),
+    /// Another thread.
+    Aside { pieces: SyncSender<Bytes>, keeper: ScopedJoinHandle<'a, io::Result<Digest>> },
+    /// Nobody any more: it failed.
+    Failed,
+}
+
+impl Keeping<'_> {
+    fn take(&mut self, piece: &Bytes) -> io::Result<()> {
+        match self {
+            Self::Here(keeper) => keeper.take(piece),
+            Self::Aside { pieces, .. } => match pieces.send(piece.clone()) {
+                Ok(()) => Ok(()),
+                Err(SendError(_)) => std::mem::replace(self, Self::Failed).finish().map(drop),
+            },
+            Self::Failed => Err(gone()),
+        }
+    }
+
+    fn finish(self) -> io::Result<Digest> {
+        match self {
+            Self::Here(keeper) => Ok(keeper.hasher.finish()),
+            Self::Aside { pieces, keeper } => {
+                drop(pieces);
+                keeper.join().expect("writing and hashing do not panic")
+            }
+            Self::Failed => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("writing it has failed before")
+}
+
+/// Pieces that wait for the other thread, of 128 KiB at most.
+const AHEAD: usize = 8;
+
 impl<'a, P: Pieces> BlobReader<'a, P> {
-    /// Everything read goes to `copy` too; `read` counts it, for whoever watches.
+    /// Everything read is hashed, and goes to `copy` too; `read` counts it, for whoever watches.
     pub(crate) fn new(pieces: P, copy: Option<BlobCopy<'a>>, read: &'a AtomicU64) -> Self {
-        Self { pieces, piece: Bytes::new(), copy, hasher: Hasher::default(), read, failure: None }
+        Self { pieces, piece: Bytes::new(), keeping: Keeping::Here(Keeper::new(copy)), read, failure: None }
+    }
+
+    /// The same, on a thread of its own: whoever inflates a large blob is what everybody waits for.
+    pub(crate) fn aside<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        pieces: P,
+        copy: Option<BlobCopy<'scope>>,
+        read: &'a AtomicU64,
+    ) -> io::Result<Self>
+    where
+        'scope: 'a,
+    {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let run = move || Keeper::new(copy).run(&receiver);
+        let keeper = std::thread::Builder::new().name("blob".to_owned()).spawn_scoped(scope, run)?;
+        let keeping = Keeping::Aside { pieces: sender, keeper };
+        Ok(Self { pieces, piece: Bytes::new(), keeping, read, failure: None })
     }
 
     /// Where the last error came from: from here, or (`None`) from what reads this.
@@ -95,7 +182,8 @@ impl<'a, P: Pieces> BlobReader<'a, P> {
                 Err(source) => return Err(self.failure.unwrap_or(Failure::Read).error(source)),
             };
             if length == 0 {
-                return Ok((self.hasher.finish(), self.read.load(Ordering::Relaxed)));
+                let digest = self.keeping.finish().map_err(LayerError::Copy)?;
+                return Ok((digest, self.read.load(Ordering::Relaxed)));
             }
             self.consume(length);
         }
@@ -116,13 +204,8 @@ impl<P: Pieces> BufRead for BlobReader<'_, P> {
         if self.piece.is_empty() {
             self.failure = Some(Failure::Read);
             if let Some(piece) = self.pieces.next_piece()? {
-                if let Some(BlobCopy { file, .. }) =
-                    self.copy.filter(|copy| copy.kept <= self.read.load(Ordering::Relaxed))
-                {
-                    self.failure = Some(Failure::Copy);
-                    write_all(file, &piece)?;
-                }
-                self.hasher.update(&piece);
+                self.failure = Some(Failure::Copy);
+                self.keeping.take(&piece)?;
                 self.read.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 self.piece = piece;
             }

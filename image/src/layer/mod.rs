@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! pieces (network or file) ─► BlobReader ─► Inflate ─► pipe ─► PipeReader ─► unpack
-//!                              sha256, copy             6 × 256 KiB  sha256
-//!        └──────────── this thread ─────────────┘      └── a second one ──┘
+//!        │                        │                6 × 256 KiB  sha256
+//!        └────── this thread ─────┼─────────┘          └── a second one ──┘
+//!                                 └─► 8 pieces ─► sha256, copy
+//!                                                └ a third one, for a large blob ┘
 //! ```
 //!
-//! Two threads a layer, so that a single large one keeps two processors busy; memory is the pipe's buffers
-//! and the decoder's window. Nothing is verified before the end is reached, so nothing may be visible before:
+//! Inflating is half of the work, so that whoever does it does nothing else: a single large layer keeps two processors
+//! busy. Memory is the pipes' buffers and the decoder's window. Nothing is verified before the end is reached, so nothing may be visible before:
 //! the caller renames afterwards.
 
 pub(crate) mod blob;
@@ -32,6 +34,9 @@ use crate::op::{Op, OpError};
 use blob::{BlobCopy, BlobReader, Pieces};
 use inflate::{Compression, Inflate};
 use pipe::{PipeReader, PipeWriter, ReaderIsGone, pipe};
+
+/// Bytes of a blob that are worth a thread more.
+const LARGE: u64 = 1 << 20;
 
 /// What a layer must turn out to be.
 #[derive(Debug, Clone, Copy)]
@@ -140,23 +145,29 @@ pub(crate) fn pass(
     read: &AtomicU64,
 ) -> Result<Passed, LayerError> {
     let Target { blob: copy, tree } = target;
-    let reader = BlobReader::new(pieces, copy, read);
-    let inflate = Inflate::new(reader, limits.zstd_window_log).map_err(|refused| match refused {
-        Ok(compression) => LayerError::Compression(compression),
-        Err(error) => LayerError::Read(error),
-    })?;
-    let compression = inflate.compression();
-    // What is not compressed is its own blob, and one digest is enough.
-    let (writer, reader) = pipe(compression != Compression::Plain);
-    let dispatch = tracing::dispatcher::get_default(Clone::clone);
     let diff_id = expected.diff_id;
-    let (filled, emptied) = std::thread::scope(|scope| {
+    let (compression, filled, emptied) = std::thread::scope(|scope| {
+        let thread = |source| OpError { call: "clone(CLONE_THREAD)".to_owned(), source };
+        let reader = match expected.blob {
+            Some((_, size)) if size > LARGE => {
+                BlobReader::aside(scope, pieces, copy, read).map_err(thread)?
+            }
+            _ => BlobReader::new(pieces, copy, read),
+        };
+        let inflate = Inflate::new(reader, limits.zstd_window_log).map_err(|refused| match refused {
+            Ok(compression) => LayerError::Compression(compression),
+            Err(error) => LayerError::Read(error),
+        })?;
+        let compression = inflate.compression();
+        // What is not compressed is its own blob, and one digest is enough.
+        let (writer, reader) = pipe(compression != Compression::Plain);
+        let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let sink =
             move || tracing::dispatcher::with_default(&dispatch, || empty(reader, tree, &diff_id, options));
         let sink = std::thread::Builder::new().name("unpack".to_owned()).spawn_scoped(scope, sink);
-        let sink = sink.map_err(|source| OpError { call: "clone(CLONE_THREAD)".to_owned(), source })?;
+        let sink = sink.map_err(thread)?;
         let filled = fill(inflate, writer, limits, read);
-        Ok::<_, LayerError>((filled, sink.join().expect("unpacking does not panic")))
+        Ok::<_, LayerError>((compression, filled, sink.join().expect("unpacking does not panic")))
     })?;
     // What went wrong with the blob comes first: the unpacker saw what it saw because of that.
     let filled = filled?;
