@@ -112,7 +112,7 @@ fn lengths_that_are_not_those_of_the_bytes() {
         let bytes = image().packed_layers()[1].bytes.clone();
         if is_layer(request) { reply.lying(Body::Claiming(bytes, 100)) } else { reply }
     });
-    refused(&["manifest", "digest"], |request, reply| {
+    refused(&["has the digest"], |request, reply| {
         let bytes = image().manifest().bytes;
         if is_manifest(request) { reply.lying(Body::Claiming(bytes, 100)) } else { reply }
     });
@@ -126,7 +126,7 @@ fn what_is_packed_once_more_on_the_way_is_not_unpacked() {
     };
     // A gigabyte in a megabyte.
     let bomb = pack(&vec![b' '; 1 << 26]).repeat(16);
-    refused(&["manifest", "digest"], move |request, reply| {
+    refused(&["has the digest"], move |request, reply| {
         assert_eq!(request.field("accept-encoding"), Some("identity"));
         if is_manifest(request) {
             return reply.lying(Body::Whole(bomb.clone())).with("content-encoding", "gzip");
@@ -205,7 +205,8 @@ fn a_token_without_an_end_or_with_a_line_break() {
 
 #[test]
 fn tags_without_an_end() {
-    for per_page in [1, 20_000] {
+    // One by one too many requests; many at a time too many tags.
+    for (per_page, pages) in [(1, 1000), (20_000, 6)] {
         let host = Host::new();
         let server = ImageServer::twisted(Contents::default(), Access::Open, move |request, _| {
             let page =
@@ -216,6 +217,6 @@ fn tags_without_an_end() {
         });
         let pull = host.mini(["pull", "-a", &format!("{}/given", server.name())]).run();
         pull.error(1, &["lists the tags of given without an end"]);
-        assert!(server.requests().len() <= 1001, "{} requests", server.requests().len());
+        assert_eq!(server.requests().len(), pages, "{per_page} a page");
     }
 }

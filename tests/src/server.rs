@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -97,6 +99,8 @@ pub struct ImageServer {
     server: net::Server,
     log: Arc<Mutex<Vec<Request>>>,
     sent: Arc<Mutex<BTreeMap<String, u64>>>,
+    /// Whether a twist has panicked.
+    wrong: Arc<AtomicBool>,
 }
 
 impl ImageServer {
@@ -106,7 +110,8 @@ impl ImageServer {
         Self::twisted(contents, Access::Open, |_, reply| reply)
     }
 
-    /// Serves `contents`, and lets `twist` change each answer.
+    /// Serves `contents`, and lets `twist` change each answer. What it asserts of a request fails the test, when the server is
+    /// dropped.
     #[track_caller]
     pub fn twisted(
         contents: Contents,
@@ -117,10 +122,15 @@ impl ImageServer {
         let seen = Arc::clone(&log);
         let sent = Arc::new(Mutex::new(BTreeMap::new()));
         let count = Arc::clone(&sent);
+        let wrong = Arc::new(AtomicBool::new(false));
+        let is_wrong = Arc::clone(&wrong);
         let server = net::accept(Ipv4Addr::LOCALHOST, 0, move |stream| {
             let Some(request) = read_request(&stream) else { return };
             seen.lock().expect("nobody panics with it").push(request.clone());
-            let reply = twist(&request, answer(&contents, &access, &request));
+            let reply = || twist(&request, answer(&contents, &access, &request));
+            let Ok(reply) = catch_unwind(AssertUnwindSafe(reply)) else {
+                return is_wrong.store(true, Ordering::Relaxed);
+            };
             let count = |bytes: usize| {
                 *count.lock().expect("nobody panics with it").entry(request.target.clone()).or_default() +=
                     bytes as u64;
@@ -128,7 +138,7 @@ impl ImageServer {
             // A client that gives up is what many tests are about.
             let _ = send(stream, &request, &reply, &count);
         });
-        Self { server, log, sent }
+        Self { server, log, sent, wrong }
     }
 
     /// `127.0.0.1:PORT`.
@@ -153,6 +163,13 @@ impl ImageServer {
     pub fn sent(&self, end: &str) -> u64 {
         let sent = self.sent.lock().expect("nobody panics with it");
         sent.iter().filter(|(target, _)| target.ends_with(end)).map(|(_, bytes)| bytes).sum()
+    }
+}
+
+impl Drop for ImageServer {
+    fn drop(&mut self) {
+        let is_wrong = self.wrong.load(Ordering::Relaxed) && !std::thread::panicking();
+        assert!(!is_wrong, "a request was not as it should be: see the panic above");
     }
 }
 
@@ -371,6 +388,18 @@ mod tests {
             let read = Request::new("GET", "/v2/a/b/manifests/1").with("authorization", &bearer);
             read.send(address(&server)).expect(status);
         }
+    }
+
+    #[test]
+    fn what_is_asserted_of_a_request_fails_the_test() {
+        let server = ImageServer::twisted(contents().0, Access::Open, |request, reply| {
+            assert_eq!(request.target, "/v2/");
+            reply
+        });
+        Request::new("GET", "/v2/").send(address(&server)).expect(200);
+        let other = AssertUnwindSafe(|| Request::new("GET", "/other").send(address(&server)));
+        assert!(catch_unwind(other).is_err(), "there is an answer");
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(server))).is_err(), "nobody is told");
     }
 
     #[test]
