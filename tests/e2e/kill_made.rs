@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::step::{Step, Stepper, Verdict};
 use tests::{Host, Image, Mini, Tarball, wait};
 
-use crate::killing::{Scene, at_every_operation, settle};
+use crate::killing::{Scene, at_every_operation, at_every_operation_and_at_once, settle};
 
 /// A dozen files, to be written by a container or to be imported.
 fn files() -> Tarball {
@@ -73,12 +73,18 @@ fn commit(role: &str) {
     };
     let command = |host: &Host| host.mini(["commit", "web", "killed:1"]);
     let after = |host: &Host| {
-        before_and_running(host, &before, &status);
+        // The aftermath has removed it.
+        before(host);
         whole_or_absent(host, &command);
         host.mini(["rm", "-f", "web"]).run().ok();
     };
+    let goes_on = |place: &str| {
+        wait::until(&format!("the container to go on: {place}"), || {
+            (status(&host) == "running").then_some(())
+        });
+    };
     let scene = Scene { before: &before, command: &command, after: &after };
-    at_every_operation(&host, role, &scene);
+    at_every_operation_and_at_once(&host, role, &scene, &goes_on);
 }
 
 /// Whoever reads a container's files is killed while it stands still: it goes on all the same.
@@ -102,12 +108,6 @@ fn a_container_is_not_left_standing_still() {
     assert_eq!(container.sh("cat /x").ok().text(), "x\n");
     container.remove();
     host.mini(["system", "check", "--repair"]).run().ok();
-}
-
-/// A container again, for the aftermath removes all there are; it goes on after every commit.
-fn before_and_running(host: &Host, before: &dyn Fn(&Host), status: &dyn Fn(&Host) -> String) {
-    before(host);
-    assert_eq!(status(host), "running");
 }
 
 #[test]

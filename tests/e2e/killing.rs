@@ -16,6 +16,17 @@ pub(crate) struct Scene<'a> {
 /// Kills `role` before its first operation, then before its second, and so on to its last.
 #[track_caller]
 pub(crate) fn at_every_operation(host: &Host, role: &str, scene: &Scene<'_>) {
+    at_every_operation_and_at_once(host, role, scene, &|_| ());
+}
+
+/// The same; `at_once` is called after each round with its place, before anything that was left is removed.
+#[track_caller]
+pub(crate) fn at_every_operation_and_at_once(
+    host: &Host,
+    role: &str,
+    scene: &Scene<'_>,
+    at_once: &dyn Fn(&str),
+) {
     // Whatever only the first run of all does is done: the rounds are alike. `first_on_the_host` undoes it each time.
     (scene.before)(host);
     (scene.command)(host).run().ok();
@@ -25,6 +36,7 @@ pub(crate) fn at_every_operation(host: &Host, role: &str, scene: &Scene<'_>) {
     assert!(whole.output.status.success(), "undisturbed: {}", whole.output);
     let steps: Vec<_> = whole.steps.iter().filter(|step| step.role == role).collect();
     assert!(steps.len() > 1, "{role} takes {} steps: {:#?}", steps.len(), whole.steps);
+    at_once("undisturbed");
     aftermath(host, scene, "undisturbed");
     let mut killed = 0;
     for step_of_whole in &steps {
@@ -33,6 +45,7 @@ pub(crate) fn at_every_operation(host: &Host, role: &str, scene: &Scene<'_>) {
         let stepped = step(host, scene, |step| if here(step) { Verdict::Kill } else { Verdict::GoOn });
         killed += stepped.killed.len();
         let place = format!("{role} killed before {:?} (step {})", stepped.killed, step_of_whole.index);
+        at_once(&place);
         aftermath(host, scene, &place);
     }
     // Steps that follow the client's end are seen as long as the stepper happens to listen.
@@ -68,7 +81,10 @@ fn aftermath(host: &Host, scene: &Scene<'_>, place: &str) {
     if !ids.is_empty() {
         say("rm -f -v", &host.mini(["rm", "-f", "-v"]).args(&ids).run());
     }
-    say("system check --repair", &host.mini(["system", "check", "--repair"]).run());
+    let repair = host.mini(["system", "check", "--repair"]).run();
+    say("system check --repair", &repair);
+    // It may have been removed by that, so that nothing would be seen of it below.
+    assert!(!repair.text().contains("is not whole"), "{place}: an image was there, and not whole: {repair}");
     let left = leftovers::find(host);
     assert!(left.is_empty(), "{place}: left after the repair:\n  {}", left.join("\n  "));
     (scene.after)(host);
