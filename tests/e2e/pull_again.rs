@@ -40,12 +40,12 @@ fn in_the_end(
 /// The first `count` requests that hold `part` are answered with `reply`.
 fn at_first(
     count: usize,
-    part: &'static str,
+    part: &str,
     reply: Reply,
-) -> impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static {
-    let seen = AtomicUsize::new(0);
+) -> impl Fn(&Request, Reply) -> Reply + Send + Sync + use<> {
+    let (seen, part) = (AtomicUsize::new(0), part.to_owned());
     move |request, honest| {
-        let twisted = request.target.contains(part) && seen.fetch_add(1, Ordering::Relaxed) < count;
+        let twisted = request.target.contains(&part) && seen.fetch_add(1, Ordering::Relaxed) < count;
         if twisted { reply.clone() } else { honest }
     }
 }
@@ -84,27 +84,31 @@ fn attempts_are_json_where_all_is() {
 
 #[test]
 fn on_a_terminal_attempts_are_told_too() {
-    let host = Host::new();
-    let server = ImageServer::twisted(contents(), Access::Open, at_first(1, "/blobs/", Reply::new(503, "")));
-    let name = format!("{}/a:1", server.name());
-    let mut terminal = host.mini(["pull", &name]).terminal(24, 160);
-    terminal.expect_screen("Retrying (attempt 2, in ");
-    terminal.expect_screen(&name);
-    terminal.ends_with(0);
+    let layer = image().packed_layers().remove(1).digest();
+    // Before there are bars, and above them.
+    for part in ["/manifests/", &layer] {
+        let host = Host::new();
+        let server = ImageServer::twisted(contents(), Access::Open, at_first(1, part, Reply::new(503, "")));
+        let name = format!("{}/a:1", server.name());
+        let mut terminal = host.mini(["pull", &name]).terminal(24, 160);
+        terminal.expect_screen("Retrying (attempt 2, in ");
+        terminal.expect_screen(&name);
+        terminal.ends_with(0);
+    }
 }
 
 #[test]
 fn a_registry_is_left_alone_as_long_as_it_asks() {
     let busy = || Reply::new(429, "");
-    // Where nothing is asked for, or what has no meaning, the back-off is up to a second.
+    // A second is the spread, and rounded up. Where nothing is asked for, or what has no meaning, the back-off is up to that.
     for (reply, expected) in [
-        (busy().with("retry-after", "2"), 2.0..3.0),
+        (busy().with("retry-after", "2"), 2.0..3.1),
         // By a clock that is far behind ours.
         (
             busy()
                 .with("date", "Sun, 06 Nov 1994 08:49:35 GMT")
                 .with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            2.0..3.0,
+            2.0..3.1,
         ),
         (busy().with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), 0.0..1.1),
         (busy().with("retry-after", "whenever"), 0.0..1.1),
