@@ -1,6 +1,9 @@
 //! Sixteen commands at a time on images that share layers, drawn by lot: pulls, loads, removals, prunes, checks and runs. What is
 //! pulled is whole, and what nobody needs is gone.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+
 use serde_json::json;
 use tests::server::{Access, Contents, ImageServer, Reply};
 use tests::{Host, Image, Output, Running, Tarball};
@@ -65,18 +68,25 @@ fn fits(words: &[String], output: &Output) -> bool {
     }
 }
 
-/// Every tenth answer is a failure, and every tenth breaks off.
+/// Of each blob's answers every tenth is a failure, and every tenth breaks off: nobody fails as often as makes a pull give up.
 fn server() -> ImageServer {
     let mut contents = Contents::default();
     for number in 0..IMAGES {
         contents.add(&format!("i{number}"), "1", &image(number));
     }
-    let count = std::sync::atomic::AtomicUsize::new(0);
+    let counts = Mutex::new(HashMap::new());
     ImageServer::twisted(contents, Access::Open, move |request, reply| {
-        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if !request.target.contains("/blobs/") {
             return reply;
         }
+        // By digest: images share blobs.
+        let blob = request.target.rsplit('/').next().unwrap_or_default().to_owned();
+        let number = {
+            let mut counts = counts.lock().expect("nobody panics with it");
+            let count = counts.entry(blob).or_insert(0);
+            *count += 1;
+            *count
+        };
         match (number % 10, &reply.body) {
             (3, _) => Reply::new(503, ""),
             (7, tests::server::Body::Whole(bytes)) => {

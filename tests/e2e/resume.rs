@@ -226,9 +226,14 @@ fn a_pull_that_gave_up_is_gone_on_with_and_leaves_nothing_to_find_fault_with() {
     let (layer, length) = (layers[2].clone(), layers[2].bytes.len() as u64);
     let honest = Arc::new(AtomicBool::new(false));
     let (is_honest, digest, half) = (Arc::clone(&honest), layer.digest(), layer.bytes[..1_000_000].to_vec());
+    let others: Vec<_> = layers[..2].iter().map(|other| blobs(&host).join(hex(other))).collect();
     let server = ImageServer::twisted(contents(&[("a", &image)]), Access::Open, move |request, reply| {
         match request.target.ends_with(&digest) && !is_honest.load(Ordering::Relaxed) {
-            true if request.field("range").is_some() => Reply::new(503, ""),
+            true if request.field("range").is_some() => {
+                // It gives up when the others are there.
+                wait::until("the other layers", || others.iter().all(|blob| blob.exists()).then_some(()));
+                Reply::new(503, "")
+            }
             true => reply.lying(Body::Claiming(half.clone(), length)),
             false => reply,
         }
