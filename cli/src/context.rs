@@ -115,6 +115,15 @@ impl Context {
         }
     }
 
+    /// Containers have gone, and with them images that were removed before and kept for them alone. The caller holds no pin.
+    pub(crate) fn let_images_go(&self) {
+        if let Ok(Some(store)) = image::Store::open_existing(&self.dirs.image()) {
+            let uses = crate::commands::rmi::users(self);
+            // What stays goes with the next image that is removed.
+            let _left = store.let_go(&|id| uses(id));
+        }
+    }
+
     /// The image that a container was made of, and kept from removal until the pin is dropped; or its directory.
     ///
     /// # Errors
@@ -126,7 +135,7 @@ impl Context {
         if let Some(directory) = request.as_ref().and_then(|request| request.options.origin.rootfs.as_ref()) {
             return Ok((rootfs::image_of(directory)?, pin));
         }
-        let image = store.resolve(&record.image_id).with_context(|| {
+        let image = store.image_of_container(&record.image_id).with_context(|| {
             format!("the image {} that it was made of is not here any more", record.image)
         })?;
         Ok((image, pin))

@@ -137,11 +137,6 @@ fn force_removes_what_has_several_names_or_a_stopped_user() {
     host.mini(["rmi", "x:2"]).run().ok().stdout("Untagged: x:2\n");
     host.mini(["rmi", "x:1"]).run().error(1, &[]);
     host.mini(["rmi", "--force", "x:1"]).run().ok().stdout_has("Untagged: x:1");
-    host.mini(["images"]).run().ok().stdout_lacks("x ");
-    // It has no name any more, and is there as long as the container is.
-    host.mini(["start", "-a", "user"]).run().ok().stdout("x");
-    host.mini(["rm", "user"]).run().ok();
-    host.mini(["rmi", &id[7..19]]).run().ok().stdout_has("Deleted: sha256:");
     host.mini(["images", "-q"]).run().ok().stdout("");
     // What runs keeps its image, whoever insists.
     host.load(&Image::busybox(), "busybox:latest");
@@ -150,6 +145,64 @@ fn force_removes_what_has_several_names_or_a_stopped_user() {
         .run()
         .error(1, &[container.short()]);
     container.sh("true").ok();
+}
+
+/// docker's rule: with -f the image goes, and what the container stands on stays until that goes too.
+#[test]
+fn what_a_stopped_container_stands_on_outlives_its_image() {
+    let host = Host::new();
+    let image = saying("x");
+    let id = &image.configuration().digest()[7..];
+    let gone = |by: &str| {
+        host.load(&image, "x:1");
+        host.mini(["run", "--name", "user", "x:1"]).run().ok();
+        // No layer is deleted: the container has them.
+        let deleted = format!("Untagged: x:1\nDeleted: sha256:{id}\n");
+        host.mini(["rmi", "-f", by]).run().ok().stdout(&deleted);
+        host.mini(["images", "-aq"]).run().ok().stdout("");
+        host.mini(["rmi", "-f", by]).run().ok().stdout("");
+        for command in [&["run", "--pull=never"][..], &["image", "inspect"], &["tag"], &["save"]] {
+            let output = host.mini(command).args([id, "y:1"]).run();
+            assert!(!output.status.success(), "{output}");
+        }
+    };
+    let layers = || fs::read_dir(host.root().join("image/layers")).expect("the layers").count();
+    gone(&id[..12]);
+    host.mini(["ps", "-a", "--format", "{{.Image}}"]).run().ok().stdout(&format!("{}\n", &id[..12]));
+    host.mini(["inspect", "-f", "{{.Image}}", "user"]).run().ok().stdout(&format!("sha256:{id}\n"));
+    host.mini(["image", "prune", "-af"]).run().ok().stdout("Total reclaimed space: 0B\n");
+    host.mini(["system", "check"]).run().ok();
+    host.mini(["start", "-a", "user"]).run().ok().stdout("x");
+    host.mini(["diff", "user"]).run().ok();
+    host.mini(["commit", "user", "y:1"]).run().error(1, &["is not here any more"]);
+    // It comes back, and is an image as before.
+    host.load(&image, "x:2");
+    host.mini(["rmi", "x:2"]).run().error(1, &["container"]);
+    host.mini(["rmi", "-f", "x:2"]).run().ok().stdout_has("Deleted: ");
+    assert!(layers() > 0);
+    host.mini(["rm", "user"]).run().ok();
+    assert_eq!(layers(), 0);
+    gone("x:1");
+    host.load(&image, "x:1");
+    host.mini(["rm", "user"]).run().ok();
+    host.mini(["run", "--rm", "x:1"]).run().ok().stdout("x");
+    host.mini(["rmi", "x:1"]).run().ok();
+    assert_eq!(layers(), 0, "it was back, and is nobody's now");
+    // With --rm it is the container's monitor that lets go; and whoever takes its place, or all containers that have ended.
+    host.load(&image, "x:1");
+    host.mini(["create", "--rm", "--name", "user", "x:1"]).run().ok();
+    host.mini(["rmi", "-f", id]).run().ok().stdout_has("Deleted: ");
+    host.mini(["start", "-a", "user"]).run().ok().stdout("x");
+    tests::wait::until("the layers have gone", || (layers() == 0).then_some(()));
+    gone(id);
+    host.mini(["container", "prune", "-f"]).run().ok();
+    assert_eq!(layers(), 0);
+    gone(id);
+    let other = saying("other");
+    host.load(&other, "other:1");
+    let before = layers();
+    host.mini(["create", "--replace", "--name", "user", "other:1"]).run().ok();
+    assert_eq!(layers(), before - 1);
 }
 
 #[test]

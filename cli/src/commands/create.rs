@@ -35,11 +35,15 @@ pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
         }
     };
     run::announce(&request, &crate::donors::Found::default());
-    let (image, _pin) = run::image(context, flags, &request, false)?;
+    let (image, pin) = run::image(context, flags, &request, false)?;
     crate::prepare::storage::complete(context, &mut request, &image.config)?;
     let facts = run::facts(&request)?;
     run::replace(context, flags)?;
     let id = crate::prepare::create(context, flags, &request, &image, facts)?;
+    drop(pin);
+    if flags.origin.replace {
+        context.let_images_go();
+    }
     context.happened("create", &context.state().find(&id)?.record);
     run::write_id(flags, &id).inspect_err(|_| run::abandon(context, &id))?;
     output::print_line(&id)?;

@@ -48,7 +48,7 @@ pub(crate) mod pull;
 mod push;
 mod rename;
 mod rm;
-mod rmi;
+pub(crate) mod rmi;
 mod save;
 mod script;
 mod secret;

@@ -78,6 +78,7 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
             }
         }
     }
+    context.let_images_go();
     story.into_iter().for_each(crate::explain::Story::tell_what_is_there);
     Ok(if args.force { failures.code_but_not_found() } else { failures.code() })
 }
@@ -100,6 +101,7 @@ pub(crate) fn remove_all(context: &Context, how: How, failures: &mut Failures) -
             }
         }
     }
+    context.let_images_go();
     Ok(count)
 }
 

@@ -17,7 +17,7 @@ use crate::output;
     after_help = "Examples:\n  mini rmi localhost:5000/app:1\n  mini rmi -f --no-prune localhost:5000/app:1\n\nSee also: mini images, mini image prune"
 )]
 pub(crate) struct RmiArgs {
-    /// Also where an image has several names, or a stopped container uses it
+    /// Also where an image has several names, or a stopped container uses it, which can still be started
     #[arg(short, long)]
     force: bool,
     /// Keep what an image was made of, where that has no name

@@ -105,6 +105,9 @@ pub(crate) fn carry_out(context: &Context, flags: &ContainerArgs, args: &Manner<
     let (charge, start) = prepare(context, flags, &request, &image, facts, found)?;
     // The container's record keeps the image from now on; its monitor is not to.
     drop(pin);
+    if flags.origin.replace {
+        context.let_images_go();
+    }
     let record = charge.words.record.clone();
     let id = &record.id;
     let mut events = vec![Event::container("create", &record)];

@@ -80,6 +80,7 @@ pub(super) fn after_the_word(charge: &mut Charge) {
     if record.auto_remove {
         results.push(sys::removal::remove_tree(&dirs.disk));
         charge.words.context.image_was_used(record);
+        charge.words.context.let_images_go();
         // As the others.
         let _left = volume::users::remove_gone(&charge.words.context, record);
     }

@@ -8,7 +8,8 @@ use super::check::{Fault, Finding, Problem};
 use super::lock::Hold;
 use super::session::Session;
 use super::{
-    ACTIVE, CHAINS, DAMAGED, IMAGES, INGEST, LAYERS, LAYOUT, LAYOUT_JSON, LOCK, PARTIAL, Store, StoreError,
+    ACTIVE, CHAINS, DAMAGED, IMAGES, INGEST, KEPT, LAYERS, LAYOUT, LAYOUT_JSON, LOCK, PARTIAL, Store,
+    StoreError,
 };
 use crate::archive::compare::{Difference, difference};
 use crate::archive::unpack::UnpackOptions;
@@ -19,7 +20,7 @@ use crate::limits::Limits;
 use crate::manifest::Descriptor;
 
 /// What a store consists of.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     LAYOUT,
     "index.json",
     "blobs",
@@ -32,6 +33,7 @@ const KNOWN: [&str; 12] = [
     LOCK,
     ACTIVE,
     DAMAGED,
+    KEPT,
 ];
 
 impl Store {

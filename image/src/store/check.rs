@@ -175,6 +175,7 @@ impl Store {
         if let Some(Repair { in_use, fetch }) = &check.repair {
             self.mend_all(&mut findings, in_use, fetch)?;
             self.tidy_marks()?;
+            self.let_go(*in_use)?;
         }
         // What an image needs whose record cannot be read is not known.
         let is_blind = |finding: &Finding| finding.path.starts_with(IMAGES) && !finding.is_repaired;

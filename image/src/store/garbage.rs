@@ -33,16 +33,19 @@ impl Reachable {
     /// Follows every descriptor of `index`. What cannot be read leads nowhere: `check` tells of it.
     pub(crate) fn from(store: &Store, index: &Index) -> Result<Self, StoreError> {
         let mut reachable = Self::default();
-        for id in index.ids() {
+        let mut manifests: Vec<Digest> = index.entries.iter().map(|entry| entry.manifest.digest).collect();
+        manifests.extend(index.foreign_manifests());
+        for id in index.ids().into_iter().chain(store.kept()?) {
             reachable.images.insert(id);
             match store.image_record(id) {
-                Ok(record) => reachable.trees.extend(record.layers),
+                Ok(record) => {
+                    reachable.trees.extend(record.layers);
+                    manifests.push(record.manifest);
+                }
                 Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        let mut manifests: Vec<Digest> = index.entries.iter().map(|entry| entry.manifest.digest).collect();
-        manifests.extend(index.foreign_manifests());
         while let Some(manifest) = manifests.pop() {
             if !reachable.blobs.insert(manifest) {
                 continue;

@@ -198,6 +198,9 @@ impl Store {
                 continue;
             };
             let Ok(record) = self.image_record(id) else { continue };
+            if self.is_kept(id)? {
+                continue;
+            }
             let Ok(bytes) = self.read_blob(record.manifest) else { continue };
             let Ok(Manifest::Image(manifest)) = Manifest::parse(&bytes, None) else { continue };
             let size = bytes.len() as u64;

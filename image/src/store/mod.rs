@@ -10,6 +10,7 @@
 //! partial/<digest>                            the first bytes of a blob whose download was cut short
 //! lock                                        exclusive to change the index or remove things; shared to rely on it
 //! damaged/<part>                              a mark: check found it damaged, and could not mend it
+//! kept/<id>                                   a mark: the image was removed, a stopped container stands on it
 //! active                                      shared while a pull or load relies on things without a name yet
 //! ```
 //!
@@ -26,6 +27,7 @@ mod flush;
 mod garbage;
 pub(crate) mod image;
 pub(crate) mod index;
+mod kept;
 pub(crate) mod lock;
 mod marks;
 mod mend;
@@ -129,6 +131,7 @@ pub(crate) const PARTIAL: &str = "partial";
 const LAYOUT: &str = "oci-layout";
 const LAYOUT_JSON: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const DAMAGED: &str = "damaged";
+const KEPT: &str = "kept";
 /// So many images that reading their records takes longer than starting a thread.
 const MANY: usize = 32;
 const LOCK: &str = "lock";

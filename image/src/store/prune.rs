@@ -62,6 +62,9 @@ impl Store {
         let (all, unnamed) = self.chosen(&usage, prune)?;
         let unnamed: Vec<_> = unnamed.into_iter().flat_map(|id| index.names_of(id)).cloned().collect();
         if all.is_empty() && unnamed.is_empty() {
+            if !prune.dry_run {
+                self.forget_kept(&index, prune.in_use)?;
+            }
             return Ok(pruned);
         }
         pruned.bytes = usage.only_of(&|id| all.contains(&id));
@@ -82,6 +85,7 @@ impl Store {
         }
         if !prune.dry_run {
             self.write_index(&index)?;
+            self.forget_kept(&index, prune.in_use)?;
         }
         Ok(pruned)
     }

@@ -1,7 +1,7 @@
 //! What `rmi` does: docker's rules for names, images and the containers that use them. PURE.
 //!
 //! Docker takes a name away first, and the image only with its last name. An image that somebody uses is kept
-//! unless forced, and never taken from a running container.
+//! unless forced, and never taken from a running container. A stopped one keeps the files that it stands on.
 
 use std::fmt;
 
@@ -133,8 +133,9 @@ pub(super) fn plan(
         let names: Vec<Reference> =
             std::iter::once(&given).chain(left.iter().filter(goes).copied()).cloned().collect();
         let is_last = names.len() == left.len() + 1;
-        // Who needs it goes on needing its files: the image stays without a name.
-        return Ok(Removal { names, image: is_last && used.is_none() && !has_children });
+        // What runs keeps its image, which has no name then.
+        let is_kept = has_children || used.is_some_and(|used| used.is_running || !force);
+        return Ok(Removal { names, image: is_last && !is_kept });
     }
     match used {
         _ if has_children => return Err(Conflict::Children { image: image() }),
@@ -143,7 +144,7 @@ pub(super) fn plan(
         Some(used) if !force => return Err(stopping(used)),
         _ => {}
     }
-    Ok(Removal { names, image: used.is_none() })
+    Ok(Removal { names, image: true })
 }
 
 /// At most one tag, and digests of the same repository only.
@@ -204,9 +205,12 @@ mod tests {
             (&[], &id, false, None, gone(&[], true)),
             (&["app", "other"], short, true, None, gone(&["app:latest", "other:latest"], true)),
             (&["app", "app:1"], "app", false, Some(true), gone(&["app:latest"], false)),
-            (&["app"], "app", true, Some(false), gone(&["app:latest"], false)),
+            (&["app"], "app", true, Some(false), gone(&["app:latest"], true)),
+            (&["app", "app:1"], "app", true, Some(false), gone(&["app:latest"], false)),
             (&["app"], "app", true, Some(true), gone(&["app:latest"], false)),
-            (&["app"], short, true, Some(false), gone(&["app:latest"], false)),
+            (&["app"], short, true, Some(false), gone(&["app:latest"], true)),
+            (&["app", "other"], short, true, Some(false), gone(&["app:latest", "other:latest"], true)),
+            (&[], &id, true, Some(false), gone(&[], true)),
         ] {
             assert_eq!(remove(names, text, force, used), expected, "{names:?} {text} {force} {used:?}");
         }

@@ -28,9 +28,8 @@ pub enum RemoveError {
 impl Store {
     /// Removes a name, and with its last name the image and what no other image needs.
     ///
-    /// `in_use` tells who uses the image of an id. With `force`, an image that only stopped containers use
-    /// loses its names and stays, unlike docker's, until they are gone: their files are its layers. With `prune`, what it was made
-    /// of goes too, as far as that has no name and nobody else needs it.
+    /// `in_use` tells who uses the image of an id. With `force`, an image that only stopped containers use goes too; its files stay until
+    /// they are gone (`kept.rs`). With `prune`, what it was made of goes as well, as far as that has no name and nobody else needs it.
     ///
     /// # Errors
     /// There is no such image, it is in use, another was made of it, or it has several names and was asked for by its id.
@@ -57,6 +56,9 @@ impl Store {
             }
             let mut next = if image { Some(found.0) } else { None };
             while let Some(id) = next {
+                if in_use(&id).is_some() {
+                    self.keep(id)?;
+                }
                 let chains = self.chains_only_of(&index, id)?;
                 index.remove_image(id);
                 removed.push(Removed::Deleted(id));
@@ -69,6 +71,7 @@ impl Store {
                 next = parent.filter(is_free);
             }
             self.write_index(&index)?;
+            self.forget_kept(&index, in_use)?;
         }
         self.sweep()?;
         Ok(removed)
@@ -97,6 +100,13 @@ impl Store {
                 // What is damaged can be removed.
                 Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
+            }
+        }
+        // What containers stand on.
+        for id in self.kept()? {
+            if let Ok(record) = self.image_record(id) {
+                let image = record.into_image(id, Vec::new(), self.root());
+                image.iter().for_each(|image| kept.extend(chains_of(image)));
             }
         }
         own.retain(|chain| !kept.contains(chain));

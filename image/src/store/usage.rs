@@ -61,6 +61,21 @@ impl Usage {
         ids.map(|id: Digest| (id, self.sizes.get(&Shelf::Layers.path(id)).copied())).collect()
     }
 
+    /// The layers of one more image.
+    fn add(&mut self, store: &Store, (id, layers): (Digest, Vec<String>)) -> Result<(), StoreError> {
+        for layer in &layers {
+            if !self.sizes.contains_key(layer) {
+                let size = match store.layer_record(layer) {
+                    Err(StoreError::Damaged { .. }) => 0,
+                    record => record?.map_or(0, |record| record.size),
+                };
+                self.sizes.insert(layer.clone(), size);
+            }
+        }
+        self.layers.push((id, layers));
+        Ok(())
+    }
+
     fn sum<'l>(&self, layers: impl Iterator<Item = &'l String>) -> u64 {
         layers.filter_map(|layer| self.sizes.get(layer)).sum()
     }
@@ -89,17 +104,15 @@ impl Store {
                 | (_, Err(StoreError::Missing { .. } | StoreError::Damaged { .. })) => continue,
                 (Err(error), _) | (_, Err(error)) => return Err(error),
             };
-            for layer in &record.layers {
-                if !usage.sizes.contains_key(layer) {
-                    let size = match self.layer_record(layer) {
-                        Err(StoreError::Damaged { .. }) => 0,
-                        record => record?.map_or(0, |record| record.size),
-                    };
-                    usage.sizes.insert(layer.clone(), size);
-                }
-            }
-            usage.layers.push((id, record.layers));
+            usage.add(self, (id, record.layers))?;
             usage.images.push(image);
+        }
+        // What containers stand on takes its bytes, though it is no image any more.
+        for id in self.kept()? {
+            let is_image = usage.images.iter().any(|image| image.id == id);
+            if let (false, Ok(record)) = (is_image, self.image_record(id)) {
+                usage.add(self, (id, record.layers))?;
+            }
         }
         Ok(usage)
     }

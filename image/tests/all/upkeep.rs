@@ -61,15 +61,17 @@ fn what_a_container_uses_stays() {
     let error = chain(&test.store.remove(&id.hex()[..12], true, true, &in_use).unwrap_err());
     assert!(error.contains("cannot be forced"), "{error}");
     user.borrow_mut().as_mut().unwrap().is_running = false;
-    assert_eq!(
-        test.store.remove("app", true, true, &in_use).unwrap(),
-        [Removed::Untagged("app:latest".into())]
-    );
-    let image = test.store.resolve(&id.hex()[..12]).unwrap();
+    let removed = test.store.remove("app", true, true, &in_use).unwrap();
+    assert_eq!(removed, [Removed::Untagged("app:latest".into()), Removed::Deleted(id)]);
+    // Nobody finds it but who stands on it.
+    assert!(test.store.resolve(&id.to_string()).is_err() && test.store.list().unwrap().is_empty());
+    test.store.let_go(&in_use).unwrap();
+    let image = test.store.image_of_container(&id.to_string()).unwrap();
     assert_eq!((image.tags.len(), read(&image.layers[0], "base")), (0, "base".to_owned()));
     *user.borrow_mut() = None;
-    test.store.remove(&id.to_string(), false, true, &in_use).unwrap();
+    test.store.let_go(&in_use).unwrap();
     assert!(entries(&test.root.join("layers")).is_empty());
+    assert!(test.store.image_of_container(&id.to_string()).is_err());
 }
 
 #[test]

@@ -86,6 +86,9 @@ pub(super) fn remove(
             }
         }
     }
+    if !dry_run {
+        context.let_images_go();
+    }
     pruned.record(context, Kind::Container);
     Ok((pruned, gone))
 }

@@ -52,7 +52,7 @@ impl<'a> Look<'a> {
         if let Some(known) = self.images.borrow().get(id) {
             return known.clone();
         }
-        let image = self.store().and_then(|store| store.resolve(id).ok()).map(Rc::new);
+        let image = self.store().and_then(|store| store.image_of_container(id).ok()).map(Rc::new);
         self.images.borrow_mut().insert(id.to_owned(), image.clone());
         image
     }
