@@ -6,7 +6,7 @@ use super::family::Family;
 use super::image::Image;
 use super::lock::Hold;
 use super::partial::Interrupted;
-use super::removal::{Removed, Use};
+use super::removal::{Removed, Use, beyond_one};
 use super::usage::Usage;
 use super::{Store, StoreError, record_name};
 use crate::archive::Time;
@@ -38,9 +38,20 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
+/// What a prune does to which image.
+#[derive(Default)]
+struct Chosen {
+    /// They go.
+    all: Vec<Digest>,
+    /// Others were made of them: they lose their names.
+    parents: Vec<Digest>,
+    /// Somebody uses them: they keep one.
+    used: Vec<Digest>,
+}
+
 impl Store {
-    /// Removes every image that may go and nobody uses, with all its names, and one of which another was made that stays loses its
-    /// names alone; and of the downloads that nobody is at those that may go.
+    /// Removes every image that may go and nobody uses, with all its names. One of which another was made that stays loses its names
+    /// alone, one that somebody uses all but one, as docker has it. And of the downloads that nobody is at those go that may.
     ///
     /// # Errors
     /// The store cannot be read or written. Either all of the images are gone, or none.
@@ -59,8 +70,10 @@ impl Store {
         let _lock = self.lock(if prune.dry_run { Hold::Shared } else { Hold::Exclusive })?;
         let mut index = self.index()?;
         let usage = self.usage_of(&index)?;
-        let (all, unnamed) = self.chosen(&usage, prune)?;
-        let unnamed: Vec<_> = unnamed.into_iter().flat_map(|id| index.names_of(id)).cloned().collect();
+        let Chosen { all, parents, used } = self.chosen(&usage, prune)?;
+        let names = |id| index.names_of(id).into_iter().cloned().collect::<Vec<_>>();
+        let mut unnamed: Vec<_> = parents.into_iter().flat_map(names).collect();
+        unnamed.extend(used.into_iter().flat_map(|id| beyond_one(names(id))));
         if all.is_empty() && unnamed.is_empty() {
             if !prune.dry_run {
                 self.forget_kept(&index, prune.in_use)?;
@@ -90,13 +103,16 @@ impl Store {
         Ok(pruned)
     }
 
-    /// Those that go, and those that lose their names; in the order in which they came, with a limit the least recently used first.
-    fn chosen(&self, usage: &Usage, prune: &Prune<'_>) -> Result<(Vec<Digest>, Vec<Digest>), StoreError> {
-        let mut all = Vec::new();
+    /// In the order in which they came; with a limit the least recently used first, and no others.
+    fn chosen(&self, usage: &Usage, prune: &Prune<'_>) -> Result<Chosen, StoreError> {
+        let (mut all, mut in_use) = (Vec::new(), Vec::new());
         for image in &usage.images {
             let used = self.last_used(image.id)?;
-            if (prune.goes)(image, used) && (prune.in_use)(&image.id).is_none() {
-                all.push((used, image.id));
+            if (prune.goes)(image, used) {
+                match (prune.in_use)(&image.id) {
+                    None => all.push((used, image.id)),
+                    Some(_) => in_use.push(image.id),
+                }
             }
         }
         if prune.keep.is_some() {
@@ -105,8 +121,11 @@ impl Store {
         let family = Family::new(usage.images.iter().map(|image| (image.id, image.parent)));
         let (order, parents) = family.in_order(all.into_iter().map(|(_, id)| id).collect());
         Ok(match prune.keep {
-            Some(keep) => (usage.until_no_more_than(keep, order.into_iter()), Vec::new()),
-            None => (order, parents),
+            Some(keep) => {
+                let all = usage.until_no_more_than(keep, order.into_iter());
+                Chosen { all, ..Chosen::default() }
+            }
+            None => Chosen { all: order, parents, used: in_use },
         })
     }
 

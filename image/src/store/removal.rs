@@ -147,6 +147,23 @@ pub(super) fn plan(
     Ok(Removal { names, image: true })
 }
 
+/// The names that `prune -a` takes from an image in use: each in turn, in their alphabetical order, until one repository's tag is left.
+pub(super) fn beyond_one(mut names: Vec<Reference>) -> Vec<Reference> {
+    names.sort_by_key(Reference::to_string);
+    let mut gone = Vec::new();
+    while !is_single(&names) {
+        let name = names.remove(0);
+        let has_tag = names.iter().any(|left| left.digest().is_none() && left.same_repository(&name));
+        // As above: with a repository's last tag its digests go too.
+        let goes = |left: &Reference| name.digest().is_none() && !has_tag && left.same_repository(&name);
+        let (digests, left) = names.into_iter().partition(goes);
+        names = left;
+        gone.push(name);
+        gone.extend::<Vec<_>>(digests);
+    }
+    gone
+}
+
 /// At most one tag, and digests of the same repository only.
 fn is_single(names: &[Reference]) -> bool {
     let tags = names.iter().filter(|name| name.digest().is_none()).count();
@@ -182,6 +199,26 @@ mod tests {
         match plan(&index, text, by, force, &Needs { used: used.as_ref(), has_children: false }) {
             Ok(removal) => Ok((removal.names.iter().map(Reference::familiar).collect(), removal.image)),
             Err(conflict) => Err(conflict.to_string()),
+        }
+    }
+
+    #[test]
+    fn an_image_in_use_keeps_one_name() {
+        let pinned = |repository: &str| format!("{repository}@{}", digest("list"));
+        let (a, b) = (pinned("a"), pinned("b"));
+        for (names, gone) in [
+            (&["a:1"][..], &[][..]),
+            (&[], &[]),
+            (&["b:2", "a:1"], &["a:1"]),
+            (&["a:2", "a:1", &a], &["a:1"]),
+            (&["a:1", &a], &[]),
+            (&["b:1", &b, "a:1", &a], &["a:1", &a]),
+            (&[&b, "a:1"], &["a:1"]),
+            (&[&b, &a], &[&a]),
+        ] {
+            let names = names.iter().map(|text| name(text)).collect();
+            let found: Vec<String> = beyond_one(names).iter().map(Reference::familiar).collect();
+            assert_eq!(found, gone);
         }
     }
 
