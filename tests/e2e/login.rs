@@ -10,6 +10,8 @@ use tests::server::{Access, Contents, ImageServer, Reply};
 use tests::terminal::CTRL_C;
 use tests::{Host, Image};
 
+use crate::killing::{Scene, at_every_operation};
+
 fn file(host: &Host) -> PathBuf {
     host.home().join(".docker/config.json")
 }
@@ -166,4 +168,47 @@ fn a_token_is_kept_instead_of_the_password() {
     // mini: in base 64.
     let expected = json!({ "auths": { &name: { "auth": "bWluaTo=", "identitytoken": "keep-me" } } });
     assert_eq!(content(&host), expected);
+}
+
+#[test]
+fn of_many_at_once_none_is_lost() {
+    let host = Host::new();
+    let servers: Vec<_> = (0..16).map(|_| ImageServer::open(Contents::default())).collect();
+    fs::create_dir(host.home().join(".docker")).expect("mkdir");
+    fs::write(file(&host), r#"{"psFormat": "x", "auths": {"other": {"auth": "eDp5"}}}"#).expect("write");
+    let names: Vec<_> = servers.iter().map(ImageServer::name).collect();
+    let at_once = |command: &dyn Fn(&str) -> tests::Mini| {
+        let begun: Vec<_> = names.iter().map(|name| command(name).start()).collect();
+        begun.into_iter().for_each(|one| drop(one.wait().ok()));
+    };
+    at_once(&|name| host.mini(["login", "-u", "mini", "-p", "secret", name]));
+    let auths = &content(&host)["auths"];
+    assert_eq!(auths.as_object().expect("an object").len(), 17, "{auths}");
+    assert!(names.iter().all(|name| auths[name]["auth"] == CREDENTIALS), "{auths}");
+    at_once(&|name| host.mini(["logout", name]));
+    assert_eq!(content(&host), json!({"psFormat": "x", "auths": {"other": {"auth": "eDp5"}}}));
+    assert_eq!(fs::metadata(file(&host)).expect("stat").permissions().mode() & 0o777, 0o600);
+}
+
+/// The file is whole whenever a login ends by SIGKILL, and the next one works.
+#[test]
+fn a_killed_login_leaves_the_file_whole() {
+    let host = Host::new();
+    let server = ImageServer::open(Contents::default());
+    let before = json!({"psFormat": "x", "auths": {"other": {"auth": "eDp5"}}});
+    fs::create_dir(host.home().join(".docker")).expect("mkdir");
+    let mut after = before.clone();
+    after["auths"][server.name()] = json!({"auth": CREDENTIALS});
+    let login = |host: &Host| host.mini(["login", "-u", "mini", "-p", "secret", &server.name()]);
+    let scene = Scene {
+        before: &|host| fs::write(file(host), before.to_string()).expect("write"),
+        command: &login,
+        after: &|host| {
+            let found = content(host);
+            assert!(found == before || found == after, "{found}");
+            login(host).run().ok();
+            assert_eq!(content(host), after);
+        },
+    };
+    at_every_operation(&host, "client", &scene);
 }

@@ -45,9 +45,10 @@ pub(crate) struct LogoutArgs {
 
 /// Asks the registry, and keeps what it is to be shown.
 pub(crate) fn login(context: &Context, args: &LoginArgs) -> Result<ExitCode> {
+    context.listen(None)?;
     let host = host_of(args.server.as_deref().unwrap_or_default());
     let key = key_of(host);
-    let mut credentials = Credentials::load()?;
+    let credentials = Credentials::load()?;
     let (user, password) = match asked(args)? {
         Asked::All(user, password) => (user, password),
         Asked::Nothing => match credentials.known(key)? {

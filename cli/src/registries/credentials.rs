@@ -1,13 +1,14 @@
 //! docker's `config.json`, as far as it is about who the user is to registries: read, changed, and written whole.
 //!
-//! What mini does not know in it stays. A secret is kept by the credential helper that the file names for a registry, or for all,
+//! What mini does not know in it stays. Whoever changes it reads it again under a lock, the file `config.json.lock` beside it: of two at
+//! once none takes away what the other has kept. A secret is kept by the credential helper that the file names for a registry, or for all,
 //! and where there is none in the file itself, which is then for its owner alone.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use runtime::sys::program;
 use runtime::sys::whole::NewFile;
+use runtime::sys::{self, program};
 use serde_json::{Map, Value, json};
 
 /// docker's own registry has a name of its own there.
@@ -57,13 +58,7 @@ impl Credentials {
         let directory = super::docker_directory()
             .context("neither DOCKER_CONFIG nor HOME says where credentials are kept")?;
         let path = directory.join("config.json");
-        let content = match std::fs::read(&path) {
-            Ok(text) if text.trim_ascii().is_empty() => Map::new(),
-            Ok(text) => serde_json::from_slice(&text)
-                .with_context(|| format!("{} is not docker's", path.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Map::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-        };
+        let content = read(&path)?;
         Ok(Credentials { path, content })
     }
 
@@ -106,7 +101,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The helper fails, or the file cannot be written.
-    pub(crate) fn keep(&mut self, key: &str, secret: &Secret) -> Result<bool> {
+    pub(crate) fn keep(&self, key: &str, secret: &Secret) -> Result<bool> {
         let helper = self.helper(key).map(str::to_owned);
         let entry = match &helper {
             Some(helper) => {
@@ -127,10 +122,14 @@ impl Credentials {
                 }
             },
         };
-        let auths = self.content.entry("auths").or_insert_with(|| json!({}));
-        let Value::Object(auths) = auths else { bail!("auths in {} is not docker's", self.path.display()) };
-        auths.insert(key.to_owned(), entry);
-        self.write()?;
+        self.change(|content| {
+            let auths = content.entry("auths").or_insert_with(|| json!({}));
+            let Value::Object(auths) = auths else {
+                bail!("auths in {} is not docker's", self.path.display())
+            };
+            auths.insert(key.to_owned(), entry);
+            Ok(())
+        })?;
         Ok(helper.is_some())
     }
 
@@ -138,7 +137,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The helper fails, or the file cannot be written.
-    pub(crate) fn forget(&mut self, host: &str) -> Result<bool> {
+    pub(crate) fn forget(&self, host: &str) -> Result<bool> {
         // docker has written all of these at some time.
         let key = key_of(host);
         let keys = [key.to_owned(), format!("https://{host}"), format!("http://{host}"), host.to_owned()];
@@ -149,34 +148,50 @@ impl Credentials {
                 run_helper(helper, "erase", key.as_bytes())?;
             }
         }
-        let mut changed = false;
-        if let Some(Value::Object(auths)) = self.content.get_mut("auths") {
-            for key in &keys {
-                changed |= auths.remove(key).is_some();
-            }
+        let auths = self.content.get("auths");
+        let is_kept = keys.iter().any(|key| auths.is_some_and(|auths| auths.get(key).is_some()));
+        if is_kept {
+            self.change(|content| {
+                if let Some(Value::Object(auths)) = content.get_mut("auths") {
+                    keys.iter().for_each(|key| drop(auths.remove(key)));
+                }
+                Ok(())
+            })?;
         }
-        if changed {
-            self.write()?;
-        }
-        Ok(known || changed)
+        Ok(known || is_kept)
     }
 
-    /// Writes the file whole, for its owner alone.
-    fn write(&self) -> Result<()> {
+    /// Changes what the file holds by now, and writes it whole, for its owner alone.
+    fn change(&self, change: impl FnOnce(&mut Map<String, Value>) -> Result<()>) -> Result<()> {
         let failed = || format!("cannot write {}", self.path.display());
         if let Some(directory) = self.path.parent() {
-            runtime::sys::fs::make_dirs(directory).with_context(failed)?;
+            sys::fs::make_dirs(directory).with_context(failed)?;
         }
+        let _lock = sys::fs::lock_file(&self.path.with_extension("json.lock"), true).with_context(failed)?;
+        let mut content = read(&self.path)?;
+        change(&mut content)?;
         let mut text = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         serde::Serialize::serialize(
-            &self.content,
+            &content,
             &mut serde_json::Serializer::with_formatter(&mut text, formatter),
         )?;
         let mut file = NewFile::begin(&self.path, 0o600).with_context(failed)?;
         std::io::Write::write_all(&mut file, &text).with_context(failed)?;
         file.sync().with_context(failed)?;
         file.finish().with_context(failed)
+    }
+}
+
+/// What docker's file holds; nothing where it is not there.
+fn read(path: &Path) -> Result<Map<String, Value>> {
+    match std::fs::read(path) {
+        Ok(text) if text.trim_ascii().is_empty() => Ok(Map::new()),
+        Ok(text) => {
+            serde_json::from_slice(&text).with_context(|| format!("{} is not docker's", path.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Map::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
