@@ -200,6 +200,52 @@ fn who_a_redirect_leads_to_may_not_ask_for_the_password() {
     }
 }
 
+/// Addresses that a registry sends to are signed, and run out.
+#[test]
+fn an_address_that_has_run_out_is_asked_for_once_more() {
+    let layer = image().packed_layers().remove(1).digest();
+    for (refusals, works) in [(1, true), (usize::MAX, false)] {
+        let host = Host::new();
+        let elsewhere = ImageServer::twisted(
+            contents(),
+            Access::Open,
+            at_first(refusals, "/blobs/", Reply::new(403, "expired")),
+        );
+        let target = elsewhere.name();
+        let end = layer.clone();
+        let server = ImageServer::twisted(contents(), Access::Open, move |request, reply| {
+            match request.target.ends_with(&end) {
+                true => Reply::new(307, "").with("location", &format!("http://{target}{}", request.target)),
+                false => reply,
+            }
+        });
+        let name = format!("{}/a:1", server.name());
+        let pulled = host.mini(["pull", &name]).run();
+        assert!(!pulled.err().contains("Retrying"), "a new address is no failure: {pulled}");
+        match works {
+            true => drop(pulled.ok()),
+            false => drop(pulled.error(1, &["denied", "at 127.0.0.1"])),
+        }
+        let asked = |server: &ImageServer| {
+            server.requests().iter().filter(|request| request.target.ends_with(&layer)).count()
+        };
+        assert_eq!((asked(&server), asked(&elsewhere)), (2, 2));
+        // One of its own is final.
+        let denied = |request: &Request, reply: Reply| {
+            if request.target.contains("/blobs/") { Reply::new(403, "no") } else { reply }
+        };
+        let server = ImageServer::twisted(contents(), Access::Open, denied);
+        host.mini(["pull", &format!("{}/a:1", server.name())]).run().error(1, &["denied"]);
+        let requests = server.requests();
+        let mut blobs: Vec<_> =
+            requests.iter().map(|request| &request.target).filter(|path| path.contains("/blobs/")).collect();
+        let all = blobs.len();
+        blobs.sort();
+        blobs.dedup();
+        assert_eq!(blobs.len(), all, "{blobs:?}");
+    }
+}
+
 #[test]
 fn what_login_left_is_not_sent_along_with_a_redirect() {
     let host = Host::new();

@@ -255,7 +255,12 @@ impl Registry {
     async fn get(&self, path: &str, headers: HeaderMap, what: &str) -> Result<Response, RegistryError> {
         let url = self.base.join(path).map_err(|_| HttpError::Url(path.to_owned()))?;
         let request = Request { method: Method::GET, url, headers, authorization: None, form: None };
-        let response = self.ask(request, async |request| self.http.send(request).await).await?;
+        let send = async |request| self.http.send(request).await;
+        let mut response = self.ask(request.clone(), send).await?;
+        // The address that the registry has given out may have run out: it is asked for a new one, once.
+        if response.status() == StatusCode::FORBIDDEN && !self.is_ours(&response) {
+            response = self.ask(request, send).await?;
+        }
         if response.status().is_success() { Ok(response) } else { Err(self.refusal(response, what).await) }
     }
 
