@@ -26,17 +26,6 @@ pub enum DigestError {
     Algorithm(String),
 }
 
-/// What each byte is as a lower-case hexadecimal digit; 255 where it is none. A list of 200 images reads 400 digests.
-const VALUES: [u8; 256] = {
-    let mut values = [255; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[b"0123456789abcdef"[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
-};
-
 impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
@@ -45,6 +34,7 @@ impl Digest {
 
     /// The 64 hexadecimal digits without `sha256:`; file names in a store are these.
     pub fn hex(&self) -> String {
+        // hex::encode pushes digit by digit, and a list of images asks for hundreds.
         let mut digits = [0; 64];
         hex::encode_to_slice(self.0, &mut digits).expect("two digits a byte");
         str::from_utf8(&digits).expect("digits are ASCII").to_owned()
@@ -55,25 +45,18 @@ impl Digest {
     /// # Errors
     /// What is wrong with `digits`.
     pub fn from_hex(digits: &str) -> Result<Self, DigestError> {
-        let digit_at = |at: usize| VALUES[usize::from(digits.as_bytes()[at])];
-        if digits.len() != 64 {
-            return Err(match (0..digits.len()).all(|at| digit_at(at) < 16) {
-                true => DigestError::Length(digits.to_owned()),
-                false => DigestError::Format(digits.to_owned()),
-            });
-        }
-        let mut bytes = [0; 32];
-        let mut seen = 0;
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let (high, low) = (digit_at(2 * at), digit_at(2 * at + 1));
-            seen |= high | low;
-            *byte = high << 4 | low & 15;
-        }
-        if seen >= 16 {
+        if !is_hexadecimal(digits) {
             return Err(DigestError::Format(digits.to_owned()));
         }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| DigestError::Length(digits.to_owned()))?;
         Ok(Self(bytes))
     }
+}
+
+/// Whether these are lower-case hexadecimal digits, however many.
+pub(crate) fn is_hexadecimal(digits: &str) -> bool {
+    digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl FromStr for Digest {

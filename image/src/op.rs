@@ -57,6 +57,11 @@ impl OpError {
     pub fn errno(&self) -> i32 {
         self.source.raw_os_error().unwrap_or(0)
     }
+
+    /// A thread that could not be started.
+    pub(crate) fn thread(source: io::Error) -> Self {
+        Self { call: "clone(CLONE_THREAD)".to_owned(), source }
+    }
 }
 
 impl Op<'_> {

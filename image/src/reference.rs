@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::digest::{Digest, DigestError};
+use crate::digest::{Digest, DigestError, is_hexadecimal};
 
 /// A parsed reference: `registry/repository[:tag][@digest]`.
 ///
@@ -147,14 +147,13 @@ impl FromStr for Reference {
             return Err(ReferenceError::Identifier(text.to_owned()));
         }
         let format = || ReferenceError::Format(text.to_owned());
-        // Byte by byte: names are short, and whoever looks one up waits for all names of the store.
         let (registry, prefix, remainder) = split_registry(text);
-        let checked_for_case = split_at(remainder, b':').0;
+        let checked_for_case = split_at(remainder, ':').0;
         if checked_for_case.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ReferenceError::Uppercase(format!("{prefix}{checked_for_case}")));
         }
-        let (name, digest) = split_at(remainder, b'@');
-        let (repository, tag) = split_at(name, b':');
+        let (name, digest) = split_at(remainder, '@');
+        let (repository, tag) = split_at(name, ':');
         if !is_registry(registry) || !is_repository(repository) || tag.is_some_and(|tag| !is_tag(tag)) {
             return Err(format());
         }
@@ -179,31 +178,28 @@ impl FromStr for Reference {
     }
 }
 
-/// What stands before the first of these bytes, and what behind it where there is one.
-fn split_at(text: &str, byte: u8) -> (&str, Option<&str>) {
-    match text.bytes().position(|other| other == byte) {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
-    }
+/// What stands before the first separator, and what behind it where there is one.
+fn split_at(text: &str, separator: char) -> (&str, Option<&str>) {
+    text.split_once(separator).map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
 
 /// The registry, what the repository begins with beyond what was typed, and the rest. Docker's rule for what is a
 /// registry: the part before the first slash, if it is `localhost`, has a dot or a colon, or is not lower case (a
 /// repository could not be that).
 fn split_registry(text: &str) -> (&str, &'static str, &str) {
-    let is_telling = |byte: u8| byte == b'.' || byte == b':' || byte.is_ascii_uppercase();
-    let (registry, remainder) = match split_at(text, b'/') {
-        (first, Some(rest)) if first == "localhost" || first.bytes().any(is_telling) => (first, rest),
+    let is_telling = |letter: char| matches!(letter, '.' | ':') || letter.is_ascii_uppercase();
+    let (registry, remainder) = match text.split_once('/') {
+        Some((first, rest)) if first == "localhost" || first.contains(is_telling) => (first, rest),
         _ => (DEFAULT_REGISTRY, text),
     };
     let registry = if registry == LEGACY_DEFAULT_REGISTRY { DEFAULT_REGISTRY } else { registry };
-    let is_official = registry == DEFAULT_REGISTRY && !remainder.as_bytes().contains(&b'/');
+    let is_official = registry == DEFAULT_REGISTRY && !remainder.contains('/');
     (registry, if is_official { OFFICIAL_PREFIX } else { "" }, remainder)
 }
 
 /// 64 lower-case hexadecimal digits: always an image id, never a name.
 pub(crate) fn is_identifier(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 64 && is_hexadecimal(text)
 }
 
 /// A host name, an IPv4 address or a bracketed IPv6 address, with an optional port.
@@ -217,7 +213,7 @@ fn is_registry(text: &str) -> bool {
             }
             ("", port)
         }
-        None => text.split_at(text.bytes().position(|byte| byte == b':').unwrap_or(text.len())),
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let port_is_valid = port.is_empty()
         || port

@@ -52,7 +52,7 @@ pub(crate) fn make(
     };
     let (read, unpacked) = std::thread::scope(|scope| {
         let sink = std::thread::Builder::new().name("unpack".to_owned()).spawn_scoped(scope, unpack);
-        let sink = sink.map_err(|source| OpError { call: "clone(CLONE_THREAD)".to_owned(), source })?;
+        let sink = sink.map_err(OpError::thread)?;
         let mut bytes = 0;
         let read = loop {
             match writer.copy_from(&mut tee) {

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Inflating is half of the work, so that whoever does it does nothing else: a single large layer keeps two processors
-//! busy. Memory is the pipes' buffers and the decoder's window. Nothing is verified before the end is reached, so nothing may be visible before:
-//! the caller renames afterwards.
+//! busy. Memory is the pipes' buffers and the decoder's window. Nothing is verified before the end is reached, so nothing
+//! may be visible before: the caller renames afterwards.
 
 pub(crate) mod blob;
 pub(crate) mod deflate;
@@ -147,10 +147,9 @@ pub(crate) fn pass(
     let Target { blob: copy, tree } = target;
     let diff_id = expected.diff_id;
     let (compression, filled, emptied) = std::thread::scope(|scope| {
-        let thread = |source| OpError { call: "clone(CLONE_THREAD)".to_owned(), source };
         let reader = match expected.blob {
             Some((_, size)) if size > LARGE => {
-                BlobReader::aside(scope, pieces, copy, read).map_err(thread)?
+                BlobReader::aside(scope, pieces, copy, read).map_err(OpError::thread)?
             }
             _ => BlobReader::new(pieces, copy, read),
         };
@@ -165,7 +164,7 @@ pub(crate) fn pass(
         let sink =
             move || tracing::dispatcher::with_default(&dispatch, || empty(reader, tree, &diff_id, options));
         let sink = std::thread::Builder::new().name("unpack".to_owned()).spawn_scoped(scope, sink);
-        let sink = sink.map_err(thread)?;
+        let sink = sink.map_err(OpError::thread)?;
         let filled = fill(inflate, writer, limits, read);
         Ok::<_, LayerError>((compression, filled, sink.join().expect("unpacking does not panic")))
     })?;

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, is_hexadecimal};
 use crate::reference::{Reference, is_identifier};
 
 /// `index.json`, parsed.
@@ -134,12 +134,13 @@ impl Index {
             return Self::parse(bytes);
         };
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let may_be_id = is_prefix(digits);
         let wanted = reference.map(|reference| wanted(reference).to_string());
         let ids: HashSet<Digest> = manifests
             .iter()
             .filter(|entry| {
                 (wanted.is_some() && entry.annotations.name() == wanted.as_deref())
-                    || (is_hexadecimal(digits) && entry.annotations.id.hex().starts_with(digits))
+                    || (may_be_id && entry.annotations.id.hex().starts_with(digits))
             })
             .map(|entry| entry.annotations.id)
             .collect();
@@ -175,7 +176,7 @@ impl Index {
         if let Some(entry) = reference.and_then(|reference| self.named(reference)) {
             return Ok((entry.id, FoundBy::Name));
         }
-        if !is_hexadecimal(digits) {
+        if !is_prefix(digits) {
             return Err(NotFound::Missing);
         }
         let mut ids: Vec<Digest> =
@@ -279,8 +280,8 @@ fn wanted(reference: &Reference) -> Reference {
 }
 
 /// Whether an id may begin so.
-fn is_hexadecimal(digits: &str) -> bool {
-    !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+fn is_prefix(digits: &str) -> bool {
+    !digits.is_empty() && is_hexadecimal(digits)
 }
 
 /// Names by tag before those by digest.
@@ -336,7 +337,7 @@ mod tests {
     fn find(index: &Index, text: &str) -> Result<(Digest, FoundBy), NotFound> {
         let reference = text.parse().ok();
         let found = index.find(text, reference.as_ref());
-        let part = Index::parse_for(&index.to_json(), text, reference.as_ref()).unwrap();
+        let part = Index::parse_for(&index.to_json(), text, reference.as_ref()).expect("our own JSON");
         assert_eq!(part.find(text, reference.as_ref()), found, "{text}: as in the whole");
         if let Ok((id, _)) = found {
             assert_eq!(part.names_of(id), index.names_of(id), "{text}: with all its names");

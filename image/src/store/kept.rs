@@ -8,7 +8,7 @@
 use super::index::Index;
 use super::lock::Hold;
 use super::removal::Use;
-use super::{Image, KEPT, ResolveError, Store, StoreError, record_name};
+use super::{Image, KEPT, ResolveError, Store, StoreError};
 use crate::digest::Digest;
 
 impl Store {
@@ -20,10 +20,7 @@ impl Store {
         let kept = || id.parse().ok().filter(|id| self.is_kept(*id).unwrap_or(false));
         match self.resolve(id) {
             Err(ResolveError::NotFound(name)) => {
-                let id: Digest = kept().ok_or(ResolveError::NotFound(name))?;
-                let damaged =
-                    |source| StoreError::Damaged { path: self.root().join(record_name(id)), source };
-                Ok(self.image_record(id)?.into_image(id, Vec::new(), self.root()).map_err(damaged)?)
+                Ok(self.image_named(kept().ok_or(ResolveError::NotFound(name))?, Vec::new())?)
             }
             found => found,
         }

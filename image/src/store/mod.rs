@@ -202,7 +202,7 @@ impl Store {
         std::thread::scope(|scope| {
             let rest = std::thread::Builder::new().spawn_scoped(scope, || of(rest));
             let mut images = of(images)?;
-            let rest = rest.map_err(|source| OpError { call: "clone(CLONE_THREAD)".to_owned(), source })?;
+            let rest = rest.map_err(OpError::thread)?;
             images.extend(rest.join().expect("reading does not panic")?);
             Ok(images)
         })
@@ -255,6 +255,7 @@ impl Store {
         self.image_named(id, index.names_of(id))
     }
 
+    /// An image whose names are known.
     fn image_named(&self, id: Digest, names: Vec<&Reference>) -> Result<Image, StoreError> {
         let damaged = |source| StoreError::Damaged { path: self.root().join(record_name(id)), source };
         let record = self.image_record(id)?;

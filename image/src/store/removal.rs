@@ -126,13 +126,10 @@ pub(super) fn plan(
         }
         let given = text.parse().ok().and_then(|reference: Reference| index.named(&reference)?.name.clone());
         let given = given.expect("what was found by name has it");
-        let left: Vec<&Reference> = names.iter().filter(|name| **name != given).collect();
-        let has_tag = left.iter().any(|name| name.digest().is_none() && name.same_repository(&given));
-        // With a repository's last tag its digests go too.
-        let goes = |name: &&&Reference| given.digest().is_none() && !has_tag && name.same_repository(&given);
-        let names: Vec<Reference> =
-            std::iter::once(&given).chain(left.iter().filter(goes).copied()).cloned().collect();
-        let is_last = names.len() == left.len() + 1;
+        let others = names.into_iter().filter(|name| *name != given).collect();
+        let (digests, left) = going_with(&given, others);
+        let names = [vec![given], digests].concat();
+        let is_last = left.is_empty();
         // What runs keeps its image, which has no name then.
         let is_kept = has_children || used.is_some_and(|used| used.is_running || !force);
         return Ok(Removal { names, image: is_last && !is_kept });
@@ -153,15 +150,19 @@ pub(super) fn beyond_one(mut names: Vec<Reference>) -> Vec<Reference> {
     let mut gone = Vec::new();
     while !is_single(&names) {
         let name = names.remove(0);
-        let has_tag = names.iter().any(|left| left.digest().is_none() && left.same_repository(&name));
-        // As above: with a repository's last tag its digests go too.
-        let goes = |left: &Reference| name.digest().is_none() && !has_tag && left.same_repository(&name);
-        let (digests, left) = names.into_iter().partition(goes);
+        let (digests, left) = going_with(&name, names);
         names = left;
         gone.push(name);
-        gone.extend::<Vec<_>>(digests);
+        gone.extend(digests);
     }
     gone
+}
+
+/// Which of an image's other names go with one, and which are left: with a repository's last tag its digests go too.
+fn going_with(name: &Reference, others: Vec<Reference>) -> (Vec<Reference>, Vec<Reference>) {
+    let has_tag = others.iter().any(|other| other.digest().is_none() && other.same_repository(name));
+    let is_last_tag = name.digest().is_none() && !has_tag;
+    others.into_iter().partition(|other| is_last_tag && other.same_repository(name))
 }
 
 /// At most one tag, and digests of the same repository only.

@@ -104,9 +104,8 @@ impl Store {
         }
         // What containers stand on.
         for id in self.kept()? {
-            if let Ok(record) = self.image_record(id) {
-                let image = record.into_image(id, Vec::new(), self.root());
-                image.iter().for_each(|image| kept.extend(chains_of(image)));
+            if let Ok(image) = self.image_named(id, Vec::new()) {
+                kept.extend(chains_of(&image));
             }
         }
         own.retain(|chain| !kept.contains(chain));

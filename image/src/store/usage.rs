@@ -62,7 +62,7 @@ impl Usage {
     }
 
     /// The layers of one more image.
-    fn add(&mut self, store: &Store, (id, layers): (Digest, Vec<String>)) -> Result<(), StoreError> {
+    fn add(&mut self, store: &Store, id: Digest, layers: Vec<String>) -> Result<(), StoreError> {
         for layer in &layers {
             if !self.sizes.contains_key(layer) {
                 let size = match store.layer_record(layer) {
@@ -104,14 +104,14 @@ impl Store {
                 | (_, Err(StoreError::Missing { .. } | StoreError::Damaged { .. })) => continue,
                 (Err(error), _) | (_, Err(error)) => return Err(error),
             };
-            usage.add(self, (id, record.layers))?;
+            usage.add(self, id, record.layers)?;
             usage.images.push(image);
         }
         // What containers stand on takes its bytes, though it is no image any more.
         for id in self.kept()? {
             let is_image = usage.images.iter().any(|image| image.id == id);
             if let (false, Ok(record)) = (is_image, self.image_record(id)) {
-                usage.add(self, (id, record.layers))?;
+                usage.add(self, id, record.layers)?;
             }
         }
         Ok(usage)

@@ -65,17 +65,17 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
     if let Some(name) = &args.name {
         filters = filters.and_names(name)?;
     }
-    let mut images = store.list()?;
-    let parents: Vec<_> = images.iter().filter_map(|image| image.parent).collect();
+    let mut images: Vec<_> = store.list()?.into_iter().map(|image| (built(&image), image)).collect();
+    let parents: Vec<_> = images.iter().filter_map(|(_, image)| image.parent).collect();
     let is_between =
         |image: &Image| image.tags.is_empty() && image.pinned.is_empty() && parents.contains(&image.id);
-    images.retain(|image| (args.all || !is_between(image)) && filters.pass(image, built(image)));
-    images.sort_by_cached_key(|image| std::cmp::Reverse(built(image)));
+    images.retain(|(created, image)| (args.all || !is_between(image)) && filters.pass(image, *created));
+    images.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
     let digests = args.digests || format.asks_for("Digest");
     let mut rows = Vec::new();
-    for image in &images {
+    for (created, image) in &images {
         for name in names(image, &filters, digests, args.digests) {
-            rows.push(row(image, name, None, now, args.no_trunc));
+            rows.push(row(image, *created, name, None, now, args.no_trunc));
         }
     }
     output::print(format.text(&rows)?.as_bytes())?;
@@ -86,17 +86,18 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
 pub(super) fn row_of(image: &Image, counts: Counts, whole: bool) -> ImageRow {
     let none = || (NONE.to_owned(), NONE.to_owned(), NONE.to_owned());
     let first = names(image, &Filters::default(), false, false).into_iter().next();
-    row(image, first.unwrap_or_else(none), Some(counts), clock::now(), whole)
+    row(image, built(image), first.unwrap_or_else(none), Some(counts), clock::now(), whole)
 }
 
 fn row(
     image: &Image,
+    created: Option<u64>,
     (repository, tag, digest): (String, String, String),
     counts: Option<Counts>,
     now: u64,
     whole: bool,
 ) -> ImageRow {
-    let (id, created) = (image.id.to_string(), built(image));
+    let id = image.id.to_string();
     ImageRow { id, repository, tag, digest, created, size: image.size, counts, now, whole }
 }
 
