@@ -14,6 +14,7 @@ use crate::explain::{self, Form, Story};
 use crate::plan::Request;
 use crate::rootfs;
 use crate::settings::Settings;
+use crate::{output, own_root};
 
 /// Made once, before a command runs; a monitor keeps its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +45,12 @@ impl Context {
     /// # Errors
     /// Where the store cannot be opened.
     pub(crate) fn store(&self) -> Result<image::Store> {
-        image::Store::open(&self.dirs.image()).context("cannot open the image store")
+        let (store, is_new) =
+            image::Store::open_or_make(&self.dirs.image()).context("cannot open the image store")?;
+        if is_new && store.keeping() == image::Keeping::Copied {
+            output::say(&format!("mini: {}", own_root::NOTICE));
+        }
+        Ok(store)
     }
 
     /// The image store, for what may change nothing: where there is none, there is no image either.

@@ -128,8 +128,8 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         error.downcast_ref()
     {
         "mini system check --repair makes it anew"
-    } else if is_overlay(error) {
-        "in a container --root has to be a volume of it, or a tmpfs: mount -t tmpfs -o mode=700 tmpfs /var/lib/mini"
+    } else if let Some(image::StoreError::Overlay { .. }) = error.downcast_ref() {
+        "move it away: mini makes a new one there, from which each container gets a copy; or give another --root"
     } else {
         return None;
     };
@@ -147,16 +147,6 @@ fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
         _ => None,
     });
     pull.or(push).is_some_and(|source| matches!(**source, image::RegistryError::Denied { .. }))
-}
-
-/// Whatever wanted to put something there.
-fn is_overlay(error: &(dyn std::error::Error + 'static)) -> bool {
-    use image::{LoadError, PullError, StoreError};
-    let of_pull =
-        error.downcast_ref().map(|error| matches!(error, PullError::Store(StoreError::Overlay { .. })));
-    let of_load =
-        error.downcast_ref().map(|error| matches!(error, LoadError::Store(StoreError::Overlay { .. })));
-    of_pull.or(of_load).unwrap_or(false)
 }
 
 fn of_cgroups(error: &CgroupError) -> Option<String> {

@@ -25,6 +25,7 @@ mod names;
 mod networks;
 mod notify;
 mod output;
+mod own_root;
 mod plan;
 mod prepare;
 mod random;

@@ -46,9 +46,10 @@ pub mod op;
 mod progress;
 
 pub use archive::{
-    Call, EntryError, ExtraError, ExtractError, ExtractOptions, Extracted, HighId, IdKind, IdMap, Inside,
-    Into, NumberError, Owners, Pack, PackError, PackOptions, Packed, PaxError, SparseError, TarError,
-    TarErrorKind, Time, UnpackError, extract, inflated, same_id,
+    Became, Call, Changes, Copied, CopyError, EntryError, ExtraError, ExtractError, ExtractOptions,
+    Extracted, HighId, IdKind, IdMap, Inside, Into, NumberError, Owners, Pack, PackError, PackOptions,
+    Packed, PaxError, Shift, SparseError, TarError, TarErrorKind, Time, UnpackError, changed, copy, extract,
+    inflated, lies_on_overlay, same_id,
 };
 pub use digest::{Digest, DigestError, Hasher};
 pub use explore::{Change, ChangeKind, Count, Explored, ExploredLayer, Supplier, Waste};
@@ -58,7 +59,7 @@ pub use layer::inflate::Compression;
 pub use layer::ingest::IngestError;
 pub use limits::{LAYERS_MAX, Limits};
 pub use load::{LoadError, LoadOptions, Loaded, load};
-pub use make::{About, CommitError, CommitOptions, ImportError, ImportOptions, New, commit, import};
+pub use make::{About, CommitError, CommitOptions, ImportError, ImportOptions, New, Written, commit, import};
 pub use manifest::{ConfigError, ManifestError};
 pub use op::OpError;
 pub use platform::{Platform, PlatformError};
@@ -75,6 +76,6 @@ pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image};
 pub use store::{
-    Check, Conflict, Fault, Fetch, Finding, Interrupted, Names, Pin, Problem, Prune, Pruned, RemoveError,
-    Removed, Repair, ResolveError, Store, StoreError, Usage, Use,
+    Check, Conflict, Fault, Fetch, Finding, Interrupted, Keeping, Names, Pin, Problem, Prune, Pruned,
+    RemoveError, Removed, Repair, ResolveError, Store, StoreError, Usage, Use,
 };

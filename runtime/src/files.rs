@@ -6,6 +6,7 @@
 //! | runs | what its first process sees, mounts and all | the host's |
 //! | runs, for `export` | its root alone, without what is mounted in it | the host's |
 //! | does not run | its layers, stacked for this process alone, and its volumes | 0-based, as on disk |
+//! | does not run, and has a copy of its image | that, and its volumes | those of the copy |
 //!
 //! Nothing of a container is executed, and nothing of it is entered by this process: where its mount namespace must be entered,
 //! a child does it and sends a descriptor back.
@@ -16,7 +17,7 @@ use std::path::Path;
 use crate::helper::{Helper, VisitError};
 use crate::layers;
 use crate::op::{OpError, step};
-use crate::plan::{InitPlan, MountSource};
+use crate::plan::{COPY, InitPlan, MountSource};
 use crate::rootfs;
 use crate::sys::{self, mount, ns, pidfd};
 
@@ -107,7 +108,7 @@ pub fn of_stopped(plan: &InitPlan, seen: &mut dyn FnMut(&Path) -> bool) -> Resul
         ns::unshare_mount()?;
         mount::make_private()?;
         // Nobody looks for this directory by its name; it is a mount point in this process alone.
-        let path = plan.root.scratch.join("upper");
+        let path = plan.root.scratch.join(if plan.root.copied { COPY } else { "upper" });
         mount::place(root.as_fd(), sys::fs::open_dir(&path)?.as_fd(), &path)?;
         for bind in binds {
             let MountSource::Bind { source, beneath, recursive, .. } = &bind.source else { continue };

@@ -1,12 +1,13 @@
-//! The monitor's half of a root: layers idmapped, stacked by overlay, detached. Nothing is copied, nothing chowned.
+//! The monitor's half of a root: layers idmapped, stacked by overlay, detached. Nothing is copied, nothing chowned; but where layers
+//! lie on an overlay themselves, a copy that was made before.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::op::{OpError, step};
-use crate::plan::RootPlan;
+use crate::plan::{COPY, RootPlan};
 use crate::sys::confined::{self, Links};
-use crate::sys::mount::{Layer, LayerForm, Writable};
+use crate::sys::mount::{Attr, Layer, LayerForm, Writable};
 use crate::sys::{self, idmapped};
 
 /// Stacks the image's layers under one writable layer; returns the overlay, mounted nowhere yet.
@@ -20,6 +21,9 @@ pub(crate) fn stack(
     userns: Option<BorrowedFd<'_>>,
     root_ids: (u32, u32),
 ) -> Result<OwnedFd, OpError> {
+    if root.copied {
+        return copied(&root.scratch.join(COPY));
+    }
     make_scratch(&root.scratch)?;
     let form = layer_form();
     if form == LayerForm::Classic || userns.is_some() && form == LayerForm::String {
@@ -42,6 +46,14 @@ pub(crate) fn stack(
         }
     }
     overlay
+}
+
+/// A root that was copied: its files have the container's ids already, and no overlay comes between.
+fn copied(tree: &Path) -> Result<OwnedFd, OpError> {
+    step("Show the container's copy of its image: overlay cannot stack layers that lie on an overlay");
+    let root = sys::mount::clone_tree(rustix::fs::CWD, tree, false)?;
+    sys::mount::set_attributes(root.as_fd(), Attr::MOUNT_ATTR_NODEV, false, tree)?;
+    Ok(root)
 }
 
 fn stack_as(

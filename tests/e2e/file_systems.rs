@@ -6,6 +6,8 @@ use serde_json::json;
 use tests::registry::Registry;
 use tests::{Host, Image, Loopback, Tarball};
 
+use crate::copying::on_an_overlay;
+
 /// What is hard for a file system: whiteouts, an emptied directory, links of both kinds, attributes, a hole, owners.
 fn difficult() -> Image {
     let below = Tarball::new()
@@ -23,8 +25,9 @@ fn difficult() -> Image {
     Image::busybox().with(below).with(above).set("Cmd", json!(["cat", "/e/new"]))
 }
 
-/// Pull, load, run, change, look, remove, and check.
-fn everything(host: &Host) {
+/// Pull, load, run, change, look, remove, and check. Where a container has a copy of its image, no view of a volume can be shifted, and
+/// it has no layer that could be explored.
+fn everything(host: &Host, copied: bool) {
     let registry = Registry::start(host);
     let image = difficult();
     let (name, _) = registry.push("team/image", "1", &image);
@@ -39,12 +42,15 @@ fn everything(host: &Host) {
     let changes = host.mini(["diff", "box"]).run().ok();
     changes.stdout_has("D /kept").stdout_has("C /e/new").stdout_has("A /moved");
     host.mini(["start", "-a", "box"]).run().ok().stdout_has("/e:\nnew\n");
-    host.mini(["image", "explore", "--path", "/kept", "box"]).run().ok().stdout_has("whiteout");
+    let explored = host.mini(["image", "explore", "--path", "/kept", "box"]).run().ok();
+    explored.stdout_has(if copied { "file" } else { "whiteout" });
+    host.mini(["image", "explore", "--path", "/d/hidden", &name]).run().ok().stdout_has("whiteout");
     let exported = host.mini(["export", "box"]).run().ok();
     assert!(!exported.stdout.is_empty());
     let archive = host.work().join("saved.tar");
     host.mini(["save", "-o", archive.to_str().expect("text"), &name]).run().ok();
-    host.mini(["run", "--rm", "-v", "data:/e", &name]).run().ok().stdout("new");
+    let users = if copied { "--userns=host" } else { "--userns=private" };
+    host.mini(["run", "--rm", users, "-v", "data:/e", &name]).run().ok().stdout("new");
     host.mini(["volume", "rm", "data"]).run().ok();
     host.mini(["system", "check", "--deep"]).run().ok().stdout("");
     // A layer is damaged, found, and made anew.
@@ -83,7 +89,7 @@ fn on(kind: &str, make: &[&str]) {
         return;
     }
     assert!(mount.status.success(), "{}", String::from_utf8_lossy(&mount.stderr));
-    everything(&host);
+    everything(&host, false);
     host.mini(["network", "prune", "-f"]).run().ok();
     host.tool("umount", [place]);
 }
@@ -105,34 +111,11 @@ fn btrfs() {
 
 #[test]
 fn tmpfs() {
-    everything(&Host::new());
+    everything(&Host::new(), false);
 }
 
-/// Inside another container the root is an overlay, which can hold no other: that is said before anything is fetched, with the remedy,
-/// and the remedy helps.
+/// As inside another container: what overlay cannot stack is copied.
 #[test]
-fn an_overlay_is_refused_and_a_tmpfs_upon_it_is_not() {
-    let host = Host::new();
-    let place = host.root();
-    let (place, work) = (place.to_str().expect("text"), host.work());
-    for directory in ["lower", "upper", "work"] {
-        fs::create_dir_all(work.join(directory)).expect("make a directory");
-    }
-    let show = |name: &str| work.join(name).display().to_string();
-    let options = format!("lowerdir={},upperdir={},workdir={}", show("lower"), show("upper"), show("work"));
-    host.tool("mount", ["-t", "overlay", "-o", &options, "overlay", place]);
-    let archive = difficult().docker_archive(&["x:1"]);
-    let load = || host.mini(["load", "-q"]).stdin(archive.clone()).run();
-    load().error(1, &["lies on an overlay"]).hints("mount -t tmpfs");
-    host.mini(["run", "--rm", "127.0.0.1:1/x:1"]).run().error(125, &["lies on an overlay"]);
-    host.tool("mount", ["-t", "tmpfs", "-o", "mode=700", "tmpfs", place]);
-    load().ok();
-    host.mini(["run", "--rm", "x:1"]).run().ok().stdout("new");
-    host.mini(["system", "check"]).run().ok().stdout("");
-    host.mini(["network", "prune", "-f"]).run().ok();
-    host.tool("umount", [place]);
-    host.tool("umount", [place]);
-    for directory in ["lower", "upper", "work"] {
-        fs::remove_dir_all(work.join(directory)).expect("remove");
-    }
+fn overlay() {
+    on_an_overlay(|host| everything(host, true));
 }

@@ -1,12 +1,17 @@
 //! `mini diff`: what a container has changed in its files.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use image::Became;
+use runtime::changes::{Change, Kind};
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
+use crate::own_root::{self, Ids};
 
 /// Print what a container has changed in its files: A is added, C is changed, D is deleted
 #[derive(Debug, clap::Args)]
@@ -20,7 +25,11 @@ pub(crate) struct DiffArgs {
 pub(crate) fn diff(context: &Context, args: &DiffArgs) -> Result<ExitCode> {
     let entry = context.state().find(&args.container)?;
     let (image, _pin) = context.image_of(&entry.record)?;
-    let changes = runtime::changes::changes(&entry.dirs.disk.join("upper"), &image.layers)?;
+    let disk = &entry.dirs.disk;
+    let changes = match own_root::ids(disk)? {
+        None => runtime::changes::changes(&disk.join("upper"), &image.layers)?,
+        Some(ids) => of_copy(disk, &crate::prepare::layers(&context.state(), &image)?, &ids)?,
+    };
     // A name may hold what a terminal obeys; a program gets it as it is.
     let terminal = std::io::stdout().is_terminal();
     let mut text = Vec::new();
@@ -41,4 +50,19 @@ pub(crate) fn diff(context: &Context, args: &DiffArgs) -> Result<ExitCode> {
     }
     output::print(&text)?;
     Ok(ExitCode::Success)
+}
+
+/// The same where it has a copy of its image.
+fn of_copy(disk: &Path, layers: &[PathBuf], ids: &Ids) -> Result<Vec<Change>> {
+    use std::os::unix::ffi::OsStrExt;
+    let (_, changes) = own_root::changes(disk, layers, ids)?;
+    let change = |(path, became): (Vec<u8>, Became)| Change {
+        kind: match became {
+            Became::Added => Kind::Added,
+            Became::Changed => Kind::Changed,
+            Became::Deleted => Kind::Deleted,
+        },
+        path: Path::new("/").join(OsStr::from_bytes(&path)),
+    };
+    Ok(changes.iter().map(change).collect())
 }

@@ -10,6 +10,7 @@ use crate::config::IdsConfig;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output::{self, format, size};
+use crate::own_root;
 
 /// Print what this host gives containers
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,8 @@ struct Host {
     running: usize,
     paused: usize,
     images: usize,
+    /// Each container gets a copy of its image.
+    copied: bool,
     cgroups: Result<(&'static str, Vec<String>), String>,
     operating_system: String,
     processors: usize,
@@ -68,6 +71,7 @@ impl Host {
             running: running - paused,
             paused,
             images: context.store()?.list()?.len(),
+            copied: own_root::is_wanted(context)?,
             cgroups,
             operating_system: pretty_name(&std::fs::read_to_string("/etc/os-release").unwrap_or_default()),
             processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -87,6 +91,7 @@ impl Host {
             ("Containers", format!("{containers} ({running} running, {paused} paused)")),
             ("Images", self.images.to_string()),
             ("Root", context.dirs.root.display().to_string()),
+            ("Storage driver", self.driver()),
             ("Run root", context.dirs.run_root.display().to_string()),
             ("Kernel", super::version::kernel()),
             ("Operating system", self.operating_system.clone()),
@@ -101,6 +106,11 @@ impl Host {
         lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
     }
 
+    fn driver(&self) -> String {
+        let driver = own_root::driver(self.copied);
+        if self.copied { format!("{driver}: {}", own_root::NOTICE) } else { driver.to_owned() }
+    }
+
     /// Under docker's names, and what docker has not under mini's own.
     fn json(&self, context: &Context) -> Json {
         let (version, controllers) = self.cgroups.clone().unwrap_or(("", Vec::new()));
@@ -111,7 +121,7 @@ impl Host {
             "ContainersPaused": self.paused,
             "ContainersStopped": self.containers - self.running - self.paused,
             "Images": self.images,
-            "Driver": "overlay",
+            "Driver": own_root::driver(self.copied),
             "LoggingDriver": "json-file",
             "CgroupDriver": "cgroupfs",
             "CgroupVersion": version,
@@ -131,7 +141,7 @@ impl Host {
             "SecurityOptions": ["name=seccomp,profile=builtin", "name=userns", "name=cgroupns"],
             "Bridge": context.config.network.bridge,
             "Ids": { "Base": base, "Count": count },
-            "Warnings": Json::Null,
+            "Warnings": self.copied.then(|| [format!("WARNING: {}", own_root::NOTICE)]),
         })
     }
 }

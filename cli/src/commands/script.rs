@@ -1,6 +1,6 @@
 //! `mini script`: the container that `mini run` would make, as a shell script.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::flags::{ContainerArgs, StayArgs};
 use super::run;
@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::donors;
 use crate::exit_code::ExitCode;
 use crate::output;
+use crate::own_root;
 use crate::plan::NetworkMode;
 use crate::prepare::{Outlined, outline, storage};
 use crate::script::{self, Subject};
@@ -42,6 +43,10 @@ pub(crate) fn script(context: &Context, args: &ScriptArgs) -> Result<ExitCode> {
     let found = donors::find(context, &mut request)?;
     run::announce(&request, &found);
     let (image, _pin) = run::image(context, flags, &request, false)?;
+    ensure!(
+        !own_root::is_wanted(context)?,
+        "the image's layers lie on an overlay, and no script could stack them: give another --root, on ext4, xfs, btrfs or tmpfs"
+    );
     storage::complete(context, &mut request, &image.config)?;
     let facts = run::facts(&request)?;
     let Outlined { plan, init, run, ranges } = outline(context, &request, &image, &facts, found)?;

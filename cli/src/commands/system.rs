@@ -15,7 +15,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
-use crate::{secret, volume};
+use crate::{own_root, secret, volume};
 
 /// Look after what mini keeps
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,10 @@ fn containers(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result
     for id in state.ids() {
         match state.load(&id)? {
             None => abandoned(&state, &id, repair, found)?,
-            Some(entry) => lost(context, &state, &entry, repair, found)?,
+            Some(entry) => {
+                lost(context, &state, &entry, repair, found)?;
+                half(&state, &entry, repair, found)?;
+            }
         }
     }
     for name in state.stale_names() {
@@ -150,10 +153,11 @@ fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> R
     }
     let record = dirs.disk.join("record.json");
     // An empty one is of a machine that lost power before the container was made.
-    let wrote = std::fs::read_dir(dirs.disk.join("upper")).is_ok_and(|mut files| files.next().is_some());
+    let wrote = std::fs::read_dir(own_root::files(&dirs.disk)).is_ok_and(|mut files| files.next().is_some());
     if wrote && std::fs::metadata(&record).is_ok_and(|about| about.len() > 0) {
         // Written whole: whoever was killed has left all of it or nothing, so the disk has lost it.
-        let note = "its own files lie beside it, in upper: save what is needed, and remove the directory";
+        let note =
+            "its own files lie beside it, in upper or copy: save what is needed, and remove the directory";
         let note = repair.then(|| note.to_owned());
         found.push(Found { what: format!("{}: damaged", record.display()), repaired: false, note });
         return Ok(());
@@ -195,6 +199,26 @@ fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &m
         }
     };
     found.push(Found::new(what, repair));
+    Ok(())
+}
+
+/// A copy of an image that somebody was killed over.
+fn half(state: &State, entry: &Entry, repair: bool, found: &mut Vec<Found>) -> Result<()> {
+    let Entry { record, dirs, .. } = entry;
+    if !own_root::is_half(&dirs.disk) {
+        return Ok(());
+    }
+    let Ok(_lock) = state.lock(&record.id) else { return Ok(()) };
+    if own_root::is_half(&dirs.disk) {
+        if repair {
+            own_root::discard(&dirs.disk)?;
+        }
+        let (name, id) = (&record.name, &record.id[..12]);
+        found.push(Found::new(
+            format!("container {name} ({id}): its copy of the image was not finished"),
+            repair,
+        ));
+    }
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use rustix::fs::{FileType, StatVfsMountFlags};
 use super::path::{End, Typed};
 use crate::context::Context;
 use crate::output;
+use crate::own_root::{self, Ids};
 use crate::plan::values::normal;
 use crate::settings::Settings;
 
@@ -106,13 +107,18 @@ fn open_by(context: &Context, word: &str, running: Running<'_>, stopped: Stopped
             continue;
         }
         let (image, pin) = context.image_of(&entry.record)?;
+        let ids = own_root::ids(&entry.dirs.disk)?;
+        ensure!(
+            ids.is_some() || !own_root::is_wanted(context)?,
+            "container {word} has no copy of its image yet: mini start makes one"
+        );
         let plan = plan(context, &entry, &spec, &image)?;
         let root = stopped(&entry, &plan)?;
         return Ok(Opened {
             name,
             record: entry.record,
             root,
-            maps: None,
+            maps: ids.filter(|ids| *ids != Ids::default()).map(|Ids { users, groups }| (users, groups)),
             is_running: false,
             _held: Some((lock, pin)),
         });
@@ -136,7 +142,9 @@ fn ends(entry: &Entry) -> bool {
 fn plan(context: &Context, entry: &Entry, spec: &Spec, image: &image::Image) -> Result<InitPlan> {
     let read_only = spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
     let layers = crate::prepare::layers(&context.state(), image)?;
-    let root = RootPlan { layers, scratch: entry.dirs.disk.clone(), volatile: false, read_only };
+    let scratch = entry.dirs.disk.clone();
+    let copied = own_root::is_there(&scratch);
+    let root = RootPlan { layers, scratch, copied, volatile: false, read_only };
     let mut plan = runtime::plan::plan(spec, root)?;
     if let Some(request) = Settings::of(&entry.record).request {
         crate::prepare::storage::look_inside(&mut plan, &request);

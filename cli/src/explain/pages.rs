@@ -138,6 +138,12 @@ const TABLE: &[Entry] = &[
     // Images.
     ("unpack(", "", "tar(5), mount(8)", "image-spec layer.md#applying-changesets"),
     ("extract(", "", "tar(5)", ""),
+    (
+        "copy(",
+        "",
+        "copy_file_range(2), fchown(2), user_namespaces(7)",
+        "image-spec layer.md#applying-changesets",
+    ),
     ("GET ", "/manifests/", "RFC 9110", "distribution-spec spec.md#pulling-manifests"),
     ("GET ", "/uploads/", "RFC 9110", "distribution-spec spec.md#pushing-a-blob-in-chunks"),
     ("GET ", "/blobs/", "RFC 9110", "distribution-spec spec.md#pulling-blobs"),

@@ -52,7 +52,7 @@ impl IdLease {
         step("Lease a range of ids that no user and no other container has");
         let taken = taken_by_host();
         let slots = config.count / RANGE;
-        let first = u32::from_str_radix(&container[..8], 16).unwrap_or(0) % slots;
+        let first = first_slot(slots, container);
         let mut lease = IdLease { bases: Vec::new(), files: Vec::new() };
         for slot in (first..slots).chain(0..first) {
             let base = config.base + slot * RANGE;
@@ -126,6 +126,18 @@ impl IdLease {
         }
         first
     }
+}
+
+/// The first host ids of the two ranges that a container is given where nobody has them. PURE.
+pub(crate) fn first_choices(config: &IdsConfig, container: &str) -> [u32; 2] {
+    let slots = config.count / RANGE;
+    let first = first_slot(slots, container);
+    [first, (first + 1) % slots].map(|slot| config.base + slot * RANGE)
+}
+
+/// Where to look first for a range: nearly always free, and the same at each start.
+fn first_slot(slots: u32, container: &str) -> u32 {
+    u32::from_str_radix(&container[..8], 16).unwrap_or(0) % slots
 }
 
 /// The container's id map: one range for 0 to 65535, and a line for each id beyond that an image's files have. PURE.

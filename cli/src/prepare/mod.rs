@@ -16,11 +16,13 @@ use runtime::plan::{InitPlan, RootPlan};
 use runtime::record::Record;
 use runtime::state::{Claim, Dirs, State, StateError};
 use runtime::sys;
+use runtime::sys::fs::Durability;
 
 use crate::commands::flags::ContainerArgs;
 use crate::context::Context;
 use crate::donors::Found;
 use crate::names;
+use crate::own_root::{self, Ids};
 use crate::plan::facts::HostFacts;
 use crate::plan::ids::{self, IdLease};
 use crate::plan::life::Backoff;
@@ -133,7 +135,11 @@ pub(crate) fn create(
 ) -> Result<String> {
     let id = new_id()?;
     // What it shares with others is looked at when it starts.
-    let leases = foresee::leases(context, request, image, Found::default())?;
+    let mut leases = foresee::leases(context, request, image, Found::default())?;
+    if request.user_namespace && leases.gid_map.is_none() {
+        // Those that it is going to get: what is made for it now is then right.
+        leases.map = ids::map(&ids::first_choices(&context.config.ids, &id), &high_ids(image))?;
+    }
     // It is of no boot before it is started.
     facts.boot.clear();
     let (_, record, _claim) = write_down(context, args, request, image, &facts, &id, &leases)?;
@@ -163,12 +169,14 @@ pub(crate) fn prepare_again(
         taken.take(context, request, image, &record.id, found)?;
         storage::check(context, request)?;
         let layers = layers(&state, image)?;
-        let when = if record.last.is_some() { When::Again } else { When::New };
-        storage::provide(context, &record.id, request, &layers, when)?;
         let parent = cgroup_parent(context, request)?;
         let place =
             Place { id: &record.id, name: &record.name, run: &claim.dirs.run, cgroup_parent: &parent };
         let mut planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
+        planned.init.root.copied = own_root::is_wanted(context)?;
+        storage::check_copied(request, &planned.init)?;
+        let when = if record.last.is_some() { When::Again } else { When::New };
+        provide(context, &record.id, request, &planned.init, when)?;
         Secrets::read(context, request)?.tell(&mut planned.init);
         let mut settings = Settings::of(&record);
         settings.ports = planned.ports();
@@ -212,6 +220,7 @@ impl Planned {
         let root = RootPlan {
             layers: layers.to_vec(),
             scratch: dirs.disk.clone(),
+            copied: false,
             volatile: request.auto_remove,
             read_only: request.read_only,
         };
@@ -312,18 +321,21 @@ fn write_down(
     let dirs = state.dirs(id);
     storage::check(context, request)?;
     let layers = layers(&state, image)?;
+    let copied = own_root::is_wanted(context)?;
     let parent = cgroup_parent(context, request)?;
     for attempt in 0..16 {
         let name = request.name.clone().unwrap_or_else(|| names::generate(id, attempt));
         let place = Place { id, name: &name, run: &dirs.run, cgroup_parent: &parent };
-        let planned = Planned::new(request, image, &layers, facts, &place, leases, &dirs)?;
+        let mut planned = Planned::new(request, image, &layers, facts, &place, leases, &dirs)?;
+        planned.init.root.copied = copied;
+        storage::check_copied(request, &planned.init)?;
         let record = record::record(request, args, image, facts, &planned)?;
         let claim = match state.create(&record, &planned.config()?) {
             Err(StateError::NameTaken { .. }) if request.name.is_none() => continue,
             other => other?,
         };
         // After the record: what is made for a container is never without one that says so.
-        if let Err(error) = storage::provide(context, id, request, &layers, When::New) {
+        if let Err(error) = provide(context, id, request, &planned.init, When::New) {
             // The cause of all this is told; what cannot be removed is found by `mini system check`.
             let _first_cause_counts = undo(context, &record);
             return Err(error);
@@ -331,6 +343,16 @@ fn write_down(
         return Ok((planned, record, claim));
     }
     bail!("no free name was found in 16 attempts: give one with --name")
+}
+
+/// Makes the container's copy of its image, where it gets one, its volumes, and their first content. It is written down already.
+fn provide(context: &Context, id: &str, request: &Request, init: &InitPlan, when: When) -> Result<()> {
+    let root = &init.root;
+    if root.copied {
+        let durability = if request.auto_remove { Durability::Cached } else { Durability::Synced };
+        own_root::provide(&root.scratch, &root.layers, &Ids::of(init), durability)?;
+    }
+    storage::provide(context, id, request, root, when)
 }
 
 /// The group in which the container gets its own. One that only this container asks for is written down, so that

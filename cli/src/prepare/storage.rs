@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
 use runtime::op::step;
-use runtime::plan::{InitPlan, MountSource, SECRETS, SecretContent, SecretFile};
+use runtime::plan::{InitPlan, MountSource, RootPlan, SECRETS, SecretContent, SecretFile};
 use runtime::sys;
 
 use crate::context::Context;
@@ -87,6 +87,23 @@ pub(super) fn check(context: &Context, request: &Request) -> Result<()> {
     Ok(())
 }
 
+/// What cannot be where no view of a file's ids can be shifted.
+///
+/// # Errors
+/// A volume, whose files belong to whom they belong, in a container whose ids are others.
+pub(super) fn check_copied(request: &Request, init: &InitPlan) -> Result<()> {
+    let volume = request.options.storage.volumes.first();
+    if let Some(volume) = volume.filter(|_| init.root.copied && init.has_user_namespace()) {
+        bail!(
+            "volume {} for {} lies on an overlay, where its owners cannot be shown as the container's: run with --userns=host, \
+             or with another --root, on ext4, xfs, btrfs or tmpfs",
+            volume.name,
+            volume.target.display()
+        );
+    }
+    Ok(())
+}
+
 fn make_source(bind: &Bind) -> Result<()> {
     if bind.source.exists() {
         return Ok(());
@@ -141,7 +158,7 @@ pub(super) fn provide(
     context: &Context,
     id: &str,
     request: &Request,
-    layers: &[PathBuf],
+    root: &RootPlan,
     when: When,
 ) -> Result<()> {
     let volumes = &request.options.storage.volumes;
@@ -153,7 +170,7 @@ pub(super) fn provide(
         let events: Vec<_> = made.iter().map(|name| Event::volume("create", name)).collect();
         context.journal().record(&events);
     }
-    first_content::provide(context, id, request, layers, when)
+    first_content::provide(context, id, request, root, when)
 }
 
 /// What no spec says: parts of volumes, which are looked up inside them.

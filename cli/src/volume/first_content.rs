@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use image::{ExtractOptions, Into, Limits, Owners, Pack, PackOptions, extract, same_id};
 use runtime::op::step;
+use runtime::plan::{COPY, RootPlan};
 use runtime::sys;
 use runtime::sys::confined::{self, Links};
 use runtime::sys::fs::Durability;
@@ -16,6 +17,7 @@ use runtime::sys::fs::Durability;
 use super::users::Users;
 use super::{Store, Volume};
 use crate::context::Context;
+use crate::own_root::{self, Ids};
 use crate::plan::Request;
 use crate::plan::storage::VolumeMount;
 
@@ -28,7 +30,7 @@ pub(crate) enum When {
     Again,
 }
 
-/// Fills the volumes of the container `id` from its image's layers.
+/// Fills the volumes of the container `id` with what its `root` begins with.
 ///
 /// # Errors
 /// What the kernel answered; what was copied so far stays, and is begun again.
@@ -36,7 +38,7 @@ pub(crate) fn provide(
     context: &Context,
     id: &str,
     request: &Request,
-    layers: &[PathBuf],
+    root: &RootPlan,
     when: When,
 ) -> Result<()> {
     let store = Store::new(&context.dirs.root);
@@ -50,7 +52,7 @@ pub(crate) fn provide(
         }
         let files = match &files {
             Some(files) => files,
-            None => files.insert(runtime::files::of_image(layers)?),
+            None => files.insert(Content::of(root)?),
         };
         let durability = super::durability(mount, request.auto_remove);
         fill(context, id, mount, &volume, files, durability).with_context(|| {
@@ -58,6 +60,22 @@ pub(crate) fn provide(
         })?;
     }
     Ok(())
+}
+
+/// What a container begins with.
+struct Content {
+    root: OwnedFd,
+    /// Whose its files are.
+    ids: Ids,
+}
+
+impl Content {
+    fn of(root: &RootPlan) -> Result<Content> {
+        match own_root::ids(&root.scratch)?.filter(|_| root.copied) {
+            Some(ids) => Ok(Content { root: sys::fs::open_dir(&root.scratch.join(COPY))?, ids }),
+            None => Ok(Content { root: runtime::files::of_image(&root.layers)?, ids: Ids::default() }),
+        }
+    }
 }
 
 impl Volume {
@@ -106,10 +124,10 @@ fn fill(
     id: &str,
     mount: &VolumeMount,
     volume: &Volume,
-    files: &OwnedFd,
+    files: &Content,
     durability: Durability,
 ) -> Result<()> {
-    let found = match confined::open_path(files.as_fd(), &mount.target, Links::Inside) {
+    let found = match confined::open_path(files.root.as_fd(), &mount.target, Links::Inside) {
         Err(error) if matches!(error.errno(), libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return Ok(()),
         found => found?,
     };
@@ -128,11 +146,12 @@ fn fill(
     }
     sys::fs::write_whole(&volume.mark(), b"", durability)?;
     let limits = Limits::default();
+    let ids = |kind, id| files.ids.inside(kind, id);
     let pack = Pack::new(
         found,
         PackOptions {
             called: b".".to_vec(),
-            ids: &same_id,
+            ids: &ids,
             nanoseconds: true,
             left_empty: Vec::new(),
             entries_max: limits.layer_entries,

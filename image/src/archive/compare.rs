@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::confined::{self, Dir};
 use super::dirs::join;
+use super::marks::is_whiteout;
 use super::record::escape;
 
 /// Where two trees differ.
@@ -111,7 +112,7 @@ fn metadata(one: &Stat, other: &Stat) -> Option<&'static str> {
     // What a directory counts is the file system's own.
     let counted = kind != FileType::Directory;
     // Nobody sets the time of a whiteout, which nobody sees.
-    let timed = kind != FileType::CharacterDevice || one.st_rdev != 0;
+    let timed = !is_whiteout(one);
     let time = |stat: &Stat| confined::modified(stat);
     if kind != FileType::from_raw_mode(other.st_mode) {
         Some("is something else")
@@ -160,6 +161,7 @@ fn content(mut one: File, mut other: File) -> Result<Option<&'static str>, Errno
 mod tests {
     use super::*;
     use crate::archive::Time;
+    use crate::archive::marks::Marks;
 
     const THEN: Time = Time { seconds: 1000, nanos: 5 };
 
@@ -186,7 +188,7 @@ mod tests {
             write(&b, b"file", "content");
             a.make_link(b"hard", &b, b"file").unwrap();
             a.make_symlink(b"soft", b"b/file").unwrap();
-            a.make_whiteout(b"whiteout").unwrap();
+            Marks::Overlay.make_whiteout(&a, b"whiteout").unwrap();
             write(&tree, b"z", "last");
             even(&tree);
             tree
@@ -236,7 +238,9 @@ mod tests {
                 a.remove(b"hard").unwrap();
                 write(a, b"hard", "content");
             }),
-            ("/a/b has other extended attributes", |_, _, b| confined::set_opaque(b).unwrap()),
+            ("/a/b has other extended attributes", |_, _, b| {
+                Marks::Overlay.set_opaque(b).unwrap();
+            }),
         ];
         let (_directory, one, other) = trees();
         assert_eq!(difference(&one, &other).unwrap(), None);

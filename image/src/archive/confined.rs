@@ -20,6 +20,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::entry::{Node, Time, Xattr};
+use super::marks::is_whiteout;
 
 /// An open directory of the tree.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) enum Found {
     Missing,
     Directory,
     Symlink(Vec<u8>),
-    /// Character device 0:0, overlay's whiteout.
+    /// What hides a name of lower layers ([`super::marks`]).
     Whiteout,
     /// A regular file or a special one.
     Other,
@@ -119,7 +120,7 @@ impl Dir {
         Ok(match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Found::Directory,
             FileType::Symlink => Found::Symlink(self.read_link(name)?),
-            FileType::CharacterDevice if stat.st_rdev == 0 => Found::Whiteout,
+            _ if is_whiteout(&stat) => Found::Whiteout,
             _ => Found::Other,
         })
     }
@@ -169,9 +170,9 @@ impl Dir {
         rustix::fs::mknodat(&self.0, name, kind, Mode::from_raw_mode(mode), device)
     }
 
-    /// Makes overlay's whiteout, a character device 0:0 (Documentation/filesystems/overlayfs.rst).
-    pub(crate) fn make_whiteout(&self, name: &[u8]) -> Result<(), Errno> {
-        self.make_node(name, Node::Character, 0, (0, 0))
+    /// Makes a socket that nobody listens on.
+    pub(crate) fn make_socket(&self, name: &[u8]) -> Result<(), Errno> {
+        rustix::fs::mknodat(&self.0, name, FileType::Socket, Mode::empty(), 0)
     }
 
     /// Gives the file `target` of `directory` the name `name` here. A symbolic link is linked itself (no
@@ -268,16 +269,11 @@ pub(crate) fn xattrs(file: impl AsFd) -> Result<Vec<Xattr>, Errno> {
     Ok(found)
 }
 
-/// Marks a directory: nothing of the same name in lower layers shows through it.
-pub(crate) fn set_opaque(directory: &Dir) -> Result<(), Errno> {
-    set_xattr(directory, b"trusted.overlay.opaque", b"y")
-}
-
-/// Whether [`set_opaque`] marked it.
-pub(crate) fn is_opaque(directory: &Dir) -> Result<bool, Errno> {
-    let mut value = [0; 2];
-    match rustix::fs::fgetxattr(directory, "trusted.overlay.opaque", value.as_mut_slice()) {
-        Ok(length) => Ok(value[..length] == *b"y"),
+/// Whether an extended attribute of an open file or directory has this value.
+pub(crate) fn has_xattr(file: impl AsFd, name: &str, value: &[u8]) -> Result<bool, Errno> {
+    let mut found = [0; 16];
+    match rustix::fs::fgetxattr(file, name, found.as_mut_slice()) {
+        Ok(length) => Ok(found[..length] == *value),
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
         Err(error) => Err(error),
     }

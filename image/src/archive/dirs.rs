@@ -17,11 +17,13 @@ use rustix::io::Errno;
 use super::confined::{self, Dir, Found};
 use super::entry::{Time, split};
 use super::error::{Call, UnpackError};
+use super::marks::Marks;
 use super::record::PathText;
 
 /// The tree and the directories of it that are open.
 pub(super) struct Directories {
     root: Rc<Dir>,
+    pub(super) marks: Marks,
     /// Most recently used last.
     open: Vec<OpenDir>,
     /// Links followed and components looked at, over the whole layer.
@@ -78,9 +80,10 @@ const PATH_BYTES_MAX: usize = 32 << 20;
 const PATH_MAX: usize = 4000;
 
 impl Directories {
-    pub(super) fn new(root: Dir) -> Self {
+    pub(super) fn new(root: Dir) -> Result<Self, UnpackError> {
         let record = Record { inodes: 1, ..Record::default() };
-        Self { root: Rc::new(root), open: Vec::new(), steps: 0, record }
+        let marks = Marks::of(&root).map_err(UnpackError::kernel(Call::Stat, b""))?;
+        Ok(Self { root: Rc::new(root), marks, open: Vec::new(), steps: 0, record })
     }
 
     /// The directory that holds `path`'s last component, and that directory's path without links. Missing
@@ -147,9 +150,16 @@ impl Directories {
         let dir = Rc::new(at.open(name).map_err(UnpackError::kernel(Call::Open, &path))?);
         self.remember(OpenDir { path: path.clone(), dir: Rc::clone(&dir), time })?;
         if replaces {
-            mark_opaque(&path, &dir)?;
+            self.mark_opaque(&path, &dir)?;
         }
         Ok((path, replaces))
+    }
+
+    /// Marks the directory at `path` opaque.
+    pub(super) fn mark_opaque(&mut self, path: &[u8], dir: &Dir) -> Result<(), UnpackError> {
+        let made = self.marks.set_opaque(dir).map_err(UnpackError::kernel(Call::SetXattr, path))?;
+        self.record.inodes += u64::from(made);
+        Ok(())
     }
 
     /// Removes what stands at `name` in the directory at `parent`, with everything below it, so that
@@ -297,11 +307,6 @@ impl Record {
         self.links.retain(|known, _| keep(known));
         self.inheritable.retain(|known, _| keep(known));
     }
-}
-
-/// Marks the directory at `path` opaque.
-pub(super) fn mark_opaque(path: &[u8], dir: &Dir) -> Result<(), UnpackError> {
-    confined::set_opaque(dir).map_err(UnpackError::kernel(Call::SetXattr, path))
 }
 
 /// Opens `path` without links; in pieces where it is too long for the kernel.

@@ -9,11 +9,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::Stat;
 
-use super::confined::{self, Dir};
+use super::confined::Dir;
 use super::dirs::{is_at_or_below, open_deep};
-use super::entry::{Node, Xattr, split};
+use super::duplicate::{Shift, copy_attributes, copy_file, visible_xattrs};
+use super::entry::split;
 use super::error::{Call, UnpackError};
 use super::record::{LayerRecord, PathText, RECORD_VERSION, escape};
 use super::view::{Seen, View};
@@ -166,7 +167,7 @@ impl ExtraPlan {
             let (first, rest) = names.split_first().expect("a group begins with a link");
             let (parent, first_name) = split(first);
             let parent = open(parent)?;
-            record.bytes += copy_file(directory, name, &parent, first_name, first)?;
+            record.bytes += copy_file((directory, name), (&parent, first_name), first, &Shift::NONE)?;
             record.inodes += 1;
             for link in rest {
                 let (directory, link_name) = split(link);
@@ -176,84 +177,11 @@ impl ExtraPlan {
         }
         // Times last, deepest first: making something in a directory changes its time.
         for (path, source) in self.directories.iter().rev() {
-            copy_attributes(source, &open(path)?, path)?;
+            copy_attributes(source, &open(path)?, path, &Shift::NONE)?;
         }
-        copy_attributes(tree, into, b"")?;
+        copy_attributes(tree, into, b"", &Shift::NONE)?;
         Ok(record)
     }
-}
-
-/// Copies anything but a directory, with all its attributes; returns the bytes of a regular file.
-fn copy_file(from: &Dir, name: &[u8], to: &Dir, new_name: &[u8], path: &[u8]) -> Result<u64, UnpackError> {
-    let stat = from.stat_of(name).map_err(UnpackError::kernel(Call::Stat, path))?;
-    let mode = stat.st_mode & 0o7777;
-    let node = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => return copy_regular(from, name, to, new_name, path, &stat),
-        FileType::Symlink => None,
-        FileType::CharacterDevice => Some(Node::Character),
-        FileType::BlockDevice => Some(Node::Block),
-        _ => Some(Node::Fifo),
-    };
-    match node {
-        None => {
-            let target = from.read_link(name).map_err(UnpackError::kernel(Call::Open, path))?;
-            to.make_symlink(new_name, &target).map_err(UnpackError::kernel(Call::Symlink, path))?;
-        }
-        Some(node) => {
-            let device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-            to.make_node(new_name, node, 0o600, device).map_err(UnpackError::kernel(Call::MakeNode, path))?;
-        }
-    }
-    to.change_owner(new_name, stat.st_uid, stat.st_gid).map_err(UnpackError::kernel(Call::SetOwner, path))?;
-    if node.is_some() {
-        to.change_mode(new_name, mode).map_err(UnpackError::kernel(Call::SetMode, path))?;
-    }
-    to.change_time(new_name, confined::modified(&stat)).map_err(UnpackError::kernel(Call::SetTime, path))?;
-    Ok(0)
-}
-
-fn copy_regular(
-    from: &Dir,
-    name: &[u8],
-    to: &Dir,
-    new_name: &[u8],
-    path: &[u8],
-    stat: &Stat,
-) -> Result<u64, UnpackError> {
-    let size = u64::try_from(stat.st_size).expect("no file has a negative size");
-    let source = from.open_file(name).map_err(UnpackError::kernel(Call::Open, path))?;
-    let file = to.make_file(new_name, 0o600).map_err(UnpackError::kernel(Call::MakeFile, path))?;
-    confined::copy(&source, &file, size).map_err(UnpackError::kernel(Call::Copy, path))?;
-    copy_open_attributes(&source, &file, stat, path)?;
-    Ok(size)
-}
-
-fn copy_attributes(from: &Dir, to: &Dir, path: &[u8]) -> Result<(), UnpackError> {
-    let stat = from.stat().map_err(UnpackError::kernel(Call::Stat, path))?;
-    copy_open_attributes(from, to, &stat, path)
-}
-
-/// Owner, then mode, then attributes, then time: each could undo those after it.
-fn copy_open_attributes(
-    from: impl std::os::fd::AsFd,
-    to: impl std::os::fd::AsFd,
-    stat: &Stat,
-    path: &[u8],
-) -> Result<(), UnpackError> {
-    confined::set_owner(&to, stat.st_uid, stat.st_gid).map_err(UnpackError::kernel(Call::SetOwner, path))?;
-    confined::set_mode(&to, stat.st_mode & 0o7777).map_err(UnpackError::kernel(Call::SetMode, path))?;
-    for (name, value) in visible_xattrs(from).map_err(UnpackError::kernel(Call::GetXattr, path))? {
-        confined::set_xattr(&to, &name, &value).map_err(UnpackError::kernel(Call::SetXattr, path))?;
-    }
-    confined::set_time(to, confined::modified(stat)).map_err(UnpackError::kernel(Call::SetTime, path))
-}
-
-/// The attributes that belong to the file, and not to overlay or to the host's security module.
-fn visible_xattrs(file: impl std::os::fd::AsFd) -> Result<Vec<Xattr>, rustix::io::Errno> {
-    let mut xattrs = confined::xattrs(file)?;
-    xattrs.retain(|(name, value)| matches!(super::entry::xattr(name, value), Ok(Some(_))));
-    xattrs.sort_unstable();
-    Ok(xattrs)
 }
 
 fn attributes_differ(one: &Dir, other: &Dir) -> Result<bool, rustix::io::Errno> {

@@ -1,7 +1,7 @@
 //! Unpacks one layer into its own directory, in overlay's on-disk form, without knowing the layers below it.
 //!
-//! Whiteouts become character devices 0:0, opaque directories get `trusted.overlay.opaque`
-//! (Documentation/filesystems/overlayfs.rst). Ids stay as the archive has them, 0-based: only a container's
+//! Whiteouts become character devices 0:0, opaque directories get `trusted.overlay.opaque`, or both become sockets where the tree
+//! lies on an overlay itself ([`super::marks`]). Ids stay as the archive has them, 0-based: only a container's
 //! view of them is mapped. What the layers below decide is written into the [`LayerRecord`].
 //!
 //! Whatever an entry finds at its name is replaced and never written through: an existing link could lead
@@ -78,7 +78,7 @@ pub(crate) fn unpack<R: BufRead>(
     options: UnpackOptions,
 ) -> Result<(LayerRecord, Counts), UnpackError> {
     let mut archive = Archive::new(input);
-    let mut unpacker = Unpacker::new(root, umask, options);
+    let mut unpacker = Unpacker::new(root, umask, options)?;
     while let Some(member) = archive.next_member()? {
         unpacker.entries += 1;
         if unpacker.entries > options.entries_max {
@@ -115,9 +115,9 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
-    fn new(root: Dir, _: ZeroUmask, options: UnpackOptions) -> Self {
-        Self {
-            directories: Directories::new(root),
+    fn new(root: Dir, _: ZeroUmask, options: UnpackOptions) -> Result<Self, UnpackError> {
+        Ok(Self {
+            directories: Directories::new(root)?,
             options,
             counts: Counts::default(),
             entries: 0,
@@ -125,7 +125,7 @@ impl Unpacker {
             is_dated: false,
             opaque: false,
             high_ids: BTreeMap::new(),
-        }
+        })
     }
 
     /// Gives the root its time, until an entry of its own says another.

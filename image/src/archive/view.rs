@@ -9,10 +9,11 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::confined::{Dir, Found, is_opaque};
+use super::confined::{Dir, Found};
 use super::dirs::{STEPS_MAX, join};
 use super::entry::split;
 use super::error::{Call, UnpackError};
+use super::marks::is_opaque;
 use super::record::escape;
 
 /// A stack of trees, topmost first.

@@ -1,7 +1,7 @@
-//! What a layer hides of those below it, in overlay's on-disk form.
+//! What a layer hides of those below it, in the form of [`super::marks`].
 
 use super::confined::Found;
-use super::dirs::{join, mark_opaque};
+use super::dirs::join;
 use super::entry::{Entry, split};
 use super::error::{Call, UnpackError};
 use super::record::PathText;
@@ -18,7 +18,10 @@ impl Unpacker {
         match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
             Found::Missing if self.directories.record.links.contains_key(&PathText(path.clone())) => {}
             Found::Missing => {
-                at.make_whiteout(name).map_err(UnpackError::kernel(Call::MakeNode, &path))?;
+                self.directories
+                    .marks
+                    .make_whiteout(&at, name)
+                    .map_err(UnpackError::kernel(Call::MakeNode, &path))?;
                 self.directories.record.inodes += 1;
                 let parent = PathText(parent);
                 if !self.directories.record.whiteouts.contains(&parent) {
@@ -28,7 +31,7 @@ impl Unpacker {
             }
             Found::Directory => {
                 let dir = self.directories.open_resolved(&path)?;
-                mark_opaque(&path, &dir)?;
+                self.directories.mark_opaque(&path, &dir)?;
                 // With the lower directory its attributes go.
                 self.directories.record.implicit.remove(&PathText(path));
             }
@@ -46,6 +49,6 @@ impl Unpacker {
             self.opaque = true;
             return Ok(());
         }
-        mark_opaque(&path, &dir)
+        self.directories.mark_opaque(&path, &dir)
     }
 }

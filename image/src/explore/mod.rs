@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::archive::confined::{Dir, is_opaque};
+use crate::archive::confined::Dir;
+use crate::archive::marks::{is_opaque, is_overlays_whiteout, is_whiteout};
 use crate::archive::record::escape;
 use crate::digest::Digest;
 use crate::op::step;
@@ -269,7 +270,8 @@ impl Walk {
             };
             let kind = FileType::from_raw_mode(stat.st_mode);
             let there = self.merged.child(id, &name);
-            if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+            let of_layer = layer.diff_id.is_some();
+            if if of_layer { is_whiteout(&stat) } else { is_overlays_whiteout(&stat) } {
                 if let Some(there) = there {
                     let gone = self.merged.hide(there);
                     self.hidden(there, gone, layer);

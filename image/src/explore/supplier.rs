@@ -5,7 +5,8 @@ use std::path::Path;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::archive::confined::{Dir, is_opaque};
+use crate::archive::confined::Dir;
+use crate::archive::marks::{is_opaque, is_overlays_whiteout, is_whiteout};
 use crate::store::image::Image;
 use crate::store::{Store, StoreError};
 
@@ -39,7 +40,8 @@ impl Store {
             for place in trees.places.into_iter().rev() {
                 let root = place.path().to_owned();
                 let unreadable = |errno: Errno| StoreError::Read { path: root, source: errno.into() };
-                let Some(found) = look(&place.into_dir(), path).map_err(unreadable)? else { continue };
+                let found = look(&place.into_dir(), path, trees.diff_id.is_some());
+                let Some(found) = found.map_err(unreadable)? else { continue };
                 let is_seen = !is_over && found.kind != "whiteout" && found.is_there;
                 is_over |= found.ends;
                 if found.is_there {
@@ -64,10 +66,11 @@ struct Looked {
     ends: bool,
 }
 
-fn look(root: &Dir, path: &[u8]) -> Result<Option<Looked>, Errno> {
+fn look(root: &Dir, path: &[u8], of_layer: bool) -> Result<Option<Looked>, Errno> {
     let mut names = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).peekable();
     let mut directory = root.open(b".")?;
     let directory_is = |ends| Looked { kind: "directory", bytes: 0, is_there: true, ends };
+    let is_mark = if of_layer { is_whiteout } else { is_overlays_whiteout };
     let mut ends = false;
     while let Some(name) = names.next() {
         let is_last = names.peek().is_none();
@@ -85,7 +88,7 @@ fn look(root: &Dir, path: &[u8]) -> Result<Option<Looked>, Errno> {
             }
             FileType::RegularFile => "file",
             FileType::Symlink => "link",
-            FileType::CharacterDevice if stat.st_rdev == 0 => "whiteout",
+            _ if is_mark(&stat) => "whiteout",
             FileType::CharacterDevice | FileType::BlockDevice => "device",
             FileType::Fifo => "fifo",
             _ => "socket",

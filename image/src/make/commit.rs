@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use super::{About, New, config};
 use crate::archive::unpack::UnpackOptions;
-use crate::archive::{Pack, PackError};
+use crate::archive::{Changes, IdMap, Pack, PackError};
 use crate::digest::Digest;
 use crate::layer::LayerError;
 use crate::layer::inflate::Compression;
@@ -59,7 +59,15 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
-/// Makes an image of what a container has written, `upper`, its upper directory of overlay's; nothing where there is none.
+/// What a container has written.
+pub enum Written<'a> {
+    /// Its upper directory of overlay's.
+    Upper(OwnedFd),
+    /// What is other in its copy of its image, whose files' ids are these inside.
+    Copy(OwnedFd, Changes, IdMap<'a>),
+}
+
+/// Makes an image of what a container has written; of nothing where there is nothing.
 ///
 /// `packed` is called when nothing more is read of the container, and says whether it is still there: what was read of one that
 /// is being removed is not all of it.
@@ -68,12 +76,12 @@ pub enum CommitError {
 /// The directory cannot be read, or the store not be written. Nothing becomes visible then.
 pub fn commit(
     store: &Store,
-    upper: Option<OwnedFd>,
+    written: Option<Written<'_>>,
     options: CommitOptions,
     packed: impl FnOnce() -> bool,
 ) -> Result<New, CommitError> {
     let session = store.session()?;
-    let made = commit_in(&session, upper, options, packed);
+    let made = commit_in(&session, written, options, packed);
     drop(session);
     if made.is_err() {
         // The error is the cause; what stays is found by the next sweep.
@@ -84,12 +92,12 @@ pub fn commit(
 
 fn commit_in(
     session: &Session<'_>,
-    upper: Option<OwnedFd>,
+    written: Option<Written<'_>>,
     options: CommitOptions,
     packed: impl FnOnce() -> bool,
 ) -> Result<New, CommitError> {
     let CommitOptions { parent, name, about, limits } = options;
-    let written = upper.map(|upper| layer_of(session, upper, &limits)).transpose();
+    let written = written.map(|written| layer_of(session, written, &limits)).transpose();
     if !packed() {
         return Err(CommitError::Removed);
     }
@@ -116,12 +124,15 @@ fn commit_in(
     Ok(New { id, renamed, left_out })
 }
 
-/// The layer of an upper directory; none where nothing was written. And how much has no form in it.
-type Written = (Option<(Digest, LayerBlob)>, u64);
+/// The layer of what was written; none where nothing was. And how much has no form in it.
+type Made = (Option<(Digest, LayerBlob)>, u64);
 
-fn layer_of(session: &Session<'_>, upper: OwnedFd, limits: &Limits) -> Result<Written, CommitError> {
+fn layer_of(session: &Session<'_>, written: Written<'_>, limits: &Limits) -> Result<Made, CommitError> {
     step("Read what the container has written, and make a layer of it");
-    let mut pack = Pack::layer(upper, limits.layer_entries);
+    let mut pack = match written {
+        Written::Upper(upper) => Pack::layer(upper, limits.layer_entries),
+        Written::Copy(copy, changes, ids) => Pack::layer_of_copy(copy, changes, ids, limits.layer_entries),
+    };
     // Whether it begins with anything at all.
     pack.fill_buf().map_err(reading)?;
     if pack.packed().entries == 0 {

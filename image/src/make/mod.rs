@@ -4,7 +4,7 @@ mod commit;
 mod config;
 mod import;
 
-pub use commit::{CommitError, CommitOptions, commit};
+pub use commit::{CommitError, CommitOptions, Written, commit};
 pub use import::{ImportError, ImportOptions, import};
 
 use serde_json::Value;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! oci-layout  index.json  blobs/sha256/…      the OCI image layout (image-layout.md of the OCI image spec)
-//! version                                     of everything below; another version is refused
+//! version                                     of everything below; another version is refused. `-copied` on an overlay
 //! images/<id>.json                            configuration and layers of one image
 //! layers/<diff id>/{tree,layer.json}          an unpacked layer, shared by all images that have it
 //! chains/<chain id>/{tree,layer.json}         what a layer takes from those below it; most layers need none
@@ -43,8 +43,9 @@ mod usage;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::archive::marks::is_on_overlay;
 use crate::digest::Digest;
-use crate::op::{OpError, step};
+use crate::op::{OpError, look, step};
 use crate::reference::Reference;
 use disk::Place;
 use image::{IMAGE_VERSION, Image, ImageRecord};
@@ -64,6 +65,34 @@ pub use usage::Usage;
 #[derive(Debug)]
 pub struct Store {
     place: Place,
+    keeping: Keeping,
+}
+
+/// What a container can make of the store's layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// Overlay stacks them.
+    Stacked,
+    /// Each container gets a copy: the store was made on an overlay, whose directories no other overlay can write to, whose ids
+    /// cannot be shifted, and in which no whiteout can be made.
+    Copied,
+}
+
+impl Keeping {
+    /// How a new store at `place` keeps them.
+    fn at(place: &Place) -> Result<Self, OpError> {
+        let on_overlay = look(format_args!("fstatfs({:?})", place.path()), || is_on_overlay(place))?;
+        Ok(if on_overlay { Self::Copied } else { Self::Stacked })
+    }
+
+    /// The version that such a store says it has.
+    fn format(self) -> String {
+        match self {
+            Self::Stacked => FORMAT.to_string(),
+            // An older mini, which would stack them, refuses it.
+            Self::Copied => format!("{FORMAT}-copied"),
+        }
+    }
 }
 
 /// While it lives, no image can be removed from the store: hold it from looking an image up until the
@@ -105,9 +134,8 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
-    /// It lies in a container's own root, an overlay: there no whiteouts can be made (mknod(2): EPERM), and no other overlay's upper
-    /// directory can be.
-    #[error("the image store {path:?} lies on an overlay, which can hold neither layers nor containers")]
+    /// It came to where it lies as it is, from elsewhere: its layers are made to be stacked, which an overlay's cannot be.
+    #[error("the image store {path:?} was made on another file system, and lies on an overlay now")]
     Overlay {
         /// The store's root.
         path: PathBuf,
@@ -143,6 +171,14 @@ impl Store {
     /// # Errors
     /// It cannot be made or read, or has another format.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_or_make(root).map(|(store, _)| store)
+    }
+
+    /// The same, and tells whether it was made.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_or_make(root: &Path) -> Result<(Self, bool), StoreError> {
         let place = match Place::open_root(root)? {
             Some(place) => place,
             None => {
@@ -152,13 +188,12 @@ impl Store {
                 Place::open_root(root)?.ok_or_else(missing)?
             }
         };
-        let store = Self { place };
-        match store.version()? {
-            Some(version) if version == FORMAT.to_string() => Ok(store),
-            Some(found) => Err(StoreError::Version { path: root.to_owned(), found }),
-            None => {
+        match Self::at(place)? {
+            Ok(store) => Ok((store, false)),
+            Err(place) => {
+                let store = Self { keeping: Keeping::at(&place)?, place };
                 store.initialise()?;
-                Ok(store)
+                Ok((store, true))
             }
         }
     }
@@ -169,12 +204,28 @@ impl Store {
     /// The directory cannot be read, or its format is another version's.
     pub fn open_existing(root: &Path) -> Result<Option<Self>, StoreError> {
         let Some(place) = Place::open_root(root)? else { return Ok(None) };
-        let store = Self { place };
-        match store.version()? {
-            Some(version) if version == FORMAT.to_string() => Ok(Some(store)),
-            Some(found) => Err(StoreError::Version { path: root.to_owned(), found }),
-            None => Ok(None),
+        Ok(Self::at(place)?.ok())
+    }
+
+    /// The store at a place, or that place where there is none yet.
+    fn at(place: Place) -> Result<Result<Self, Place>, StoreError> {
+        let path = || place.path().join("version");
+        let bytes = place.read("version").map_err(|source| StoreError::Read { path: path(), source })?;
+        let Some(bytes) = bytes else { return Ok(Err(place)) };
+        let found = String::from_utf8_lossy(&bytes).trim().to_owned();
+        let all = [Keeping::Stacked, Keeping::Copied];
+        let Some(keeping) = all.into_iter().find(|keeping| keeping.format() == found) else {
+            return Err(StoreError::Version { path: place.path().to_owned(), found });
+        };
+        if keeping == Keeping::Stacked && Keeping::at(&place)? == Keeping::Copied {
+            return Err(StoreError::Overlay { path: place.path().to_owned() });
         }
+        Ok(Ok(Self { place, keeping }))
+    }
+
+    /// What a container can make of its layers.
+    pub fn keeping(&self) -> Keeping {
+        self.keeping
     }
 
     /// The directory that it was opened with.
@@ -299,13 +350,6 @@ impl Store {
         bytes.ok_or_else(|| StoreError::Missing { path: path() })
     }
 
-    /// What the store says its format is; `None` before it has one.
-    fn version(&self) -> Result<Option<String>, StoreError> {
-        let path = || self.root().join("version");
-        let bytes = self.place.read("version").map_err(|source| StoreError::Read { path: path(), source })?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
-    }
-
     /// Makes what a new store consists of. Its version comes last: a store without one is made again, and
     /// what is there stays.
     fn initialise(&self) -> Result<(), StoreError> {
@@ -319,7 +363,7 @@ impl Store {
             self.write_index(&Index::default())?;
         }
         self.place.write_whole(LAYOUT, LAYOUT_JSON)?;
-        Ok(self.place.write_whole("version", format!("{FORMAT}\n").as_bytes())?)
+        Ok(self.place.write_whole("version", format!("{}\n", self.keeping.format()).as_bytes())?)
     }
 }
 

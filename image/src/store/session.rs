@@ -21,7 +21,7 @@ use super::lock::{Hold, Lock};
 use super::{BLOBS, INGEST, Store, StoreError};
 use crate::archive::record::{LayerRecord, RECORD_VERSION};
 use crate::digest::Digest;
-use crate::op::{OpError, look, step};
+use crate::op::step;
 
 /// A pull or load at work. While it lives, nobody takes what it relies on for garbage.
 #[derive(Debug)]
@@ -80,11 +80,8 @@ impl Store {
     /// Begins a pull or load: removes what killed ones left, and keeps everything else from being removed.
     ///
     /// # Errors
-    /// The store cannot be used, or lies where no layer can be.
+    /// The store cannot be used.
     pub(crate) fn session(&self) -> Result<Session<'_>, StoreError> {
-        if is_on_overlay(self.place())? {
-            return Err(StoreError::Overlay { path: self.root().to_owned() });
-        }
         self.sweep_ingest()?;
         self.remove_interrupted(&|one| one.is_stale || one.bytes == 0)?;
         self.session_beside()
@@ -294,13 +291,6 @@ impl Session<'_> {
         }
         Ok(Some(Ingest { place, name, _lock: lock }))
     }
-}
-
-/// Whether a directory lies on an overlay (statfs(2), linux/magic.h).
-fn is_on_overlay(place: &Place) -> Result<bool, OpError> {
-    const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
-    let kind = look(format_args!("fstatfs({:?})", place.path()), || rustix::fs::fstatfs(place))?.f_type;
-    Ok(u64::try_from(kind) == Ok(OVERLAYFS_SUPER_MAGIC))
 }
 
 /// Where a blob lies, from the store's root.

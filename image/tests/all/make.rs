@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use image::{About, CommitError, CommitOptions, Digest, ImportOptions, Limits, New, Platform};
+use image::{About, CommitError, CommitOptions, Digest, ImportOptions, Limits, New, Platform, Written};
 use rustix::fs::{FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat};
 use serde_json::json;
 
@@ -29,7 +29,7 @@ fn open(directory: &Path) -> OwnedFd {
 fn commit(test: &TestStore, parent: Digest, upper: &Path, name: &str) -> Result<New, CommitError> {
     let name = Some(name.parse().unwrap());
     let options = CommitOptions { parent, name, about: about(), limits: Limits::default() };
-    image::commit(&test.store, Some(open(upper)), options, || true)
+    image::commit(&test.store, Some(Written::Upper(open(upper))), options, || true)
 }
 
 fn node(path: &Path, kind: FileType, device: u64) {
@@ -148,13 +148,15 @@ fn what_cannot_be_committed_leaves_nothing() {
     fs::write(directory.path().join("file"), "x").unwrap();
     let options =
         || CommitOptions { parent: parent.id, name: None, about: about(), limits: Limits::default() };
-    let removed = image::commit(&test.store, Some(open(directory.path())), options(), || false);
+    let removed =
+        image::commit(&test.store, Some(Written::Upper(open(directory.path()))), options(), || false);
     assert!(matches!(removed, Err(CommitError::Removed)), "{removed:?}");
     let few = CommitOptions { limits: Limits { layer_entries: 1, ..Limits::default() }, ..options() };
-    let many = image::commit(&test.store, Some(open(directory.path())), few, || true).unwrap_err();
+    let many =
+        image::commit(&test.store, Some(Written::Upper(open(directory.path()))), few, || true).unwrap_err();
     assert!(chain(&many).contains("more than 1 files"), "{}", chain(&many));
     let bad = CommitOptions { about: About { config: json!({ "Cmd": 7 }), ..about() }, ..options() };
-    let bad = image::commit(&test.store, Some(open(directory.path())), bad, || true);
+    let bad = image::commit(&test.store, Some(Written::Upper(open(directory.path()))), bad, || true);
     assert!(matches!(bad, Err(CommitError::Config(_))), "{bad:?}");
     for mark in ["trusted.overlay.redirect", "trusted.overlay.metacopy"] {
         set_xattr(&directory.path().join("moved"), mark, b"/elsewhere");

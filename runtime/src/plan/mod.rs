@@ -32,6 +32,9 @@ pub struct IdMap {
     pub size: u32,
 }
 
+/// Where a container's root lies in its own directory, where it is a copy.
+pub const COPY: &str = "copy/tree";
+
 /// Where the container's root comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootPlan {
@@ -39,6 +42,8 @@ pub struct RootPlan {
     pub layers: Vec<PathBuf>,
     /// The container's own directory on disk: `upper` and `work` are made in it.
     pub scratch: PathBuf,
+    /// Overlay stacks nothing: the root is [`COPY`] in that directory, which somebody has filled with the container's ids.
+    pub copied: bool,
     /// No syncs: the files are not wanted after a crash (`--rm`).
     pub volatile: bool,
     /// Nothing in the root can be written.

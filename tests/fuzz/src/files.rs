@@ -95,6 +95,7 @@ pub fn spec(input: &[u8]) {
     let root = RootPlan {
         layers: vec![PathBuf::from("/layer")],
         scratch: PathBuf::from("/scratch"),
+        copied: false,
         volatile: false,
         read_only: false,
     };

@@ -21,6 +21,7 @@ use crate::events::Event;
 use crate::exit_code::ExitCode;
 use crate::explain::{ExplainArgs, Story};
 use crate::output;
+use crate::own_root;
 use crate::settings::Settings;
 
 /// Make an image of what a container has written
@@ -97,7 +98,18 @@ pub(crate) fn commit(context: &Context, args: &CommitArgs) -> Result<ExitCode> {
         }
         matches!(state.load(&entry.record.id), Ok(Some(_)))
     };
-    let made = image::commit(&store, upper(&entry)?, options, is_there)?;
+    let made = match own_root::ids(&entry.dirs.disk)? {
+        None => {
+            let upper = upper(&entry)?.map(image::Written::Upper);
+            image::commit(&store, upper, options, is_there)?
+        }
+        Some(ids) => {
+            let layers = crate::prepare::layers(&state, &parent)?;
+            let (copy, changes) = own_root::changes(&entry.dirs.disk, &layers, &ids)?;
+            let inside = |kind, id| ids.inside(kind, id);
+            image::commit(&store, Some(image::Written::Copy(copy, changes, &inside)), options, is_there)?
+        }
+    };
     drop(rest);
     tell(context, &entry, &made, name.as_ref(), &args.message)?;
     story.into_iter().for_each(Story::tell_what_is_there);

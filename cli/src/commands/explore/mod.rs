@@ -14,6 +14,7 @@ use image::{Explored, Image, ResolveError, Store, Supplier};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::output;
+use crate::own_root;
 
 /// Look into an image or a container layer by layer: what each adds, changes and hides
 ///
@@ -99,6 +100,12 @@ impl Subject {
                 && image.layers.iter().all(|layer| layer.starts_with(store.root())),
             "container {word} was made of a directory, which has no layers"
         );
+        if own_root::is_there(&entry.dirs.disk) {
+            output::notice(
+                "it has a copy of its image, and no layer of its own: mini diff tells what it has changed",
+            );
+            return Ok(Subject::new(image, entry.record.name, None));
+        }
         Ok(Subject::new(image, entry.record.name, Some(entry.dirs.disk.join("upper"))))
     }
 

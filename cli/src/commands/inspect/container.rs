@@ -1,5 +1,7 @@
 //! A container under docker's field names.
 
+use std::path::Path;
+
 use anyhow::Result;
 use oci_spec::runtime::Spec;
 use runtime::cgroup::Layout;
@@ -14,6 +16,7 @@ use crate::clock;
 use crate::commands::{filter, pause};
 use crate::context::Context;
 use crate::health::Health;
+use crate::own_root;
 use crate::plan::Request;
 use crate::plan::health::HealthPlan;
 use crate::plan::options::Options;
@@ -47,14 +50,24 @@ pub(super) fn container(context: &Context, entry: &Entry) -> Result<Value> {
         "LogPath": entry.dirs.disk.join("container.log"),
         "Name": format!("/{}", record.name),
         "RestartCount": record.restarts,
-        "Driver": "overlay",
+        "Driver": own_root::driver(own_root::is_there(&entry.dirs.disk)),
         "Platform": "linux",
         "HostConfig": host_config(entry, &settings, &spec, &options),
-        "GraphDriver": { "Name": "overlay", "Data": { "UpperDir": entry.dirs.disk.join("upper"), "WorkDir": entry.dirs.disk.join("work") } },
+        "GraphDriver": graph_driver(&entry.dirs.disk),
         "Mounts": mounts::mounts(context, &settings, &spec, entry),
         "Config": config(entry, &settings, &spec, &options),
         "NetworkSettings": network_settings(entry, &settings),
     }))
+}
+
+/// Where its files lie. docker's vfs says nothing more of it than its name.
+fn graph_driver(disk: &Path) -> Value {
+    let copied = own_root::is_there(disk);
+    let data = match copied {
+        true => json!({ "MergedDir": own_root::files(disk) }),
+        false => json!({ "UpperDir": disk.join("upper"), "WorkDir": disk.join("work") }),
+    };
+    json!({ "Name": own_root::driver(copied), "Data": data })
 }
 
 /// The part of it that an image made of it takes over.

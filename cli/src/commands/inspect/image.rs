@@ -3,6 +3,8 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use crate::own_root;
+
 /// Everything that is known of an image.
 ///
 /// # Errors
@@ -28,7 +30,7 @@ pub(super) fn image(store: &image::Store, image: &image::Image) -> Result<Value>
         "Os": text("os"),
         "Size": image.size,
         "VirtualSize": image.size,
-        "GraphDriver": { "Name": "overlay", "Data": layers(image) },
+        "GraphDriver": { "Name": own_root::driver(store.keeping() == image::Keeping::Copied), "Data": layers(image) },
         "Config": config.get_mut("config").map(Value::take),
         "RootFS": { "Type": "layers", "Layers": image.config.rootfs().diff_ids() },
     });

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::commands::{filter, pause};
 use crate::context::Context;
 use crate::health::{Health, HealthStatus};
+use crate::own_root;
 use crate::plan::NetworkMode;
 use crate::plan::health::HealthPlan;
 use crate::settings::{AskedFiles, LiveSettings};
@@ -156,14 +157,15 @@ impl<'a> Listed<'a> {
 
     /// Bytes of its own files.
     pub(crate) fn own_size(&self) -> u64 {
-        runtime::changes::usage(&self.entry.dirs.disk.join("upper"))
+        runtime::changes::usage(&own_root::files(&self.entry.dirs.disk))
     }
 
     /// Bytes of its own files, and of these and its image's together.
     pub(crate) fn sizes(&self) -> (u64, u64) {
         let own = self.own_size();
         let image = self.look.image(&self.entry.record.image_id).map_or(0, |image| image.size);
-        (own, own + image)
+        // A copy has the image in it already.
+        if own_root::is_there(&self.entry.dirs.disk) { (own, own) } else { (own, own + image) }
     }
 
     /// What its image is made for.

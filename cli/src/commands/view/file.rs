@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, Stat};
 use super::Row;
 use super::mount::{self, Mount};
 use super::subject::Subject;
+use crate::own_root;
 use crate::plan::values::normal;
 use crate::words::Words;
 
@@ -78,6 +79,9 @@ fn usual(subject: &Subject<'_>) -> Vec<PathBuf> {
 /// Topmost first; none where the image is not here any more.
 fn layers(subject: &Subject<'_>) -> Vec<PathBuf> {
     let image = subject.context.image_of(&subject.entry.record);
+    if own_root::is_there(&subject.entry.dirs.disk) {
+        return Vec::new(); // all of them were copied
+    }
     let layers = image.and_then(|(image, _pin)| crate::prepare::layers(&subject.context.state(), &image));
     layers.unwrap_or_default()
 }
@@ -91,7 +95,7 @@ fn find(subject: &Subject<'_>, layers: &[PathBuf], asked: &Path) -> Option<Found
     let mount = mount::of(&subject.mounts_inside, mount_id(held.as_fd())?)?;
     let rest = path.strip_prefix(&mount.point).unwrap_or(Path::new("")).to_owned();
     let (place, outside) = match mount::is_root(mount) {
-        true => in_layers(&subject.entry.dirs.disk.join("upper"), layers, &rest, subject.words),
+        true => in_layers(&own_root::files(&subject.entry.dirs.disk), layers, &rest, subject.words),
         false => bound(subject, mount, &rest, held.as_fd()),
     };
     Some(Found {

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::Row;
 use super::subject::Subject;
+use crate::own_root;
 use crate::words::Words;
 
 /// A line of the table.
@@ -86,7 +87,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Vec<Row> {
     };
     for mount in &subject.mounts_inside {
         let host = match (is_root(mount), place(mount)) {
-            (true, _) => subject.entry.dirs.disk.join("upper").display().to_string(),
+            (true, _) => own_root::files(&subject.entry.dirs.disk).display().to_string(),
             (false, Some(path)) => path.display().to_string(),
             (false, None) => nature(&mount.kind, words),
         };

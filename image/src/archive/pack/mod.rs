@@ -16,10 +16,12 @@ use std::os::fd::OwnedFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use crate::archive::changed::Changes;
 use crate::archive::confined::{self, Dir};
 use crate::archive::entry::{self, Time, Xattr};
 use crate::archive::error::Call;
 use crate::archive::ids::{IdMap, translate};
+use crate::archive::marks::is_overlays_whiteout;
 use crate::archive::object::{self, Object};
 use crate::archive::record::{IdKind, escape};
 use crate::archive::sparse::SparseMap;
@@ -64,6 +66,8 @@ pub struct Pack<'a> {
     options: PackOptions<'a>,
     /// The tree is an upper directory of overlay's, the archive a layer.
     is_layer: bool,
+    /// What of it is packed, where that is not all: the tree is a copy of what the layer goes upon.
+    changes: Option<Changes>,
     /// The top, until it has been looked at.
     top: Option<OwnedFd>,
     /// From the top to the directory that is read now.
@@ -109,6 +113,7 @@ impl<'a> Pack<'a> {
         Self {
             top: Some(top),
             is_layer: false,
+            changes: None,
             options,
             levels: Vec::new(),
             path: Vec::new(),
@@ -169,6 +174,7 @@ impl<'a> Pack<'a> {
             // Gone since it was listed.
             Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(PackError::kernel(Call::Open, &path)(errno)),
+            Ok(_) if self.is_unchanged(&path) => Ok(()),
             Ok(object) => {
                 let device = level.device;
                 self.pack(&object, path, Some(device))
@@ -184,7 +190,7 @@ impl<'a> Pack<'a> {
             return Err(PackError::NameTooLong { path: beginning, length: path.len() });
         }
         let kind = object.kind();
-        let is_mark = kind == FileType::CharacterDevice && object.stat.st_rdev == 0;
+        let is_mark = is_overlays_whiteout(&object.stat);
         let is_left_out = if self.is_layer { layer::would_hide(&path) } else { is_mark };
         if is_left_out || matches!(kind, FileType::Socket | FileType::Unknown) {
             self.packed.left_out += 1;
@@ -251,12 +257,9 @@ impl<'a> Pack<'a> {
         if !path.is_empty() {
             let xattrs = self.xattrs(&dir, &path)?;
             self.write(object, b'5', &[&path[..], b"/"].concat(), b"", 0, &xattrs, None);
-        } else if self.is_layer {
-            self.pack_root(object, &dir)?;
         }
-        if self.is_layer && confined::is_opaque(&dir).map_err(PackError::kernel(Call::GetXattr, &path))? {
-            self.count()?;
-            self.write_opaque(object, &path);
+        if self.is_layer {
+            self.pack_marks(object, &dir, &path)?;
         }
         let (device, _) = object.identity();
         let is_foreign = above.is_some_and(|above| above != device)
