@@ -103,6 +103,8 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         "mini system check --repair makes it whole, or mini pull"
     } else if error.is::<crate::plan::ids::Exhausted>() {
         "end a container, or widen ids.count in /etc/mini/config.toml"
+    } else if error.is::<crate::plan::ids::Unmapped>() {
+        "run it with --userns=host, or set ids.base and ids.count in /etc/mini/config.toml to ids of /proc/self/uid_map"
     } else if error.is::<crate::plan::whose::Strict>() {
         "say --userns=private to keep the container's root apart, or --userns=host to share the host's"
     } else if error.is::<crate::plan::whose::Disagreement>() {

@@ -89,8 +89,15 @@ pub(crate) fn driver(copied: bool) -> &'static str {
 /// # Errors
 /// What was written down of it cannot be read.
 pub(crate) fn ids(disk: &Path) -> Result<Option<Ids>> {
-    let path = disk.join("copy/ids.json");
-    match std::fs::read(&path) {
+    read_ids(&disk.join("copy/ids.json"))
+}
+
+/// Ids as they were written down; `None` where they were not.
+///
+/// # Errors
+/// What was written down cannot be read.
+pub(crate) fn read_ids(path: &Path) -> Result<Option<Ids>> {
+    match std::fs::read(path) {
         Ok(json) => {
             let ids = serde_json::from_slice(&json);
             ids.map(Some).with_context(|| format!("damaged file {}", path.display()))

@@ -77,7 +77,7 @@
 //! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
 //! | finding and mending what a crash, a disk or a hand left | [`system_check`], [`system_check_store`] |
 //! | layers: what they share, add, change and hide | [`explore`] |
-//! | the file systems that it all may lie on; copies where it is an overlay | [`file_systems`], [`copying`] |
+//! | the file systems that it all may lie on; copies where it is an overlay | [`file_systems`], [`copying`], [`copying_volumes`] |
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the product: they make files, processes and sockets themselves"
@@ -98,6 +98,7 @@ mod concurrent_images;
 mod copy;
 mod copy_keeps;
 mod copying;
+mod copying_volumes;
 mod coverage;
 mod devices;
 mod differential;

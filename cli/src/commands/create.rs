@@ -37,7 +37,7 @@ pub(crate) fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     run::announce(&request, &crate::donors::Found::default());
     let (image, pin) = run::image(context, flags, &request, false)?;
     crate::prepare::storage::complete(context, &mut request, &image.config)?;
-    let facts = run::facts(&request)?;
+    let facts = run::facts(context, &request)?;
     run::replace(context, flags)?;
     let id = crate::prepare::create(context, flags, &request, &image, facts)?;
     drop(pin);

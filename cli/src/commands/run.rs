@@ -18,9 +18,11 @@ use crate::exit_code::ExitCode;
 use crate::explain::{ExplainArgs, Form};
 use crate::launch;
 use crate::output;
+use crate::own_root;
 use crate::plan::Request;
 use crate::plan::facts::{self, HostFacts};
 use crate::plan::request::Caller;
+use crate::plan::storage::Bind;
 use crate::prepare::{foresee, prepare, storage};
 use crate::session::Outcome;
 
@@ -95,7 +97,7 @@ pub(crate) fn carry_out(context: &Context, flags: &ContainerArgs, args: &Manner<
     announce(&request, &found);
     let (image, pin) = image(context, flags, &request, args.dry_run)?;
     storage::complete(context, &mut request, &image.config)?;
-    let facts = facts(&request)?;
+    let facts = facts(context, &request)?;
     if args.dry_run {
         output::print_json(&foresee(context, &request, &image, &facts, found)?)?;
         return Ok(ExitCode::Success);
@@ -281,8 +283,8 @@ pub(crate) fn replace(context: &Context, flags: &ContainerArgs) -> Result<()> {
 ///
 /// # Errors
 /// Where the host cannot be looked at.
-pub(crate) fn facts(request: &Request) -> Result<HostFacts> {
-    HostFacts::detect(request)
+pub(crate) fn facts(context: &Context, request: &Request) -> Result<HostFacts> {
+    Ok(HostFacts { copied: own_root::is_wanted(context)?, ..HostFacts::detect(request)? })
 }
 
 /// A container's exit code, with the reason where one is known.
@@ -305,6 +307,14 @@ pub(crate) fn announce(request: &Request, found: &Found) {
         output::notice(
             "what is mounted on the host later belongs to nobody in the container: it has ids of its own",
         );
+    }
+    let plain = |bind: &&Bind| image::lies_on_overlay(&bind.source).unwrap_or(false);
+    if let Some(bind) = request.binds.iter().filter(|_| request.user_namespace).find(plain) {
+        output::warn(&format!(
+            "{} lies on an overlay, where no ids can be shifted: its files belong to nobody in the container (--userns=host: \
+             to whom they belong)",
+            bind.source.display()
+        ));
     }
     for limit in donors::limits(request, found) {
         step(&format!("with a user namespace of its own, {limit}"));

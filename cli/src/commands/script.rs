@@ -8,7 +8,6 @@ use crate::context::Context;
 use crate::donors;
 use crate::exit_code::ExitCode;
 use crate::output;
-use crate::own_root;
 use crate::plan::NetworkMode;
 use crate::prepare::{Outlined, outline, storage};
 use crate::script::{self, Subject};
@@ -43,12 +42,12 @@ pub(crate) fn script(context: &Context, args: &ScriptArgs) -> Result<ExitCode> {
     let found = donors::find(context, &mut request)?;
     run::announce(&request, &found);
     let (image, _pin) = run::image(context, flags, &request, false)?;
+    let facts = run::facts(context, &request)?;
     ensure!(
-        !own_root::is_wanted(context)?,
+        !facts.copied,
         "the image's layers lie on an overlay, and no script could stack them: give another --root, on ext4, xfs, btrfs or tmpfs"
     );
     storage::complete(context, &mut request, &image.config)?;
-    let facts = run::facts(&request)?;
     let Outlined { plan, init, run, ranges } = outline(context, &request, &image, &facts, found)?;
     let groups = runtime::cgroup::outline(&facts.cgroups, &init.cgroup)?;
     let lease = plan.network.attach.as_ref().filter(|_| request.network == NetworkMode::Bridge);

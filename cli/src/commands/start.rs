@@ -184,7 +184,7 @@ fn ready(context: &Context, entry: &Entry, detached: bool) -> Result<Option<(Cha
     if let Some(layer) = context.store()?.damaged_layer(&image)? {
         return Err(crate::error::Damaged { image: entry.record.image.clone(), layer }.into());
     }
-    let facts = run::facts(&request)?;
+    let facts = run::facts(context, &request)?;
     prepare_again(context, entry.record, &request, &image, facts, found, lock).map(Some)
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct HostFacts {
     pub(crate) groups: u32,
     /// The host has its message queues at /dev/mqueue.
     pub(crate) mqueue: bool,
+    /// Containers get a copy of their image, and files have their ids: no view can be shifted.
+    pub(crate) copied: bool,
 }
 
 /// A device node of the host.
@@ -96,6 +98,7 @@ impl HostFacts {
             disks: resources.disks().filter_map(device).filter(|disk| disk.kind == 'b').collect(),
             groups: if request.user_namespace { u32::MAX } else { own_groups() },
             mqueue: rustix::fs::statfs("/dev/mqueue").is_ok_and(|stat| stat.f_type == MQUEUE_MAGIC),
+            copied: false,
         })
     }
 }

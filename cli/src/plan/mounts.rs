@@ -22,6 +22,7 @@ pub(crate) fn asked_for(request: &Request) -> Result<Vec<Mount>> {
     }
     for volume in &request.options.storage.volumes {
         let writable = if volume.read_only { "rro" } else { "rw" };
+        let idmap = if volume.unshifted { &[] } else { idmap };
         let options = [&["rbind", "rprivate", writable][..], idmap].concat();
         all.push(mount(&volume.target, "bind", &shown(volume), &options)?);
     }

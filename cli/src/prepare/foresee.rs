@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use image::Image;
 use runtime::plan::InitPlan;
 
-use super::{Planned, high_ids};
+use super::{Planned, high_ids, storage};
 use crate::context::Context;
 use crate::donors::Found;
 use crate::names;
@@ -60,7 +60,13 @@ pub(crate) fn outline(
     let mut ranges = Vec::new();
     if request.user_namespace && leases.gid_map.is_none() {
         let high = high_ids(image);
-        let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), &id, !high.is_empty())?;
+        let lease = IdLease::take(
+            &context.config.ids,
+            &context.dirs.ids(),
+            &id,
+            !high.is_empty(),
+            storage::whose_volumes(request, facts),
+        )?;
         leases.map = ids::map(&lease.bases, &high)?;
         ranges.extend(lease.ranges().map(|(_, path, _)| path.to_owned()));
         lease.release()?;

@@ -56,6 +56,7 @@ impl Taken {
         context: &Context,
         request: &Request,
         image: &Image,
+        facts: &HostFacts,
         id: &str,
         mut found: Found,
     ) -> Result<()> {
@@ -65,7 +66,9 @@ impl Taken {
             (self.leases.map, self.leases.gid_map) = (users, Some(groups));
         } else if request.user_namespace {
             let high = high_ids(image);
-            let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), id, !high.is_empty())?;
+            let volumes = storage::whose_volumes(request, facts);
+            let lease =
+                IdLease::take(&context.config.ids, &context.dirs.ids(), id, !high.is_empty(), volumes)?;
             let map = ids::map(&lease.bases, &high);
             self.ids = Some(lease);
             self.leases.map = map?;
@@ -102,7 +105,7 @@ pub(crate) fn prepare(
     let secrets = Secrets::read(context, request)?;
     let mut taken = Taken::default();
     let written = taken
-        .take(context, request, image, &id, found)
+        .take(context, request, image, &facts, &id, found)
         .and_then(|()| write_down(context, args, request, image, &facts, &id, &taken.leases))
         .and_then(|(mut planned, record, claim)| {
             planned.write_files(&claim.dirs).inspect_err(|_| record::forget(context, &record))?;
@@ -138,7 +141,8 @@ pub(crate) fn create(
     let mut leases = foresee::leases(context, request, image, Found::default())?;
     if request.user_namespace && leases.gid_map.is_none() {
         // Those that it is going to get: what is made for it now is then right.
-        leases.map = ids::map(&ids::first_choices(&context.config.ids, &id), &high_ids(image))?;
+        let volumes = storage::whose_volumes(request, &facts);
+        leases.map = ids::map(&ids::first_choices(&context.config.ids, &id, volumes), &high_ids(image))?;
     }
     // It is of no boot before it is started.
     facts.boot.clear();
@@ -166,15 +170,13 @@ pub(crate) fn prepare_again(
     let located = storage::located(context, request)?;
     let request = located.as_ref();
     let mut rewrite = |taken: &mut Taken, found| -> Result<Planned> {
-        taken.take(context, request, image, &record.id, found)?;
+        taken.take(context, request, image, &facts, &record.id, found)?;
         storage::check(context, request)?;
         let layers = layers(&state, image)?;
         let parent = cgroup_parent(context, request)?;
         let place =
             Place { id: &record.id, name: &record.name, run: &claim.dirs.run, cgroup_parent: &parent };
         let mut planned = Planned::new(request, image, &layers, &facts, &place, &taken.leases, &claim.dirs)?;
-        planned.init.root.copied = own_root::is_wanted(context)?;
-        storage::check_copied(request, &planned.init)?;
         let when = if record.last.is_some() { When::Again } else { When::New };
         provide(context, &record.id, request, &planned.init, when)?;
         Secrets::read(context, request)?.tell(&mut planned.init);
@@ -220,7 +222,7 @@ impl Planned {
         let root = RootPlan {
             layers: layers.to_vec(),
             scratch: dirs.disk.clone(),
-            copied: false,
+            copied: facts.copied,
             volatile: request.auto_remove,
             read_only: request.read_only,
         };
@@ -321,14 +323,11 @@ fn write_down(
     let dirs = state.dirs(id);
     storage::check(context, request)?;
     let layers = layers(&state, image)?;
-    let copied = own_root::is_wanted(context)?;
     let parent = cgroup_parent(context, request)?;
     for attempt in 0..16 {
         let name = request.name.clone().unwrap_or_else(|| names::generate(id, attempt));
         let place = Place { id, name: &name, run: &dirs.run, cgroup_parent: &parent };
-        let mut planned = Planned::new(request, image, &layers, facts, &place, leases, &dirs)?;
-        planned.init.root.copied = copied;
-        storage::check_copied(request, &planned.init)?;
+        let planned = Planned::new(request, image, &layers, facts, &place, leases, &dirs)?;
         let record = record::record(request, args, image, facts, &planned)?;
         let claim = match state.create(&record, &planned.config()?) {
             Err(StateError::NameTaken { .. }) if request.name.is_none() => continue,
@@ -352,7 +351,7 @@ fn provide(context: &Context, id: &str, request: &Request, init: &InitPlan, when
         let durability = if request.auto_remove { Durability::Cached } else { Durability::Synced };
         own_root::provide(&root.scratch, &root.layers, &Ids::of(init), durability)?;
     }
-    storage::provide(context, id, request, root, when)
+    storage::provide(context, id, request, init, when)
 }
 
 /// The group in which the container gets its own. One that only this container asks for is written down, so that

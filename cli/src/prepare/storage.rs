@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
 use runtime::op::step;
-use runtime::plan::{InitPlan, MountSource, RootPlan, SECRETS, SecretContent, SecretFile};
+use runtime::plan::{InitPlan, MountSource, SECRETS, SecretContent, SecretFile};
 use runtime::sys;
 
 use crate::context::Context;
 use crate::events::Event;
+use crate::own_root::{self, Ids};
 use crate::plan::Request;
+use crate::plan::facts::HostFacts;
+use crate::plan::ids::Volumes;
 use crate::plan::storage::{Bind, SecretKind, volumes_from};
 use crate::random::new_id;
 use crate::settings::Settings;
 use crate::volume::first_content::{self, When};
+use crate::volume::owners;
 use crate::{secret, volume};
 
 /// Adds what other containers lend.
@@ -59,8 +63,16 @@ pub(super) fn located<'a>(context: &Context, request: &'a Request) -> Result<Cow
 
 /// Finds out where the container's volumes are.
 fn locate(context: &Context, request: &mut Request) -> Result<()> {
-    let store = volume::Store::new(&context.dirs.root);
-    store.foresee(&mut request.options.storage.volumes, &new_id)
+    let volumes = &mut request.options.storage.volumes;
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let (store, copied) = (volume::Store::new(&context.dirs.root), own_root::is_wanted(context)?);
+    store.foresee(volumes, &new_id)?;
+    for volume in volumes {
+        volume.unshifted = copied && volume.source.starts_with(&context.dirs.root);
+    }
+    Ok(())
 }
 
 /// What must be there before anything is made of a container: the sources of binds, as docker makes them; its time zone; its
@@ -87,21 +99,13 @@ pub(super) fn check(context: &Context, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// What cannot be where no view of a file's ids can be shifted.
-///
-/// # Errors
-/// A volume, whose files belong to whom they belong, in a container whose ids are others.
-pub(super) fn check_copied(request: &Request, init: &InitPlan) -> Result<()> {
-    let volume = request.options.storage.volumes.first();
-    if let Some(volume) = volume.filter(|_| init.root.copied && init.has_user_namespace()) {
-        bail!(
-            "volume {} for {} lies on an overlay, where its owners cannot be shown as the container's: run with --userns=host, \
-             or with another --root, on ext4, xfs, btrfs or tmpfs",
-            volume.name,
-            volume.target.display()
-        );
+/// Whether the container has to have the ids that the files of its volumes have. PURE.
+pub(super) fn whose_volumes(request: &Request, facts: &HostFacts) -> Volumes {
+    match facts.copied {
+        false => Volumes::Shifted,
+        true if request.options.storage.volumes.iter().any(|volume| volume.unshifted) => Volumes::Own,
+        true => Volumes::Others,
     }
-    Ok(())
 }
 
 fn make_source(bind: &Bind) -> Result<()> {
@@ -158,7 +162,7 @@ pub(super) fn provide(
     context: &Context,
     id: &str,
     request: &Request,
-    root: &RootPlan,
+    init: &InitPlan,
     when: When,
 ) -> Result<()> {
     let volumes = &request.options.storage.volumes;
@@ -170,7 +174,8 @@ pub(super) fn provide(
         let events: Vec<_> = made.iter().map(|name| Event::volume("create", name)).collect();
         context.journal().record(&events);
     }
-    first_content::provide(context, id, request, root, when)
+    owners::settle(context, volumes, &Ids::of(init))?;
+    first_content::provide(context, id, request, init, when)
 }
 
 /// What no spec says: parts of volumes, which are looked up inside them.

@@ -114,7 +114,7 @@ fn next(charge: &Charge) -> Result<(Charge, Start)> {
     request.detached = true;
     let found = crate::donors::find(context, &mut request)?;
     let (image, _pin) = context.image_of(&entry.record)?;
-    let facts = crate::commands::run::facts(&request)?;
+    let facts = crate::commands::run::facts(context, &request)?;
     let lock = charge.held.lock.try_clone().context("cannot keep the container's lock")?;
     let (mut next, start) =
         crate::prepare::prepare_again(context, entry.record, &request, &image, facts, found, lock)?;

@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use image::{ExtractOptions, Into, Limits, Owners, Pack, PackOptions, extract, same_id};
+use image::{ExtractOptions, Into, Limits, Owners, Pack, PackOptions, extract};
 use runtime::op::step;
-use runtime::plan::{COPY, RootPlan};
+use runtime::plan::{COPY, InitPlan, RootPlan};
 use runtime::sys;
 use runtime::sys::confined::{self, Links};
 use runtime::sys::fs::Durability;
@@ -30,7 +30,7 @@ pub(crate) enum When {
     Again,
 }
 
-/// Fills the volumes of the container `id` with what its `root` begins with.
+/// Fills the volumes of the container `id` with what its root begins with.
 ///
 /// # Errors
 /// What the kernel answered; what was copied so far stays, and is begun again.
@@ -38,7 +38,7 @@ pub(crate) fn provide(
     context: &Context,
     id: &str,
     request: &Request,
-    root: &RootPlan,
+    init: &InitPlan,
     when: When,
 ) -> Result<()> {
     let store = Store::new(&context.dirs.root);
@@ -52,10 +52,11 @@ pub(crate) fn provide(
         }
         let files = match &files {
             Some(files) => files,
-            None => files.insert(Content::of(root)?),
+            None => files.insert(Content::of(&init.root)?),
         };
         let durability = super::durability(mount, request.auto_remove);
-        fill(context, id, mount, &volume, files, durability).with_context(|| {
+        let ids = if mount.unshifted { Ids::of(init) } else { Ids::default() };
+        fill(context, id, mount, &volume, (files, &ids), durability).with_context(|| {
             format!("cannot copy the image's {} into volume {}", mount.target.display(), mount.name)
         })?;
     }
@@ -113,7 +114,7 @@ impl Volume {
     }
 }
 
-fn is_empty(volume: &Volume) -> Result<bool> {
+pub(super) fn is_empty(volume: &Volume) -> Result<bool> {
     let data = volume.data();
     let mut entries = std::fs::read_dir(&data).with_context(|| format!("cannot read {}", data.display()))?;
     Ok(entries.next().is_none())
@@ -124,7 +125,7 @@ fn fill(
     id: &str,
     mount: &VolumeMount,
     volume: &Volume,
-    files: &Content,
+    (files, its_ids): (&Content, &Ids),
     durability: Durability,
 ) -> Result<()> {
     let found = match confined::open_path(files.root.as_fd(), &mount.target, Links::Inside) {
@@ -146,12 +147,13 @@ fn fill(
     }
     sys::fs::write_whole(&volume.mark(), b"", durability)?;
     let limits = Limits::default();
-    let ids = |kind, id| files.ids.inside(kind, id);
+    let inside = |kind, id| files.ids.inside(kind, id);
+    let outside = |kind, id| its_ids.outside(kind, id);
     let pack = Pack::new(
         found,
         PackOptions {
             called: b".".to_vec(),
-            ids: &ids,
+            ids: &inside,
             nanoseconds: true,
             left_empty: Vec::new(),
             entries_max: limits.layer_entries,
@@ -161,7 +163,7 @@ fn fill(
     let name = data.display().to_string();
     let into = Into { directory: sys::fs::open_dir(&data)?, name: &name, container: None };
     let options = ExtractOptions {
-        owners: Owners::Kept(&same_id),
+        owners: Owners::Kept(&outside),
         powers: true,
         top: true,
         entries_max: limits.layer_entries,

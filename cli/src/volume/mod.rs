@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/volume/NAME/volume.json   what it is
 //! ROOT/volume/NAME/_data/        its files; ids are 0-based, a container sees them through its own map
+//! ROOT/volume/NAME/ids.json      on an overlay, where no view can be shifted: the ids that the files have in place of these
 //! ROOT/volume/NAME/copying       its first content is being copied into it, or was when somebody was killed
 //! ROOT/volume/.new.NAME          one that is being made; .gone.NAME: one that is being removed
 //! ROOT/volume/.lock              held by whoever makes or removes one
@@ -13,6 +14,7 @@
 
 pub(crate) mod check;
 pub(crate) mod first_content;
+pub(crate) mod owners;
 pub(crate) mod users;
 
 use std::collections::BTreeMap;

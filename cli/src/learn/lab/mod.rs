@@ -37,7 +37,7 @@ use crate::context::Context;
 use crate::dirs::Dirs;
 use crate::explain::Line;
 use crate::learn::signals::Signals;
-use crate::plan::ids::{self, IdLease};
+use crate::plan::ids::{self, IdLease, Volumes};
 use crate::random;
 
 pub(crate) use errand::{Life, make_dir, wait};
@@ -117,7 +117,7 @@ impl Lab {
         let layout = Layout::detect()?;
         let id = random::new_id()?;
         let group = Path::new(&context.config.cgroup.parent).join(&id);
-        let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), &id, false)?;
+        let lease = IdLease::take(&context.config.ids, &context.dirs.ids(), &id, false, Volumes::Shifted)?;
         let map = ids::map(&lease.bases, &[])?;
         let base = lease.bases[0];
         let mut lab = Lab {

@@ -51,6 +51,7 @@ fn volume_text(volume: &VolumeMount) -> Option<String> {
         labels: _,
         options: _,
         source: _,
+        unshifted: _,
     } = volume;
     let target = target.display().to_string();
     let text = if *anonymous { target } else { format!("{name}:{target}") };

@@ -104,6 +104,8 @@ pub(crate) struct VolumeMount {
     pub(crate) mode: String,
     /// Where its files are on the host; looked up each time it starts.
     pub(crate) source: PathBuf,
+    /// Its files have the ids of containers on the disk, for no view of them can be shifted; looked up each time, too.
+    pub(crate) unshifted: bool,
     pub(crate) by: By,
 }
 
