@@ -177,6 +177,24 @@ fn what_has_changed_is_told_and_becomes_a_layer() {
     });
 }
 
+/// A directory that somebody else keeps may lie anywhere: from there no bytes are shared.
+#[test]
+fn a_root_of_somebody_elses_is_copied_from_another_file_system() {
+    on_an_overlay(|host| {
+        let theirs = host.work().join("theirs");
+        for directory in ["bin", "hole"] {
+            fs::create_dir_all(theirs.join(directory)).expect("make a directory");
+        }
+        fs::copy("/bin/busybox", theirs.join("bin/sh")).expect("busybox-static is installed");
+        let hole = File::create(theirs.join("hole/file")).expect("make a file");
+        hole.set_len(1 << 20).expect("make a hole");
+        let run = ["run", "--rm", "--rootfs", theirs.to_str().expect("text"), "/bin/sh", "-c"];
+        let script = "stat -c '%s %b' /hole/file; echo mine >/hole/file; cat /hole/file";
+        host.mini(run).arg(script).run().ok().stdout("1048576 0\nmine\n");
+        assert_eq!(fs::metadata(theirs.join("hole/file")).expect("it is there").len(), 1 << 20);
+    });
+}
+
 /// The ranges of two runs may differ: who owns what stays, as the container sees it.
 #[test]
 fn with_other_ids_everything_belongs_to_whom_it_belonged() {

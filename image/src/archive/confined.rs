@@ -301,12 +301,17 @@ pub(crate) fn set_size(file: impl AsFd, size: u64) -> Result<(), Errno> {
     rustix::fs::ftruncate(file, size)
 }
 
-/// Copies a file's bytes, inside the kernel where both lie on one filesystem.
+/// Copies a file's bytes inside the kernel.
 pub(crate) fn copy(from: impl AsFd, to: impl AsFd, size: u64) -> Result<(), Errno> {
     let mut left = size;
     while left > 0 {
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 30);
-        match rustix::fs::copy_file_range(&from, None, &to, None, count) {
+        let copied = match rustix::fs::copy_file_range(&from, None, &to, None, count) {
+            // To a filesystem of another kind (copy_file_range(2), Linux 5.19).
+            Err(Errno::XDEV | Errno::OPNOTSUPP) => rustix::fs::sendfile(&to, &from, None, count),
+            other => other,
+        };
+        match copied {
             Ok(0) => return Err(Errno::IO),
             Ok(copied) => left -= copied as u64,
             Err(Errno::INTR) => {}
