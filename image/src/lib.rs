@@ -74,7 +74,7 @@ pub use registry::{
 pub use save::{Save, SaveError, Saved, TAR_END, tar_header, tar_padding};
 pub use store::chain::StackError;
 pub use store::commit::Renamed;
-pub use store::image::{Beyond, Image};
+pub use store::image::{Beyond, Image, Overview};
 pub use store::{
     Check, Conflict, Fault, Fetch, Finding, Interrupted, Keeping, Names, Pin, Problem, Prune, Pruned,
     RemoveError, Removed, Repair, ResolveError, Store, StoreError, Usage, Use,

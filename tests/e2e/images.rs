@@ -26,6 +26,39 @@ fn the_list_has_dockers_columns() {
     host.mini(["images", "-q"]).run().ok().stdout(&format!("{id}\n"));
 }
 
+/// The index says all that a list shows; one that an older mini wrote does not, and nobody sees a difference.
+#[test]
+fn a_list_opens_the_index_alone_and_the_records_where_that_says_too_little() {
+    let host = Host::new();
+    let image = saying("x").built("2020-02-02T02:02:02.5Z");
+    host.load(&image, "dated:1");
+    host.load(&saying("y").built(&"x".repeat(100)), "undated:1");
+    host.mini(["tag", "dated:1", "dated:2"]).run().ok();
+    host.mini(["run", "--name", "box", "dated:1", "true"]).run().ok();
+    host.mini(["commit", "box", "child:1"]).run().ok();
+    let list = || {
+        let words = ["{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedAt}} {{.Size}}"];
+        host.mini(["images", "-a", "--no-trunc", "--format"]).args(words).run().ok().text()
+    };
+    let seen = list();
+    assert!(seen.contains("dated:2 ") && seen.contains("2020-02-02 02:02:02"), "{seen}");
+    let records = host.root().join("image/images");
+    fs::rename(&records, records.with_extension("away")).expect("rename");
+    assert_eq!(list(), seen);
+    fs::rename(records.with_extension("away"), &records).expect("rename");
+    let path = host.root().join("image/index.json");
+    let mut index: Value = serde_json::from_slice(&fs::read(&path).expect("an index")).expect("JSON");
+    for entry in index["manifests"].as_array_mut().expect("a list") {
+        let annotations = entry["annotations"].as_object_mut().expect("annotations");
+        assert!(annotations.remove("io.github.mini-containers.image.size").is_some(), "{annotations:?}");
+        annotations.remove("org.opencontainers.image.created");
+        annotations.remove("io.github.mini-containers.image.parent");
+    }
+    fs::write(&path, index.to_string()).expect("write");
+    assert_eq!(list(), seen);
+    host.mini(["rm", "box"]).run().ok();
+}
+
 #[test]
 fn one_image_has_many_spellings() {
     let host = Host::with_busybox();

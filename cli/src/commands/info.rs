@@ -70,7 +70,7 @@ impl Host {
             containers: entries.len(),
             running: running - paused,
             paused,
-            images: context.store()?.list()?.len(),
+            images: context.store()?.overview()?.len(),
             copied: own_root::is_wanted(context)?,
             cgroups,
             operating_system: pretty_name(&std::fs::read_to_string("/etc/os-release").unwrap_or_default()),

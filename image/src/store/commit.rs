@@ -80,6 +80,7 @@ impl Session<'_> {
             let descriptor =
                 ManifestDescriptor { media_type: image.media_type.clone(), digest: manifest, size };
             let taken = index.add(image.id(), &descriptor, &image.names);
+            index.describe(image.id(), &record.brief());
             renamed.extend(taken.into_iter().map(|(name, from)| Renamed { name, from }));
         }
         self.store.write_index(&index)?;

@@ -10,6 +10,7 @@ use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::index::Brief;
 use crate::archive::HighId;
 use crate::digest::Digest;
 use crate::platform::Platform;
@@ -82,6 +83,48 @@ impl Beyond {
     }
 }
 
+/// An image, as far as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// [`Image::id`].
+    pub id: Digest,
+    /// [`Image::tags`].
+    pub tags: Vec<Reference>,
+    /// [`Image::pinned`].
+    pub pinned: Vec<Reference>,
+    /// [`Image::parent`].
+    pub parent: Option<Digest>,
+    /// When it was built, as its configuration says it: RFC 3339.
+    pub created: Option<String>,
+    /// [`Image::size`], bytes.
+    pub size: u64,
+}
+
+impl Overview {
+    pub(crate) fn new(id: Digest, names: Vec<&Reference>, brief: Brief) -> Self {
+        let (tags, pinned) = by_kind(names);
+        let Brief { created, size, parent } = brief;
+        Self { id, tags, pinned, parent, created, size }
+    }
+
+    /// What a list would show of it.
+    pub fn of(image: &Image) -> Self {
+        Self {
+            id: image.id,
+            tags: image.tags.clone(),
+            pinned: image.pinned.clone(),
+            parent: image.parent,
+            created: image.config.created().clone(),
+            size: image.size,
+        }
+    }
+}
+
+/// Names with a tag, and names with a digest.
+fn by_kind(names: Vec<&Reference>) -> (Vec<Reference>, Vec<Reference>) {
+    names.into_iter().cloned().partition(|name| name.digest().is_none())
+}
+
 /// `images/<id>.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ImageRecord {
@@ -102,6 +145,19 @@ pub(crate) struct ImageRecord {
 pub(crate) const IMAGE_VERSION: u32 = 1;
 
 impl ImageRecord {
+    /// What a list shows of it.
+    pub(crate) fn brief(&self) -> Brief {
+        #[derive(Deserialize)]
+        struct Configuration {
+            created: Option<String>,
+        }
+        let created =
+            serde_json::from_str(self.config.get()).ok().and_then(|Configuration { created }| created);
+        // An image may say anything there, and of any length.
+        let created = created.filter(|text| text.parse::<jiff::Timestamp>().is_ok());
+        Brief { created, size: self.size, parent: self.parent }
+    }
+
     /// The image, with its names.
     pub(crate) fn into_image(
         self,
@@ -109,7 +165,7 @@ impl ImageRecord {
         names: Vec<&Reference>,
         root: &Path,
     ) -> serde_json::Result<Image> {
-        let (pinned, tags) = names.into_iter().cloned().partition(|name: &Reference| name.digest().is_some());
+        let (tags, pinned) = by_kind(names);
         Ok(Image {
             id,
             tags,

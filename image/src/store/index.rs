@@ -1,8 +1,9 @@
 //! `index.json`: which images the store has, and by which names. PURE.
 //!
 //! An OCI image index (image-layout.md) of one descriptor for each name. Names are in the annotation that
-//! every OCI tool reads; the image's id stands beside it, so that a look-up needs no other file. Descriptors
-//! that other tools put there are kept as they are and not shown: mini has not unpacked them.
+//! every OCI tool reads; the image's id stands beside it, so that a look-up needs no other file, and what a list
+//! shows of it. Descriptors that other tools put there are kept as they are and not shown: mini has not
+//! unpacked them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -28,6 +29,19 @@ pub(crate) struct IndexEntry {
     pub(crate) id: Digest,
     pub(crate) name: Option<Reference>,
     pub(crate) manifest: ManifestDescriptor,
+    /// An older mini did not write it.
+    pub(crate) brief: Option<Brief>,
+}
+
+/// What a list shows of an image, so that nobody has to open its record for that. It follows from the image's id, but
+/// for the parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Brief {
+    /// When it was built, as its configuration says it: RFC 3339.
+    pub(crate) created: Option<String>,
+    /// Sum of the unpacked sizes of its layers in bytes, as docker counts it.
+    pub(crate) size: u64,
+    pub(crate) parent: Option<Digest>,
 }
 
 /// Where an image's manifest is.
@@ -96,11 +110,38 @@ struct Annotations<'a> {
         borrow
     )]
     pinned: Option<Cow<'a, str>>,
+    /// OCI's annotation for when an image was built (annotations.md).
+    #[serde(
+        rename = "org.opencontainers.image.created",
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow
+    )]
+    created: Option<Cow<'a, str>>,
+    /// [`Brief::size`], in decimal digits: an annotation is text. Where it is missing, the brief is.
+    #[serde(
+        rename = "io.github.mini-containers.image.size",
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow
+    )]
+    size: Option<Cow<'a, str>>,
+    #[serde(
+        rename = "io.github.mini-containers.image.parent",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    parent: Option<Digest>,
 }
 
 impl Annotations<'_> {
     fn name(&self) -> Option<&str> {
         self.pinned.as_deref().or(self.ref_name.as_deref())
+    }
+
+    fn brief(&self) -> Option<Brief> {
+        let size = self.size.as_deref()?.parse().ok()?;
+        Some(Brief { created: self.created.as_deref().map(str::to_owned), size, parent: self.parent })
     }
 }
 
@@ -201,6 +242,18 @@ impl Index {
         in_order(self.entries.iter().filter(|entry| entry.id == id).filter_map(|entry| entry.name.as_ref()))
     }
 
+    /// What a list shows of every image, where that is written here.
+    pub(crate) fn briefs(&self) -> HashMap<Digest, &Brief> {
+        self.entries.iter().filter_map(|entry| Some((entry.id, entry.brief.as_ref()?))).collect()
+    }
+
+    /// Writes down what a list shows of an image.
+    pub(crate) fn describe(&mut self, id: Digest, brief: &Brief) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.id == id) {
+            entry.brief = Some(brief.clone());
+        }
+    }
+
     /// Every image once with its names, in the order in which they came.
     pub(crate) fn images(&self) -> Vec<(Digest, Vec<&Reference>)> {
         let mut names: HashMap<Digest, Vec<&Reference>> = HashMap::new();
@@ -226,6 +279,8 @@ impl Index {
         names: &[Reference],
     ) -> Vec<(Reference, Digest)> {
         let mut taken = Vec::new();
+        let known = self.entries.iter().find(|entry| entry.id == id).and_then(|entry| entry.brief.clone());
+        let entry = |name| IndexEntry { id, name, manifest: manifest.clone(), brief: known.clone() };
         for name in names {
             if let Some(entry) = self.entries.iter().find(|entry| entry.name.as_ref() == Some(name)) {
                 if entry.id != id {
@@ -233,13 +288,12 @@ impl Index {
                 }
                 self.remove_name(name);
             }
-            let name = Some(name.clone());
-            self.entries.push(IndexEntry { id, name, manifest: manifest.clone() });
+            self.entries.push(entry(Some(name.clone())));
         }
         if self.entries.iter().any(|entry| entry.id == id && entry.name.is_some()) {
             self.entries.retain(|entry| entry.id != id || entry.name.is_some());
         } else if !self.entries.iter().any(|entry| entry.id == id) {
-            self.entries.push(IndexEntry { id, name: None, manifest: manifest.clone() });
+            self.entries.push(entry(None));
         }
         taken
     }
@@ -296,11 +350,12 @@ impl IndexEntry {
     fn of(descriptor: Descriptor<'_>) -> Option<Self> {
         let Descriptor { media_type, digest, size, annotations } = descriptor;
         let manifest = ManifestDescriptor { media_type: media_type.into_owned(), digest, size };
+        let brief = annotations.brief();
         let name = match annotations.name() {
             Some(name) => Some(name.parse().ok()?),
             None => None,
         };
-        Some(Self { id: annotations.id, name, manifest })
+        Some(Self { id: annotations.id, name, manifest, brief })
     }
 
     fn to_raw(&self) -> Box<RawValue> {
@@ -309,7 +364,15 @@ impl IndexEntry {
             Some(reference) if reference.digest().is_some() => (name, None),
             _ => (None, name),
         };
-        let annotations = Annotations { ref_name, id: self.id, pinned };
+        let brief = self.brief.as_ref();
+        let annotations = Annotations {
+            ref_name,
+            id: self.id,
+            pinned,
+            created: brief.and_then(|brief| brief.created.as_deref()).map(Cow::Borrowed),
+            size: brief.map(|brief| Cow::Owned(brief.size.to_string())),
+            parent: brief.and_then(|brief| brief.parent),
+        };
         let ManifestDescriptor { media_type, digest, size } = &self.manifest;
         let descriptor =
             Descriptor { media_type: media_type.into(), digest: *digest, size: *size, annotations };
@@ -412,6 +475,27 @@ mod tests {
         assert_eq!(index.entries.len(), 2);
         index.remove_image(new);
         assert_eq!(index.ids(), [old]);
+    }
+
+    #[test]
+    fn what_a_list_shows_is_of_the_image_whatever_its_names() {
+        let mut index = Index::default();
+        let (one, two) = (digest("1"), digest("2"));
+        let created = Some("2026-05-06T07:08:09Z".to_owned());
+        let brief = Brief { created, size: 1 << 40, parent: Some(two) };
+        index.add(one, &manifest("a"), &[name("app:1"), name("app:2")]);
+        index.add(two, &manifest("b"), &[]);
+        assert!(index.briefs().is_empty());
+        index.describe(one, &brief);
+        index.add(one, &manifest("a"), &[name("app:3")]);
+        assert_eq!(Index::parse(&index.to_json()).unwrap().entries, index.entries);
+        assert_eq!(index.entries.iter().filter(|entry| entry.brief.as_ref() == Some(&brief)).count(), 3);
+        for tag in ["app:1", "app:2", "app:3"] {
+            index.remove_name(&name(tag));
+        }
+        assert_eq!(index.briefs(), HashMap::from([(one, &brief)]), "without a name, too");
+        index.describe(two, &Brief { created: None, size: 0, parent: None });
+        assert_eq!(Index::parse(&index.to_json()).unwrap().entries, index.entries);
     }
 
     #[test]

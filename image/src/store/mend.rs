@@ -206,7 +206,7 @@ impl Store {
             let size = bytes.len() as u64;
             let manifest =
                 ManifestDescriptor { media_type: manifest.media_type, digest: record.manifest, size };
-            index.entries.push(IndexEntry { id, name: None, manifest });
+            index.entries.push(IndexEntry { id, name: None, manifest, brief: Some(record.brief()) });
         }
         self.write_index(&index)
     }

@@ -48,7 +48,7 @@ use crate::digest::Digest;
 use crate::op::{OpError, look, step};
 use crate::reference::Reference;
 use disk::Place;
-use image::{IMAGE_VERSION, Image, ImageRecord};
+use image::{IMAGE_VERSION, Image, ImageRecord, Overview};
 use index::Index;
 use lock::{Hold, Lock};
 
@@ -160,8 +160,6 @@ const LAYOUT: &str = "oci-layout";
 const LAYOUT_JSON: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const DAMAGED: &str = "damaged";
 const KEPT: &str = "kept";
-/// So many images that reading their records takes longer than starting a thread.
-const MANY: usize = 32;
 const LOCK: &str = "lock";
 const ACTIVE: &str = "active";
 
@@ -241,22 +239,25 @@ impl Store {
         // No image goes between the reading of the index and that of its record.
         let _pin = self.pin()?;
         let index = self.index()?;
-        let mut images = index.images();
-        let of = |images: Vec<(Digest, Vec<&Reference>)>| -> Result<Vec<Image>, StoreError> {
-            images.into_iter().map(|(id, names)| self.image_named(id, names)).collect()
+        index.images().into_iter().map(|(id, names)| self.image_named(id, names)).collect()
+    }
+
+    /// The same, as far as a list shows them: their records are not looked at.
+    ///
+    /// # Errors
+    /// The index cannot be read, or the record of an image of which an older mini wrote too little there.
+    pub fn overview(&self) -> Result<Vec<Overview>, StoreError> {
+        let _pin = self.pin()?;
+        let index = self.index()?;
+        let briefs = index.briefs();
+        let of = |(id, names)| {
+            let brief = match briefs.get(&id) {
+                Some(brief) => (*brief).clone(),
+                None => self.image_record(id)?.brief(),
+            };
+            Ok(Overview::new(id, names, brief))
         };
-        if images.len() < MANY {
-            return of(images);
-        }
-        // A file each: two threads read them in little more than half the time.
-        let rest = images.split_off(images.len() / 2);
-        std::thread::scope(|scope| {
-            let rest = std::thread::Builder::new().spawn_scoped(scope, || of(rest));
-            let mut images = of(images)?;
-            let rest = rest.map_err(OpError::thread)?;
-            images.extend(rest.join().expect("reading does not panic")?);
-            Ok(images)
-        })
+        index.images().into_iter().map(of).collect()
     }
 
     /// Keeps all images from being removed until the pin is dropped; waits for a removal that is under way.

@@ -41,18 +41,30 @@ impl Filters {
         Ok(self)
     }
 
-    /// Whether an image is to be listed, whatever its names.
-    pub(super) fn pass(&self, image: &image::Image, built: Option<u64>) -> bool {
-        let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
+    /// Whether an image is to be listed, whatever its names and labels.
+    pub(super) fn pass(&self, image: &image::Overview, built: Option<u64>) -> bool {
         self.0.iter().all(|filter| match filter {
             Filter::Dangling(true) => image.tags.is_empty(),
             // docker's rule: a digest is a name here, and none there.
             Filter::Dangling(false) => !(image.tags.is_empty() && image.pinned.is_empty()),
-            Filter::Label(label) => label.is_among(|key| labels?.get(key).map(String::as_str)),
             // When it was built is not known of every image: docker takes the beginning of time for that.
             Filter::Before(time) => built.unwrap_or(0) < *time,
             Filter::Since(time) => built.unwrap_or(0) > *time,
-            Filter::Reference(_) => true,
+            Filter::Label(_) | Filter::Reference(_) => true,
+        })
+    }
+
+    /// Whether only images with some labels are asked for.
+    pub(super) fn ask_for_labels(&self) -> bool {
+        self.0.iter().any(|filter| matches!(filter, Filter::Label(_)))
+    }
+
+    /// Whether an image has the labels that are asked for.
+    pub(super) fn labels(&self, image: &image::Image) -> bool {
+        let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
+        self.0.iter().all(|filter| match filter {
+            Filter::Label(label) => label.is_among(|key| labels?.get(key).map(String::as_str)),
+            _ => true,
         })
     }
 

@@ -4,7 +4,7 @@ mod filter;
 mod row;
 
 use anyhow::{Context as _, Result};
-use image::{Image, Reference};
+use image::{Image, Overview, Reference};
 
 use self::filter::Filters;
 use crate::clock;
@@ -59,17 +59,25 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
     let now = clock::now();
     let store = context.store()?;
     let when = |name: &str| {
-        built(&store.resolve(name)?).with_context(|| format!("nobody knows when {name} was built"))
+        built(store.resolve(name)?.config.created().as_deref())
+            .with_context(|| format!("nobody knows when {name} was built"))
     };
     let mut filters = Filters::new(&args.filter, &when, now)?;
     if let Some(name) = &args.name {
         filters = filters.and_names(name)?;
     }
-    let mut images: Vec<_> = store.list()?.into_iter().map(|image| (built(&image), image)).collect();
+    let images = store.overview()?.into_iter();
+    let mut images: Vec<_> = images.map(|image| (built(image.created.as_deref()), image)).collect();
     let parents: Vec<_> = images.iter().filter_map(|(_, image)| image.parent).collect();
     let is_between =
-        |image: &Image| image.tags.is_empty() && image.pinned.is_empty() && parents.contains(&image.id);
+        |image: &Overview| image.tags.is_empty() && image.pinned.is_empty() && parents.contains(&image.id);
     images.retain(|(created, image)| (args.all || !is_between(image)) && filters.pass(image, *created));
+    if filters.ask_for_labels() {
+        let all = store.list()?;
+        let labelled: Vec<_> =
+            all.iter().filter(|image| filters.labels(image)).map(|image| image.id).collect();
+        images.retain(|(_, image)| labelled.contains(&image.id));
+    }
     images.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
     let digests = args.digests || format.asks_for("Digest");
     let mut rows = Vec::new();
@@ -85,12 +93,13 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
 /// The one row that docker's disk usage has of an image: under the first of its names.
 pub(super) fn row_of(image: &Image, counts: Counts, whole: bool) -> ImageRow {
     let none = || (NONE.to_owned(), NONE.to_owned(), NONE.to_owned());
-    let first = names(image, &Filters::default(), false, false).into_iter().next();
-    row(image, built(image), first.unwrap_or_else(none), Some(counts), clock::now(), whole)
+    let (overview, created) = (Overview::of(image), built(image.config.created().as_deref()));
+    let first = names(&overview, &Filters::default(), false, false).into_iter().next();
+    row(&overview, created, first.unwrap_or_else(none), Some(counts), clock::now(), whole)
 }
 
 fn row(
-    image: &Image,
+    image: &Overview,
     created: Option<u64>,
     (repository, tag, digest): (String, String, String),
     counts: Option<Counts>,
@@ -120,7 +129,7 @@ fn format(args: &ImagesArgs) -> Result<Format> {
 /// Repository, tag and digest of each row that an image has. docker's rule: digests stand beside the tags of their
 /// repository; a repository without tags has a row of its own, or one a digest. PURE.
 fn names(
-    image: &Image,
+    image: &Overview,
     filters: &Filters,
     digests: bool,
     row_a_digest: bool,
@@ -155,9 +164,8 @@ fn names(
     rows
 }
 
-/// When it was built, ns since 1970.
-pub(crate) fn built(image: &Image) -> Option<u64> {
-    let text = image.config.created().as_deref()?;
-    let time: jiff::Timestamp = text.parse().ok()?;
+/// When an image was built, ns since 1970, of what its configuration says of that.
+pub(crate) fn built(created: Option<&str>) -> Option<u64> {
+    let time: jiff::Timestamp = created?.parse().ok()?;
     u64::try_from(time.as_nanosecond()).ok()
 }
