@@ -4,11 +4,16 @@
 //! are one member of RFC 1952, and everybody reads it. zstd does the like by itself.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use flate2::{Compress, Crc, FlushCompress, Status};
+
+use crate::archive::confined::write_all;
+use crate::digest::Hasher;
+use crate::manifest::Descriptor;
 
 /// How to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +29,19 @@ const BLOCK: usize = 1 << 20;
 /// Of a member without a name or a time, made on Unix (RFC 1952, 2.3.1).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 
-/// Compresses all of `input` into `output`, on so many threads.
+/// Compresses all of `input` into `file`, on so many threads, and says what lies there then.
 pub(crate) fn pack(
+    packing: Packing,
+    input: &mut impl Read,
+    file: &File,
+    threads: usize,
+) -> io::Result<Descriptor> {
+    let mut blob = Blob { file, hasher: Hasher::default(), size: 0 };
+    pack_into(packing, input, &mut blob, threads)?;
+    Ok(Descriptor { digest: blob.hasher.finish(), size: blob.size })
+}
+
+fn pack_into(
     packing: Packing,
     input: &mut impl Read,
     output: &mut impl Write,
@@ -114,9 +130,24 @@ fn feed(
 
 /// The next block; a shorter one is the last.
 fn block(input: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(BLOCK);
-    input.take(BLOCK as u64).read_to_end(&mut bytes)?;
+    let mut bytes = vec![0; BLOCK];
+    let length = fill(input, &mut bytes)?;
+    bytes.truncate(length);
     Ok(bytes)
+}
+
+/// Reads until `buffer` is full; less is the end.
+pub(super) fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// One block as a piece of a raw deflate stream that begins and ends at a byte (RFC 1951; zlib's `Z_SYNC_FLUSH`).
@@ -140,6 +171,26 @@ fn deflate(level: u32, bytes: &[u8], is_last: bool) -> (Vec<u8>, Crc) {
     }
 }
 
+/// A file that is counted and hashed while it is written.
+struct Blob<'a> {
+    file: &'a File,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Write for Blob<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write_all(self.file, bytes)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
@@ -148,7 +199,7 @@ mod tests {
 
     fn packed(packing: Packing, bytes: &[u8], threads: usize) -> Vec<u8> {
         let mut output = Vec::new();
-        pack(packing, &mut &bytes[..], &mut output, threads).unwrap();
+        pack_into(packing, &mut &bytes[..], &mut output, threads).unwrap();
         output
     }
 

@@ -6,6 +6,7 @@
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, RecvError, Sender, SyncSender, channel, sync_channel};
 
+use super::deflate::fill;
 use crate::digest::{Digest, Hasher};
 
 const BUFFER: usize = 256 * 1024;
@@ -60,15 +61,7 @@ impl PipeWriter {
     pub(crate) fn copy_from(&mut self, input: &mut impl Read) -> io::Result<Result<usize, ReaderIsGone>> {
         let Ok(mut buffer) = self.empty.recv() else { return Ok(Err(ReaderIsGone)) };
         buffer.resize(BUFFER, 0);
-        let mut filled = 0;
-        while filled < BUFFER {
-            match input.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let filled = fill(input, &mut buffer)?;
         buffer.truncate(filled);
         let message = if filled == 0 { Message::End } else { Message::Bytes(buffer) };
         Ok(self.full.send(message).map(|()| filled).map_err(|_| ReaderIsGone))

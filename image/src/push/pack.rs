@@ -4,13 +4,13 @@
 //! The compressed layers take the place of the others in the store, and the new manifest that of the old one under all names: the
 //! image's id is that of its configuration and stays. So the next push has nothing to compress.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::AtomicU64;
 
 use oci_distribution::manifest::OciImageManifest;
 
 use super::{PushError, PushOptions};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::layer::blob::{BlobReader, FilePieces};
 use crate::layer::deflate::{Packing, pack};
 use crate::layer::inflate::Compression;
@@ -107,15 +107,13 @@ fn pack_blob(
     let mut input = Watched { reader: BlobReader::new(pieces, None, &read), done: 0, told: 0, progress };
     let ingest = session.scratch()?;
     let file = ingest.place().make_file("blob").map_err(StoreError::from)?;
-    let mut output = Hashed { file: &file, hasher: Hasher::default(), size: 0 };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let failed = |source| PushError::Pack { digest, source };
-    pack(packing, &mut input, &mut output, threads).map_err(failed)?;
+    let packed = pack(packing, &mut input, &file, threads).map_err(failed)?;
     let (actual, _) = input.reader.finish().map_err(|error| failed(io::Error::other(error)))?;
     if actual != digest {
         return Err(SaveError::Damaged { digest, actual }.into());
     }
-    let packed = Descriptor { digest: output.hasher.finish(), size: output.size };
     session.publish_blob((ingest.place(), "blob"), packed.digest)?;
     ingest.discard(session.store())?;
     Ok(packed)
@@ -164,26 +162,6 @@ impl<R: io::Read> io::Read for Watched<'_, R> {
             (self.progress)(self.done);
         }
         Ok(count)
-    }
-}
-
-/// A file that is hashed while it is written.
-struct Hashed<'a> {
-    file: &'a std::fs::File,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl Write for Hashed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        crate::archive::confined::write_all(self.file, bytes)?;
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
