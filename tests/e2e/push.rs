@@ -1,12 +1,15 @@
 //! `mini push`: byte for byte to real registries, in docker's words, and read by others.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use tests::http::Request;
 use tests::image::{Compression, Flavour};
 use tests::registry::Registry;
-use tests::server::{Access, Contents, ImageServer};
+use tests::server::{Access, Contents, ImageServer, Reply};
 use tests::{Host, Image, Tarball, skip};
 
 fn saying(word: &str) -> Image {
@@ -136,6 +139,50 @@ fn a_registry_that_takes_nothing_says_so() {
     host.mini(["push", "-q", &name]).env("MINI_OFFLINE", "1").run().error(1, &["a:1"]);
     load(&host, &saying("x"), "elsewhere.example/a:1");
     host.mini(["push", "elsewhere.example/a:1"]).run().error(1, &["MINI_OFFLINE"]);
+}
+
+/// A registry that opens uploads, and refuses what `twist` says.
+fn stubborn(twist: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> ImageServer {
+    let opened = AtomicUsize::new(0);
+    ImageServer::twisted(Contents::default(), Access::Open, move |request, reply| {
+        twist(request).unwrap_or_else(|| match request.method.as_str() {
+            "POST" => {
+                let place = format!("/v2/a/blobs/uploads/{}", opened.fetch_add(1, Ordering::Relaxed));
+                Reply::new(202, "").with("location", &place)
+            }
+            "DELETE" => Reply::new(204, ""),
+            _ => reply,
+        })
+    })
+}
+
+/// Where uploads were begun that were sent to, and where they were cancelled.
+fn begun_and_cancelled(server: &ImageServer) -> [BTreeSet<String>; 2] {
+    let requests = server.requests();
+    ["PUT", "DELETE"].map(|method| {
+        let of_it = requests.iter().filter(|request| request.method == method);
+        of_it.filter_map(|request| Some(request.target.split('?').next()?.to_owned())).collect()
+    })
+}
+
+#[test]
+fn a_push_that_fails_cancels_what_it_has_begun_and_says_why_it_failed() {
+    let host = Host::new();
+    let index = host.root().join("image/index.json");
+    let server = stubborn(move |request| {
+        // The store cannot be swept any more when the push has failed.
+        (request.method == "PUT").then(|| {
+            fs::write(&index, "{").expect("damage the index");
+            Reply::new(413, "")
+        })
+    });
+    let name = format!("{}/a:1", server.name());
+    load(&host, &saying("x"), &name);
+    host.mini(["push", &name]).run().error(1, &[&name, "413"]);
+    let [begun, cancelled] = begun_and_cancelled(&server);
+    assert!(!begun.is_empty() && cancelled.is_superset(&begun), "{begun:?}, {cancelled:?}");
+    host.mini(["system", "check", "--repair"]).run();
+    host.mini(["system", "check"]).run().ok();
 }
 
 #[test]

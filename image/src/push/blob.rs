@@ -1,6 +1,7 @@
 //! One blob to a registry: not at all where it has it, in one piece or in chunks where it has not.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use super::plan::Source;
 use super::{Push, PushError};
@@ -9,11 +10,33 @@ use crate::progress::{Event, LayerState};
 use crate::registry::{Opened, Payload, RegistryError, Retry, Upload};
 use crate::save::open_blob;
 
+/// Where the uploads go on that are under way, by their blobs' places in the plan. Whoever ends before them cancels them.
+#[derive(Debug, Default)]
+pub(super) struct Open(Mutex<BTreeMap<usize, Upload>>);
+
+impl Open {
+    /// All of them, which are whoever's that asks from then on.
+    pub(super) fn all(&self) -> Vec<Upload> {
+        std::mem::take(&mut *self.0.lock().expect("no holder panics")).into_values().collect()
+    }
+
+    fn get(&self, index: usize) -> Option<Upload> {
+        self.0.lock().expect("no holder panics").get(&index).cloned()
+    }
+
+    /// Keeps one, and gives back the one that it replaces.
+    fn put(&self, index: usize, upload: Upload) -> Option<Upload> {
+        self.0.lock().expect("no holder panics").insert(index, upload)
+    }
+
+    fn take(&self, index: usize) -> Option<Upload> {
+        self.0.lock().expect("no holder panics").remove(&index)
+    }
+}
+
 /// How far an upload has come.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Where it goes on; `None` before it has begun.
-    upload: Option<Upload>,
     /// Bytes that the registry has.
     done: u64,
     /// Whether the last request failed, so that the registry must be asked what it has.
@@ -29,20 +52,19 @@ impl Push<'_> {
             self.tell(index, LayerState::Held);
             return Ok(());
         }
-        let mut progress = Progress::default();
         for from in &source.from {
             let mount = || self.registry.open_upload(Some((blob.digest, from)));
             match self.attempts().run(mount, |retry| self.tell_again(retry)).await {
                 Ok(Opened::Mounted) => {
                     self.tell(index, LayerState::Mounted { from });
-                    if let Some(unused) = progress.upload {
+                    if let Some(unused) = self.open.take(index) {
                         self.registry.cancel_upload(unused).await;
                     }
                     return Ok(());
                 }
                 // Whoever cannot mount it opens an upload instead.
                 Ok(Opened::At(upload)) => {
-                    if let Some(unused) = progress.upload.replace(upload) {
+                    if let Some(unused) = self.open.put(index, upload) {
                         self.registry.cancel_upload(unused).await;
                     }
                 }
@@ -51,15 +73,18 @@ impl Push<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.send(index, blob, progress).await?;
+        self.send(index, blob).await?;
+        // What is finished is no upload any more.
+        self.open.take(index);
         self.tell(index, LayerState::Pushed);
         Ok(())
     }
 
     /// Uploads a blob, through interruptions.
-    async fn send(&self, index: usize, blob: Descriptor, mut progress: Progress) -> Result<(), PushError> {
+    async fn send(&self, index: usize, blob: Descriptor) -> Result<(), PushError> {
         let file = Arc::new(open_blob(self.store, blob)?);
         let attempts = self.attempts();
+        let mut progress = Progress::default();
         let (mut failed, mut farthest) = (0, 0);
         loop {
             let whole = Payload { file: Arc::clone(&file), offset: 0, length: blob.size };
@@ -69,7 +94,8 @@ impl Push<'_> {
                 (failed, farthest) = (0, progress.done);
             }
             failed += 1;
-            if !(error.is_transient() || is_lost(&error, &progress)) || failed >= attempts.max {
+            let is_under_way = self.open.get(index).is_some() && !progress.unsure;
+            if !(error.is_transient() || is_under_way && is_lost(&error)) || failed >= attempts.max {
                 return Err(error.into());
             }
             let again = |retry: Retry<'_>| {
@@ -89,9 +115,9 @@ impl Push<'_> {
         progress: &mut Progress,
     ) -> Result<(), RegistryError> {
         if std::mem::take(&mut progress.unsure) {
-            self.find_out(blob, progress).await;
+            self.find_out(index, blob, progress).await;
         }
-        let mut upload = match progress.upload.clone() {
+        let mut upload = match self.open.get(index) {
             Some(upload) => upload,
             None => match self.registry.open_upload(None).await? {
                 Opened::At(upload) => upload,
@@ -101,7 +127,7 @@ impl Push<'_> {
         let told = |done: u64| self.tell(index, LayerState::Uploading { done });
         let chunk = self.options.chunk.max(upload.chunk_min).max(1);
         loop {
-            progress.upload = Some(upload.clone());
+            self.open.put(index, upload.clone());
             let offset = progress.done;
             let left = blob.size - offset;
             told(offset);
@@ -117,14 +143,22 @@ impl Push<'_> {
     }
 
     /// Asks how much of an interrupted upload has arrived; where there is no answer it begins anew.
-    async fn find_out(&self, blob: Descriptor, progress: &mut Progress) {
-        let Some(upload) = progress.upload.take() else { return };
+    async fn find_out(&self, index: usize, blob: Descriptor, progress: &mut Progress) {
+        let Some(upload) = self.open.get(index) else { return };
         let is_chunked = blob.size > self.options.chunk;
         match self.registry.upload_status(&upload).await {
             Ok((upload, done)) if is_chunked && done <= blob.size => {
-                (progress.upload, progress.done) = (Some(upload), done);
+                self.open.put(index, upload);
+                progress.done = done;
             }
-            _ => progress.done = 0,
+            answer => {
+                progress.done = 0;
+                self.open.take(index);
+                // Where it has no answer to one question it has none to another.
+                if let Ok((unused, _)) = answer {
+                    self.registry.cancel_upload(unused).await;
+                }
+            }
         }
     }
 
@@ -137,11 +171,10 @@ impl Push<'_> {
 }
 
 /// Whether the registry has forgotten an upload, or disagrees about how far it is: it may begin anew.
-fn is_lost(error: &RegistryError, progress: &Progress) -> bool {
-    let is_under_way = progress.upload.is_some() && !progress.unsure;
+fn is_lost(error: &RegistryError) -> bool {
     match error {
-        RegistryError::NotFound { .. } => is_under_way,
-        RegistryError::Status { status, .. } => is_under_way && status.as_u16() == 416,
+        RegistryError::NotFound { .. } => true,
+        RegistryError::Status { status, .. } => status.as_u16() == 416,
         _ => false,
     }
 }

@@ -25,7 +25,9 @@ use crate::reference::Reference;
 use crate::registry::{Attempts, Hosts, HttpError, Registry, RegistryError, Retry, Timeouts};
 use crate::save::SaveError;
 use crate::store::lock::Hold;
+use crate::store::session::Session;
 use crate::store::{Store, StoreError};
+use blob::Open;
 use plan::Plan;
 
 /// How to push.
@@ -136,23 +138,36 @@ pub fn push(
 ) -> Result<Pushed, PushError> {
     let reference = reference.clone().with_default_tag();
     let session = store.session()?;
-    pack::pack_layers(&session, &reference, options, progress)?;
-    let plan = Plan::of(store, &reference, options.platform.as_ref())?;
+    let pushed = push_in(&session, &reference, options, progress);
+    // What was removed meanwhile was kept for us.
+    drop(session);
+    let swept = store.sweep();
+    // The first cause is the one to tell.
+    let pushed = pushed?;
+    swept?;
+    Ok(pushed)
+}
+
+fn push_in(
+    session: &Session<'_>,
+    reference: &Reference,
+    options: &PushOptions,
+    progress: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Pushed, PushError> {
+    let store = session.store();
+    pack::pack_layers(session, reference, options, progress)?;
+    let plan = Plan::of(store, reference, options.platform.as_ref())?;
     let config = options.docker_config.clone();
-    let registry = Registry::new(&reference, config, options.timeouts, options.offline, &options.hosts)?;
+    let registry = Registry::new(reference, config, options.timeouts, options.offline, &options.hosts)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PushError::Runtime)?;
     let registry = runtime.block_on(registry.for_push(plan.from()).settle())?;
-    let push = Push { store, registry: &registry, plan: &plan, options, progress };
-    let pushed = runtime.block_on(push.run(reference.tag().unwrap_or_default()));
+    let open = Open::default();
+    let push = Push { store, registry: &registry, plan: &plan, options, progress, open };
+    let pushed = runtime.block_on(push.run_or_cancel(reference.tag().unwrap_or_default()))?;
     drop(runtime);
-    if pushed.is_ok() {
-        remember(store, &plan, &reference)?;
-    }
-    // What was removed meanwhile was kept for us.
-    drop(session);
-    store.sweep()?;
-    pushed
+    remember(store, &plan, reference)?;
+    Ok(pushed)
 }
 
 impl Store {
@@ -179,9 +194,24 @@ struct Push<'a> {
     plan: &'a Plan,
     options: &'a PushOptions,
     progress: &'a (dyn Fn(Event<'_>) + Sync),
+    open: Open,
 }
 
 impl Push<'_> {
+    /// A push that is given up leaves no uploads open, where the registry can still be told.
+    async fn run_or_cancel(&self, tag: &str) -> Result<Pushed, PushError> {
+        let pushed = self.run(tag).await;
+        if pushed.is_err() {
+            let open = self.open.all();
+            if !open.is_empty() {
+                step("Tell the registry that nothing more comes of what was begun");
+            }
+            futures_util::future::join_all(open.into_iter().map(|one| self.registry.cancel_upload(one)))
+                .await;
+        }
+        pushed
+    }
+
     async fn run(&self, tag: &str) -> Result<Pushed, PushError> {
         let Plan { id, manifest, bytes, blobs, .. } = self.plan;
         let shown: Vec<LayerInfo> =

@@ -6,8 +6,11 @@
 //! POST blobs/uploads/                                 202, and a place to upload to
 //! PUT   PLACE?digest=DIGEST                           a blob in one piece, or
 //! PATCH PLACE …, PUT PLACE?digest=DIGEST              in several: an interruption costs one of them
+//! DELETE PLACE                                        nothing more comes
 //! PUT manifests/TAG                                   makes all of it an image
 //! ```
+
+use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -16,6 +19,9 @@ use super::http::{HttpError, Payload, Request};
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
 use crate::manifest::Descriptor;
+
+/// How long somebody who gives up waits for the registry to hear of it.
+const CANCEL_MAX: Duration = Duration::from_secs(5);
 
 /// What a registry answers to whoever wants to upload a blob.
 #[derive(Debug)]
@@ -82,9 +88,10 @@ impl Registry {
         }
     }
 
-    /// Gives up an upload. That it fails does not matter: registries forget uploads by themselves.
+    /// Gives up an upload. That it fails, or takes too long, does not matter: registries forget uploads by themselves.
     pub(crate) async fn cancel_upload(&self, upload: Upload) {
-        let _forgotten = self.send(Method::DELETE, upload.place, HeaderMap::new()).await;
+        let cancel = self.send(Method::DELETE, upload.place, HeaderMap::new());
+        let _forgotten = tokio::time::timeout(CANCEL_MAX, cancel).await;
     }
 
     /// Sends a chunk, not the last one.

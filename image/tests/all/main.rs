@@ -7,6 +7,7 @@
 mod archive;
 mod attacks;
 mod depot;
+mod given_up;
 mod hostile;
 mod images;
 mod layers;

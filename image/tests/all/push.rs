@@ -12,7 +12,7 @@ use crate::registry::{Content, OCI, OCI_LAYER, RealRegistry};
 use crate::server::{Reply, Request, Server};
 
 /// Options that give up soon.
-fn hasty() -> PushOptions {
+pub(crate) fn hasty() -> PushOptions {
     let second = Duration::from_secs(1);
     let timeouts =
         Timeouts { connect: second, idle: 2 * second, document: 5 * second, ..Timeouts::default() };
@@ -20,7 +20,7 @@ fn hasty() -> PushOptions {
 }
 
 /// Bytes that no compression could shorten.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length / 32 + 1).flat_map(|number| hex(&Digest::of(&number.to_le_bytes()))).take(length).collect()
 }
 
@@ -29,7 +29,7 @@ fn hex(digest: &Digest) -> Vec<u8> {
 }
 
 /// A store with an image of two layers, the second of `length` bytes and more, as `app:1` of these registries.
-fn stored(names: &[&str], length: usize) -> TestStore {
+pub(crate) fn stored(names: &[&str], length: usize) -> TestStore {
     let test = TestStore::new();
     let layers = [Tar::new().file("a", b"first").finish(), Tar::new().file("b", &noise(length)).finish()];
     test.load(&docker_archive(&layers, names)).unwrap();
@@ -37,7 +37,7 @@ fn stored(names: &[&str], length: usize) -> TestStore {
 }
 
 impl TestStore {
-    fn push(&self, name: &str, options: &PushOptions) -> Result<Pushed, PushError> {
+    pub(crate) fn push(&self, name: &str, options: &PushOptions) -> Result<Pushed, PushError> {
         push(&self.store, &name.parse().unwrap(), options, &|_| ())
     }
 
