@@ -121,6 +121,35 @@ fn mirrors_are_asked_first_and_believed_no_more_than_others() {
 }
 
 #[test]
+fn mirrors_are_asked_first_for_the_tags_too() {
+    let host = Host::new();
+    let mut contents = Contents::default();
+    for tag in ["a", "b"] {
+        contents.add("library/busybox", tag, &saying(tag));
+    }
+    let listing = |tags: &'static str| {
+        ImageServer::twisted(contents.clone(), Access::Open, move |request, reply| {
+            match request.target.ends_with("/library/busybox/tags/list") {
+                true => Reply::new(200, format!("{{\"name\":\"library/busybox\",\"tags\":{tags}}}")),
+                false => reply,
+            }
+        })
+    };
+    // One that has no such repository, one without a tag in it, and one that knows them.
+    let (empty, bare) = (ImageServer::open(Contents::default()), listing("null"));
+    let (mirror, last) = (listing("[\"a\",\"b\"]"), listing("[\"a\"]"));
+    let all =
+        [&empty, &bare, &mirror, &last].map(|server| format!("\"http://{}\"", server.name())).join(", ");
+    host.configure(&about("docker.io", &format!("mirrors = [{all}]")));
+    let pulled = host.mini(["pull", "-a", "busybox"]).run().ok();
+    pulled.stderr_has(&format!("http://{}: ", empty.name())).stderr_has("busybox has no tags");
+    host.mini(["images", "--format", "{{.Repository}}:{{.Tag}}"]).run().ok().stdout("busybox:a\nbusybox:b\n");
+    assert_eq!((mirror.fetched("/tags/list"), last.requests().len()), (1, 0));
+    // Where none has any it is the registry's turn.
+    host.mini(["pull", "-a", "nowhere"]).run().error(1, &["nowhere", "MINI_OFFLINE"]);
+}
+
+#[test]
 fn proxies_are_those_of_the_configuration() {
     let host = Host::new();
     let mut contents = Contents::default();

@@ -190,6 +190,7 @@ impl PullError {
                 | Self::Digest { .. }
                 | Self::Size { .. }
                 | Self::Manifest(_)
+                | Self::NoTags(_)
                 | Self::Layer { .. }
         )
     }
@@ -251,7 +252,7 @@ pub fn pull(
     Ok(pulled)
 }
 
-/// All tags of a reference's repository, as the registry lists them. Blocks.
+/// All tags of a reference's repository, as the registry lists them, or the first mirror of it that has any. Blocks.
 ///
 /// # Errors
 /// The registry does not tell, or has none.
@@ -260,21 +261,26 @@ pub fn tags(
     options: &PullOptions,
     progress: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Vec<Reference>, PullError> {
-    let registry = registry_of(repository, options)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
-    step("Ask the registry which tags there are");
     let attempts = Attempts { max: options.attempts.max(1), wait: options.wait };
-    let registry = runtime.block_on(registry.settle())?;
     let again = |retry: Retry<'_>| retry.tell(|retrying| progress(Event::Retrying(retrying)));
-    let tags = runtime.block_on(attempts.run(|| registry.tags(), again))?;
-    // A registry cannot have tags that are none; it lists them in their order, but for older ones, which do not.
-    let mut tags: Vec<Reference> = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
-    tags.sort();
-    if tags.is_empty() {
-        return Err(PullError::NoTags(repository.familiar_name()));
+    let one = |registry: Registry| {
+        step("Ask the registry which tags there are");
+        let registry = runtime.block_on(registry.settle())?;
+        let tags = runtime.block_on(attempts.run(|| registry.tags(), again))?;
+        // A registry cannot have tags that are none; it lists them in their order, but for older ones, which do not.
+        let mut tags: Vec<Reference> = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
+        tags.sort();
+        match tags.is_empty() {
+            true => Err(PullError::NoTags(repository.familiar_name())),
+            false => Ok(tags),
+        }
+    };
+    match from_mirrors(repository, options, progress, &one) {
+        Some(tags) => tags,
+        None => one(registry_of(repository, options)?),
     }
-    Ok(tags)
 }
 
 fn registry_of(reference: &Reference, options: &PullOptions) -> Result<Registry, HttpError> {
@@ -282,25 +288,24 @@ fn registry_of(reference: &Reference, options: &PullOptions) -> Result<Registry,
     Registry::new(reference, config, options.timeouts, options.offline, &options.hosts)
 }
 
-/// The image from the first mirror of its registry that has it, where there are mirrors. What a mirror has not, or has wrong, is
-/// asked of the next one, and at last of the registry itself.
-fn from_mirrors(
+/// What the first mirror of a reference's registry gives that has it, where there are mirrors. What a mirror has not, or has wrong,
+/// is asked of the next one, and at last of the registry itself.
+fn from_mirrors<T>(
     reference: &Reference,
     options: &PullOptions,
     progress: &(dyn Fn(Event<'_>) + Sync),
-    pull: &dyn Fn(Registry) -> Result<Pulled, PullError>,
-) -> Option<Result<Pulled, PullError>> {
+    ask: &dyn Fn(Registry) -> Result<T, PullError>,
+) -> Option<Result<T, PullError>> {
     let mirrors = options.hosts.known.get(reference.registry()).map_or(&[][..], |known| &known.mirrors);
     for address in mirrors {
         let config = options.docker_config.clone();
         let mirror =
             Registry::mirror(address, reference, config, options.timeouts, options.offline, &options.hosts);
-        let pulled = mirror.map_err(PullError::from).and_then(pull);
-        match pulled {
+        match mirror.map_err(PullError::from).and_then(ask) {
             Err(error) if error.is_the_registrys() => {
                 progress(Event::Mirror { address, cause: &error });
             }
-            pulled => return Some(pulled),
+            given => return Some(given),
         }
     }
     None
