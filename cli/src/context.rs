@@ -141,9 +141,13 @@ impl Context {
         if let Some(directory) = request.as_ref().and_then(|request| request.options.origin.rootfs.as_ref()) {
             return Ok((rootfs::image_of(directory)?, pin));
         }
-        let image = store.image_of_container(&record.image_id).with_context(|| {
-            format!("the image {} that it was made of is not here any more", record.image)
-        })?;
+        let image = match store.image_of_container(&record.image_id) {
+            Err(error @ image::ResolveError::NotFound(_)) => {
+                let what = format!("the image {} that it was made of is not here any more", record.image);
+                return Err(anyhow::Error::new(error).context(what));
+            }
+            found => found?,
+        };
         Ok((image, pin))
     }
 }

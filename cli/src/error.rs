@@ -126,9 +126,7 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
          with --userns=host"
     } else if is_denied(error) {
         "mini login says who you are; it is kept in ~/.docker/config.json (DOCKER_CONFIG names another directory)"
-    } else if let Some(image::StoreError::Damaged { .. } | image::StoreError::Missing { .. }) =
-        error.downcast_ref()
-    {
+    } else if is_damaged(error) {
         "mini system check --repair makes it anew"
     } else if let Some(image::StoreError::Overlay { .. }) = error.downcast_ref() {
         "move it away: mini makes a new one there, from which each container gets a copy; or give another --root"
@@ -136,6 +134,15 @@ pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         return None;
     };
     Some(text.to_owned())
+}
+
+/// Whether a file of the image store cannot be read.
+fn is_damaged(error: &(dyn std::error::Error + 'static)) -> bool {
+    let store = match error.downcast_ref() {
+        Some(ResolveError::Store(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    matches!(store, Some(image::StoreError::Damaged { .. } | image::StoreError::Missing { .. }))
 }
 
 /// Whether a registry does not let this user do it.

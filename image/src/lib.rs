@@ -76,6 +76,6 @@ pub use store::chain::StackError;
 pub use store::commit::Renamed;
 pub use store::image::{Beyond, Image, Overview};
 pub use store::{
-    Check, Conflict, Fault, Fetch, Finding, Interrupted, Keeping, Names, Pin, Problem, Prune, Pruned,
-    RemoveError, Removed, Repair, ResolveError, Store, StoreError, Usage, Use,
+    Again, Check, Conflict, Fault, Fetch, Finding, Interrupted, Keeping, Names, Pin, Problem, Prune, Pruned,
+    RemoveError, Removed, ResolveError, Store, StoreError, Usage, Use,
 };

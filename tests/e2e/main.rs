@@ -75,7 +75,7 @@
 //! | roots, configuration, formats on disk | [`places`] |
 //! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`], [`prune_unused`] |
 //! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
-//! | finding and mending what a crash, a disk or a hand left | [`system_check`], [`system_check_store`] |
+//! | finding and mending what a crash, a disk or a hand left | [`system_check`], [`system_check_store`], [`system_check_kept`] |
 //! | layers: what they share, add, change and hide | [`explore`] |
 //! | the file systems that it all may lie on; copies where it is an overlay | [`file_systems`], [`copying`], [`copying_volumes`] |
 #![expect(
@@ -190,6 +190,7 @@ mod stats;
 mod step;
 mod supervise;
 mod system_check;
+mod system_check_kept;
 mod system_check_store;
 mod system_df;
 mod tag;

@@ -9,18 +9,18 @@ use tests::registry::Registry;
 use tests::{Host, Image, Tarball};
 
 /// busybox, and a layer with a file that says a word.
-fn saying(word: &str) -> Image {
+pub(crate) fn saying(word: &str) -> Image {
     Image::busybox().with(Tarball::new().file("word", 0o644, word)).set("Cmd", json!(["cat", "/word"]))
 }
 
 /// The store of a host.
-struct Store<'host> {
+pub(crate) struct Store<'host> {
     host: &'host Host,
-    root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl<'host> Store<'host> {
-    fn of(host: &'host Host) -> Self {
+    pub(crate) fn of(host: &'host Host) -> Self {
         Self { host, root: host.root().join("image") }
     }
 
@@ -34,14 +34,14 @@ impl<'host> Store<'host> {
     }
 
     /// The blob of the topmost layer.
-    fn layer_blob(&self) -> PathBuf {
+    pub(crate) fn layer_blob(&self) -> PathBuf {
         let manifest = self.manifest();
         let layers = manifest["layers"].as_array().expect("layers");
         self.root.join(blob(layers.last().expect("a layer")["digest"].as_str().expect("a digest")))
     }
 
     /// The directory of the layer with `/word`.
-    fn layer(&self) -> PathBuf {
+    pub(crate) fn layer(&self) -> PathBuf {
         let layers =
             fs::read_dir(self.root.join("layers")).expect("layers").flatten().map(|entry| entry.path());
         layers.into_iter().find(|layer| layer.join("tree/word").exists()).expect("the layer")
@@ -49,7 +49,7 @@ impl<'host> Store<'host> {
 
     /// It is found by a look, which changes nothing, repaired as `how` says, and gone.
     #[track_caller]
-    fn is_mended(&self, flags: &[&str], named: &str, how: &str) {
+    pub(crate) fn is_mended(&self, flags: &[&str], named: &str, how: &str) {
         let look = || self.host.mini(["system", "check"]).args(flags).run().code(1).stdout_has(named);
         assert_eq!(look().text(), look().text(), "looking changes nothing");
         let repair = self.host.mini(["system", "check", "--repair"]).args(flags).run().ok();
@@ -59,18 +59,18 @@ impl<'host> Store<'host> {
     }
 
     #[track_caller]
-    fn is_sound(&self) {
+    pub(crate) fn is_sound(&self) {
         self.host.mini(["system", "check"]).run().ok().stdout("");
         self.host.mini(["system", "check", "--deep"]).run().ok().stdout("");
     }
 }
 
 /// Where the store keeps a blob.
-fn blob(digest: &str) -> String {
+pub(crate) fn blob(digest: &str) -> String {
     format!("blobs/sha256/{}", &digest[7..])
 }
 
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let file = fs::File::options().read(true).write(true).open(path).expect("open");
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).expect("read");

@@ -47,7 +47,7 @@ pub(crate) fn pull(context: &Context, args: &PullArgs) -> Result<ExitCode> {
     }
     let story = context.listen(args.explain.form())?;
     let store = context.store()?;
-    let how = How { platform: args.platform.as_ref(), form: args.progress.form(args.quiet) };
+    let how = How { platform: args.platform.as_ref(), form: args.progress.form(args.quiet), kept: false };
     let tags = match args.all_tags {
         true => image::tags(&reference, &options(context, &reference, how.platform)?, &|event| {
             Progress::new(how.form).show(event);
@@ -104,6 +104,8 @@ fn status_line(status: PullStatus, reference: &Reference) -> String {
 struct How<'a> {
     platform: Option<&'a Platform>,
     form: Form,
+    /// As [`PullOptions::kept`].
+    kept: bool,
 }
 
 /// An image that is to be had.
@@ -159,7 +161,7 @@ pub(crate) fn ensure(
     if missing && !quiet {
         output::say(&format!("Unable to find image '{}' locally", reference.familiar()));
     }
-    let how = How { platform: platform.as_ref(), form: ProgressArgs::default().form(quiet) };
+    let how = How { platform: platform.as_ref(), form: ProgressArgs::default().form(quiet), kept: false };
     fetch_apart(context, store, &reference, how, quiet)?;
     let pin = store.pin().context("cannot hold the image store")?;
     let image = store.resolve(name)?;
@@ -240,20 +242,17 @@ fn fetch_apart(
 ///
 /// # Errors
 /// Where the image cannot be had.
-pub(super) fn fetch_again(
-    context: &Context,
-    store: &Store,
-    reference: &Reference,
-    platform: &Platform,
-) -> Result<()> {
-    let how = How { platform: Some(platform), form: ProgressArgs::default().form(true) };
-    fetch(context, store, reference, how).map(drop)
+pub(super) fn fetch_again(context: &Context, store: &Store, again: &image::Again<'_>) -> Result<()> {
+    let how =
+        How { platform: Some(&again.platform), form: ProgressArgs::default().form(true), kept: again.kept };
+    fetch(context, store, again.name, how).map(drop)
 }
 
 fn fetch(context: &Context, store: &Store, reference: &Reference, how: How<'_>) -> Result<Pulled> {
     sys::memory::map_large_allocations();
     let progress = Progress::new(how.form);
-    let pulled = image::pull(store, reference, &options(context, reference, how.platform)?, &|event| {
+    let options = PullOptions { kept: how.kept, ..options(context, reference, how.platform)? };
+    let pulled = image::pull(store, reference, &options, &|event| {
         progress.show(event);
     })
     .with_context(|| format!("cannot pull {}", reference.familiar()))?;

@@ -314,12 +314,11 @@ fn networks(context: &Context, repair: bool, found: &mut Vec<Found>) -> Result<(
 fn images(context: &Context, args: &CheckArgs, found: &mut Vec<Found>) -> Result<()> {
     let store = context.store()?;
     let uses = super::rmi::users(context);
-    let fetch = |name: &image::Reference, platform: &image::Platform| {
-        super::pull::fetch_again(context, &store, name, platform).map_err(|error| format!("{error:#}"))
+    let fetch = |again: &image::Again<'_>| {
+        super::pull::fetch_again(context, &store, again).map_err(|error| format!("{error:#}"))
     };
-    let in_use = |id: &image::Digest| uses(id);
-    let repair = args.repair.then_some(image::Repair { in_use: &in_use, fetch: &fetch });
-    let check = image::Check { deep: args.deep, repair };
+    let repair = args.repair.then_some(&fetch as &image::Fetch<'_>);
+    let check = image::Check { deep: args.deep, in_use: &|id| uses(id), repair };
     for finding in store.check(&check).context("cannot check the image store")? {
         // The names of files, and what a registry answers, are others' words.
         let what = format!("{}: {}", store.root().join(&finding.path).display(), finding.problem);

@@ -56,6 +56,8 @@ pub struct PullOptions {
     pub wait: Duration,
     /// Layers at a time; docker's default is 3.
     pub concurrency: usize,
+    /// Only the parts are wanted, of an image that was removed and that a container needs: it gets no name, and nobody finds it.
+    pub kept: bool,
 }
 
 /// What a pull came to.
@@ -172,6 +174,7 @@ impl Default for PullOptions {
             attempts: 5,
             wait: Duration::from_secs(1),
             concurrency: 3,
+            kept: false,
         }
     }
 }
@@ -330,6 +333,7 @@ impl Pull<'_> {
         let diff_ids = diff_ids(&config, manifest.layers.len()).map_err(PullError::Config)?;
         let pinned = self.reference.pinned(digest);
         let names = match self.reference.digest() {
+            _ if self.options.kept => Vec::new(),
             Some(_) => vec![pinned],
             None => vec![self.reference.clone(), pinned],
         };
@@ -340,7 +344,10 @@ impl Pull<'_> {
             let layers: Vec<(Descriptor, Digest)> =
                 manifest.layers.iter().copied().zip(new.diff_ids.iter().copied()).collect();
             self.layers(scope, &layers).await?;
-            self.session.commit(std::slice::from_ref(&new))?;
+            match self.options.kept {
+                true => self.session.commit_kept(std::slice::from_ref(&new))?,
+                false => drop(self.session.commit(std::slice::from_ref(&new))?),
+            }
         }
         let store = self.session.store();
         let image = store.image(&store.index()?, new.id())?;

@@ -102,8 +102,7 @@ impl Store {
             if is_repaired {
                 self.place().remove_all(&path.to_string_lossy())?;
             }
-            let note =
-                (repair && !is_repaired).then(|| "nobody knows what it is for: move it away".to_owned());
+            let note = (repair && !is_repaired).then(stray_note);
             findings.push(Finding { path, problem, is_repaired, note });
         }
         Ok(())
@@ -144,7 +143,12 @@ fn is_layout(json: &[u8]) -> bool {
     serde_json::from_slice(json).is_ok_and(|json| version(&json))
 }
 
+/// What is to be said of a thing that is not mini's.
+pub(super) fn stray_note() -> String {
+    "nobody knows what it is for: move it away".to_owned()
+}
+
 /// Written by `write_whole`, which was killed.
-fn is_temporary(name: &str) -> bool {
+pub(super) fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".new")
 }

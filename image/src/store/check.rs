@@ -27,16 +27,10 @@ use crate::op::step;
 pub struct Check<'a> {
     /// Compare the files of layers with what is in their blobs.
     pub deep: bool,
-    /// Mend what was found, and remove what nobody needs.
-    pub repair: Option<Repair<'a>>,
-}
-
-/// Whom to ask when something is mended.
-pub struct Repair<'a> {
-    /// Who uses the image of an id.
+    /// Tells who uses the image of an id.
     pub in_use: &'a dyn Fn(&Digest) -> Option<Use>,
-    /// Pulls an image again.
-    pub fetch: &'a Fetch<'a>,
+    /// Mend what was found, what is not here by pulling it again, and remove what nobody needs.
+    pub repair: Option<&'a Fetch<'a>>,
 }
 
 /// Something that is not as it should be.
@@ -56,12 +50,16 @@ pub struct Finding {
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// What a killed pull or load left half made.
+    /// What a killed pull, load or removal left half made.
     Abandoned,
     /// A download that was cut short, and that nobody has gone on with for a week.
     Stale,
     /// Nothing refers to it.
     Unreferenced,
+    /// The mark of an image that was removed, and kept for a container that has gone since.
+    Unused,
+    /// The mark of a removed image that a container needs, which cannot be read.
+    Mark(Digest, Fault),
     /// Something in the store that mini has not put there.
     Stray,
     /// One of the files by which everything else is found cannot be read.
@@ -70,7 +68,7 @@ pub enum Problem {
     Broken {
         /// The image's id.
         id: Digest,
-        /// The image's name, or its short id if it has none.
+        /// The image's name, or its short id if it has none, and that it was removed if it was.
         image: String,
         /// What is wrong with the part.
         part: Fault,
@@ -120,9 +118,11 @@ impl fmt::Display for Finding {
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Abandoned => out.write_str("left by a pull or load that was killed"),
+            Self::Abandoned => out.write_str("left by a pull, load or removal that was killed"),
             Self::Stale => out.write_str("a download that nobody has gone on with for a week"),
             Self::Unreferenced => out.write_str("no image needs it"),
+            Self::Unused => out.write_str("a removed image that no container needs any more"),
+            Self::Mark(_, part) => write!(out, "{part}; it says what a removed image consists of"),
             Self::Stray => out.write_str("not mini's"),
             Self::Unreadable(part) => write!(out, "{part}; no image can be found without it"),
             Self::Broken { image, part, .. } => write!(out, "{part}; {image} is not whole"),
@@ -162,21 +162,22 @@ impl Store {
         if self.index().is_err() {
             return Ok(findings);
         }
+        let kept = self.check_kept(check.in_use, repair)?;
         step("Check that every image has all its parts");
         {
             let beside = if check.deep { Some(self.session_beside()?) } else { None };
             let _lock = self.lock(Hold::Shared)?;
-            let index = self.index()?;
+            let index = self.index_and_kept()?;
             let mut known = HashMap::new();
-            for id in index.ids() {
+            for id in self.ids_and_kept(check.in_use)? {
                 self.check_image(&index, id, beside.as_ref(), &mut known, &mut findings)?;
             }
         }
-        if let Some(Repair { in_use, fetch }) = &check.repair {
-            self.mend_all(&mut findings, in_use, fetch)?;
+        if let Some(fetch) = check.repair {
+            self.mend_all(&mut findings, check.in_use, fetch)?;
             self.tidy_marks()?;
-            self.let_go(*in_use)?;
         }
+        findings.extend(kept);
         // What an image needs whose record cannot be read is not known.
         let is_blind = |finding: &Finding| finding.path.starts_with(IMAGES) && !finding.is_repaired;
         if findings.iter().any(is_blind) {
@@ -212,6 +213,10 @@ impl Store {
         let image = match names.first() {
             Some(name) => name.familiar(),
             None => id.hex()[..12].to_owned(),
+        };
+        let image = match self.is_kept_alone(id)? {
+            true => format!("{image}, removed and kept for a container,"),
+            false => image,
         };
         let mut found = |path: String, part: Option<Fault>| {
             if let Some(part) = part {

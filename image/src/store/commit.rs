@@ -44,12 +44,24 @@ impl NewImage {
 impl Session<'_> {
     /// Makes the images visible, all at once.
     pub(crate) fn commit(&self, images: &[NewImage]) -> Result<Vec<Renamed>, StackError> {
+        self.write_down(images, true)
+    }
+
+    /// The same for images that containers alone have: nobody finds them. A sweep takes away what is not kept.
+    pub(crate) fn commit_kept(&self, images: &[NewImage]) -> Result<(), StackError> {
+        self.write_down(images, false).map(drop)
+    }
+
+    fn write_down(&self, images: &[NewImage], visible: bool) -> Result<Vec<Renamed>, StackError> {
         let stacks = images.iter().map(|image| self.stack(&image.diff_ids)).collect::<Result<Vec<_>, _>>()?;
         let place = self.store.place();
         step("Let the disk have everything before anything refers to it");
         self.flusher.end();
         place.sync_filesystem().map_err(StoreError::from)?;
-        step("Make the image visible");
+        match visible {
+            true => step("Make the image visible"),
+            false => step("Write down what the image consists of"),
+        }
         let _lock = self.store.lock(Hold::Exclusive)?;
         let blobs = place.enter(BLOBS).map_err(StoreError::from)?;
         let records = place.enter(IMAGES).map_err(StoreError::from)?;
@@ -76,6 +88,9 @@ impl Session<'_> {
             };
             let json = serde_json::to_vec(&record).expect("strings and numbers become JSON");
             records.write_whole(&format!("{}.json", image.id().hex()), &json).map_err(StoreError::from)?;
+            if !visible {
+                continue;
+            }
             let size = image.manifest.len() as u64;
             let descriptor =
                 ManifestDescriptor { media_type: image.media_type.clone(), digest: manifest, size };
@@ -83,8 +98,13 @@ impl Session<'_> {
             index.describe(image.id(), &record.brief());
             renamed.extend(taken.into_iter().map(|(name, from)| Renamed { name, from }));
         }
-        self.store.write_index(&index)?;
+        if visible {
+            self.store.write_index(&index)?;
+        }
         for image in images {
+            if visible {
+                self.store.keep_no_more(image.id())?;
+            }
             let blobs = [image.id(), Digest::of(&image.manifest)].map(blob_path);
             for path in blobs.iter().chain([&record_name(image.id())]) {
                 self.store.unmark(path)?;

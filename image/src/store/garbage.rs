@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use oci_spec::image::ImageConfiguration;
 use serde::Deserialize;
 
+use super::chain::chain_ids;
 use super::disk::Place;
 use super::index::Index;
 use super::lock::{Hold, Lock};
@@ -35,6 +37,7 @@ impl Reachable {
         let mut reachable = Self::default();
         let mut manifests: Vec<Digest> = index.entries.iter().map(|entry| entry.manifest.digest).collect();
         manifests.extend(index.foreign_manifests());
+        manifests.extend(store.kept_entries(index)?.into_iter().map(|entry| entry.manifest.digest));
         for id in index.ids().into_iter().chain(store.kept()?) {
             reachable.images.insert(id);
             match store.image_record(id) {
@@ -42,7 +45,9 @@ impl Reachable {
                     reachable.trees.extend(record.layers);
                     manifests.push(record.manifest);
                 }
-                Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => {}
+                Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => {
+                    reachable.trees.extend(store.trees_by_config(id));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -65,6 +70,19 @@ impl Reachable {
 }
 
 impl Store {
+    /// Where an image's layers may lie, where its record cannot be read: a container may stand on them.
+    fn trees_by_config(&self, id: Digest) -> Vec<String> {
+        let config = self.read_blob(id).ok();
+        let Some(config) = config.and_then(|json| serde_json::from_slice::<ImageConfiguration>(&json).ok())
+        else {
+            return Vec::new();
+        };
+        let diff_ids: Vec<Digest> =
+            config.rootfs().diff_ids().iter().filter_map(|id| id.parse().ok()).collect();
+        let chains = chain_ids(&diff_ids).into_iter().map(|chain| Shelf::Chains.path(chain));
+        diff_ids.iter().map(|layer| Shelf::Layers.path(*layer)).chain(chains).collect()
+    }
+
     /// What nothing refers to. Only an answer while a lock keeps the store as it is.
     pub(crate) fn garbage(&self, reachable: &Reachable) -> Result<Vec<Garbage>, StoreError> {
         let mut garbage = Vec::new();

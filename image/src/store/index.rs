@@ -15,7 +15,7 @@ use crate::digest::{Digest, is_hexadecimal};
 use crate::reference::{Reference, is_identifier};
 
 /// `index.json`, parsed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
     pub(crate) entries: Vec<IndexEntry>,
     /// What other tools wrote.
@@ -316,6 +316,20 @@ impl Index {
         self.entries.retain(|entry| entry.id != id);
     }
 
+    /// What there is to know of an image that has no name any more: its manifests, and what it was pulled as.
+    pub(crate) fn without_tags(&self, id: Digest) -> Self {
+        let is_pinned = |entry: &IndexEntry| entry.name.as_ref().is_some_and(|name| name.digest().is_some());
+        let (pinned, others): (Vec<_>, Vec<_>) =
+            self.entries.iter().filter(|entry| entry.id == id).cloned().partition(is_pinned);
+        let mut left = Self { entries: pinned, foreign: Vec::new() };
+        for other in others {
+            if left.entries.iter().all(|entry| entry.manifest != other.manifest) {
+                left.entries.push(IndexEntry { name: None, ..other });
+            }
+        }
+        left
+    }
+
     /// The manifests that other tools refer to, if their descriptors can be read.
     pub(crate) fn foreign_manifests(&self) -> impl Iterator<Item = Digest> {
         self.foreign
@@ -496,6 +510,26 @@ mod tests {
         assert_eq!(index.briefs(), HashMap::from([(one, &brief)]), "without a name, too");
         index.describe(two, &Brief { created: None, size: 0, parent: None });
         assert_eq!(Index::parse(&index.to_json()).unwrap().entries, index.entries);
+    }
+
+    #[test]
+    fn what_is_left_of_an_image_without_its_tags_is_where_it_came_from() {
+        let mut index = Index::default();
+        let (loaded, pulled, both) = (digest("loaded"), digest("pulled"), digest("both"));
+        let pinned = name("app").pinned(digest("list"));
+        index.add(loaded, &manifest("a"), &[name("x:1"), name("x:2")]);
+        index.add(pulled, &manifest("b"), &[name("app"), pinned.clone()]);
+        index.add(both, &manifest("c"), &[name("y")]);
+        index.add(both, &manifest("d"), &[name("z").pinned(digest("list"))]);
+        let left = |id| {
+            let left = index.without_tags(id).to_json();
+            let entries = Index::parse(&left).unwrap().entries.into_iter();
+            entries.map(|entry| (entry.manifest.digest, entry.name)).collect::<Vec<_>>()
+        };
+        assert_eq!(left(loaded), [(digest("a"), None)]);
+        assert_eq!(left(pulled), [(digest("b"), Some(pinned))]);
+        assert_eq!(left(both), [(digest("d"), Some(name("z").pinned(digest("list")))), (digest("c"), None)]);
+        assert_eq!(left(digest("no image")), []);
     }
 
     #[test]

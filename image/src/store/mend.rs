@@ -27,8 +27,19 @@ use crate::op::step;
 use crate::platform::Platform;
 use crate::reference::Reference;
 
-/// Pulls an image again by one of its names with a digest; why that cannot be done.
-pub type Fetch<'a> = dyn Fn(&Reference, &Platform) -> Result<(), String> + 'a;
+/// Pulls an image again; why that cannot be done.
+pub type Fetch<'a> = dyn Fn(&Again<'_>) -> Result<(), String> + 'a;
+
+/// An image that is to be pulled again.
+#[derive(Debug)]
+pub struct Again<'a> {
+    /// One of its names with a digest.
+    pub name: &'a Reference,
+    /// Which of several images.
+    pub platform: Platform,
+    /// It was removed, and a container needs it: see [`PullOptions::kept`](crate::PullOptions::kept).
+    pub kept: bool,
+}
 
 /// Why an image cannot be made whole of what is here.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +47,9 @@ pub(super) enum MendError {
     /// Its bytes are nowhere else.
     #[error("blob {0} is damaged")]
     Blob(Digest),
+    /// Neither mark nor record of a removed image can be read.
+    #[error("nothing says what it consists of")]
+    Unknown,
     /// A document of it is refused.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -78,6 +92,13 @@ impl Store {
             let Some(why) = images.get(&id).filter(|_| finding.note.is_none()) else { continue };
             finding.is_repaired = !self.is_marked(&text(&finding.path))?;
             finding.note = (!finding.is_repaired && !why.is_empty()).then(|| why.clone());
+            // Nobody can pull or load it under its name.
+            if let (Some(note), true) =
+                (&mut finding.note, self.is_kept_alone(id)? && !is_blob(&finding.path))
+                && let Some(user) = in_use(&id)
+            {
+                note.push_str(&format!("; container {} cannot be started without it", user.container));
+            }
         }
         self.remove_hopeless(findings, in_use)
     }
@@ -118,7 +139,8 @@ impl Store {
         let session = self.session()?;
         let limits = Limits::default();
         let mut made = Vec::new();
-        for descriptor in manifests_of(&self.index()?, id) {
+        let is_kept = self.is_kept_alone(id)?;
+        for descriptor in manifests_of(&self.index_and_kept()?, id) {
             let manifest =
                 session.sound_blob(descriptor.digest)?.ok_or(MendError::Blob(descriptor.digest))?;
             let Manifest::Image(parsed) = Manifest::parse(&manifest, None)? else {
@@ -138,20 +160,29 @@ impl Store {
             let media_type = descriptor.media_type;
             made.push(NewImage { config, manifest, media_type, diff_ids, names: Vec::new(), parent: None });
         }
-        session.commit(&made)?;
+        match is_kept {
+            true if made.is_empty() => return Err(MendError::Unknown),
+            true => session.commit_kept(&made)?,
+            false => drop(session.commit(&made)?),
+        }
         Ok(())
     }
 
     /// Asks where the image came from; the text says why it did not help, and is empty where it did.
     fn fetch_again(&self, id: Digest, error: &MendError, fetch: &Fetch<'_>) -> Result<String, StoreError> {
-        let platform = match self.image(&self.index()?, id) {
+        let index = self.index_and_kept()?;
+        let platform = || match self.image(&index, id) {
             Ok(image) => image.platform(),
             Err(_) => Platform::host(),
         };
-        let mut why = format!("{error}, and the image came from no registry");
-        let pinned: Vec<Reference> = self.index()?.names_of(id).into_iter().cloned().collect();
-        for name in pinned.iter().filter(|name| name.digest().is_some()) {
-            match fetch(name, &platform) {
+        let kept = self.is_kept_alone(id)?;
+        let mut why = match kept {
+            // A mark that was made anew has forgotten it.
+            true => format!("{error}, and no registry is known to have it"),
+            false => format!("{error}, and the image came from no registry"),
+        };
+        for name in index.names_of(id).into_iter().filter(|name| name.digest().is_some()) {
+            match fetch(&Again { name, platform: platform(), kept }) {
                 Ok(()) => return Ok(String::new()),
                 Err(reason) => why = reason,
             }
@@ -197,18 +228,22 @@ impl Store {
             let Some(id) = name.strip_suffix(".json").and_then(|hex| Digest::from_hex(hex).ok()) else {
                 continue;
             };
-            let Ok(record) = self.image_record(id) else { continue };
-            if self.is_kept(id)? {
-                continue;
+            if !self.is_kept(id)? {
+                index.entries.extend(self.entry_by_record(id));
             }
-            let Ok(bytes) = self.read_blob(record.manifest) else { continue };
-            let Ok(Manifest::Image(manifest)) = Manifest::parse(&bytes, None) else { continue };
-            let size = bytes.len() as u64;
-            let manifest =
-                ManifestDescriptor { media_type: manifest.media_type, digest: record.manifest, size };
-            index.entries.push(IndexEntry { id, name: None, manifest, brief: Some(record.brief()) });
         }
         self.write_index(&index)
+    }
+
+    /// The entry of an image without a name, where its record and its manifest can be read.
+    pub(super) fn entry_by_record(&self, id: Digest) -> Option<IndexEntry> {
+        let record = self.image_record(id).ok()?;
+        let digest = record.manifest;
+        let bytes = self.read_blob(digest).ok()?;
+        let Ok(Manifest::Image(manifest)) = Manifest::parse(&bytes, None) else { return None };
+        let size = bytes.len() as u64;
+        let manifest = ManifestDescriptor { media_type: manifest.media_type, digest, size };
+        Some(IndexEntry { id, name: None, manifest, brief: Some(record.brief()) })
     }
 
     /// Forgets what is marked and gone.
@@ -262,6 +297,10 @@ fn manifests_of(index: &Index, id: Digest) -> Vec<ManifestDescriptor> {
         }
     }
     all
+}
+
+fn is_blob(path: &Path) -> bool {
+    path.starts_with(BLOBS)
 }
 
 fn text(path: &Path) -> String {

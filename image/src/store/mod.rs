@@ -10,7 +10,7 @@
 //! partial/<digest>                            the first bytes of a blob whose download was cut short
 //! lock                                        exclusive to change the index or remove things; shared to rely on it
 //! damaged/<part>                              a mark: check found it damaged, and could not mend it
-//! kept/<id>                                   a mark: the image was removed, a stopped container stands on it
+//! kept/<id>                                   its entries in the index: the image was removed, a stopped container stands on it
 //! active                                      shared while a pull or load relies on things without a name yet
 //! ```
 //!
@@ -52,8 +52,8 @@ use image::{IMAGE_VERSION, Image, ImageRecord, Overview};
 use index::Index;
 use lock::{Hold, Lock};
 
-pub use check::{Check, Fault, Finding, Problem, Repair};
-pub use mend::Fetch;
+pub use check::{Check, Fault, Finding, Problem};
+pub use mend::{Again, Fetch};
 pub use partial::Interrupted;
 pub use prune::{Prune, Pruned};
 pub use removal::{Conflict, Removed, Use};

@@ -49,7 +49,11 @@ impl Store {
             let used = in_use(&found.0);
             let needs = Needs { used: used.as_ref(), has_children: family.has_children(found.0) };
             let Removal { names, image } = plan(&index, name, found, force, &needs)?;
-            step(if image { "Let go of the image" } else { "Take the name away" });
+            match image {
+                true => step("Let go of the image"),
+                false => step("Take the name away"),
+            }
+            let before = index.clone();
             for name in names {
                 index.remove_name(&name);
                 removed.push(Removed::Untagged(name.familiar()));
@@ -57,7 +61,7 @@ impl Store {
             let mut next = if image { Some(found.0) } else { None };
             while let Some(id) = next {
                 if in_use(&id).is_some() {
-                    self.keep(id)?;
+                    self.keep(&before, id)?;
                 }
                 let chains = self.chains_only_of(&index, id)?;
                 index.remove_image(id);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
-use image::{Check, Digest, Finding, Image, LoadError, LoadOptions, Loaded, Repair, Store, Use};
+use image::{Again, Check, Digest, Fetch, Finding, Image, LoadError, LoadOptions, Loaded, Store, Use};
 
 use crate::archive::docker_archive;
 
@@ -34,9 +34,9 @@ impl TestStore {
 
     /// What a check finds; no registry can be asked.
     pub(crate) fn check(&self, repair: bool, in_use: &dyn Fn(&Digest) -> Option<Use>) -> Vec<Finding> {
-        let fetch = |_: &_, _: &_| Err("there is no registry".to_owned());
-        let repair = repair.then_some(Repair { in_use, fetch: &fetch });
-        self.store.check(&Check { deep: false, repair }).unwrap()
+        let fetch = |_: &Again<'_>| Err("there is no registry".to_owned());
+        let repair = repair.then_some(&fetch as &Fetch<'_>);
+        self.store.check(&Check { deep: false, in_use, repair }).unwrap()
     }
 
     /// Every file below the store's root, for comparing.

@@ -256,7 +256,7 @@ fn layers_in_which_nothing_is_are_always_the_same() {
         let root = image.layers[0].metadata().unwrap();
         assert_eq!((root.mtime(), root.mtime_nsec()), (0, 0), "{} layers", layers.len());
         // Every layer is unpacked once more, and compared.
-        let findings = test.store.check(&image::Check { deep: true, repair: None }).unwrap();
+        let findings = test.store.check(&image::Check { deep: true, in_use: &unused, repair: None }).unwrap();
         assert_eq!(findings, [], "{} layers", layers.len());
     }
 }

@@ -57,7 +57,7 @@ pub fn load(input: &[u8]) {
                 let image = store.resolve("x:y").expect("what was loaded is there");
                 assert!(!image.layers.is_empty());
                 image.layers.iter().for_each(|layer| tree::check(layer));
-                let check = Check { deep: true, repair: None };
+                let check = Check { deep: true, in_use: &|_| None, repair: None };
                 let findings = store.check(&check).expect("a store can be checked");
                 assert!(findings.is_empty(), "{findings:?}");
                 store.remove("x:y", false, true, &|_| None).expect("what was loaded can be removed");
