@@ -74,7 +74,7 @@
 //! | the command line that makes a container again | [`as_run`] |
 //! | roots, configuration, formats on disk | [`places`] |
 //! | what takes how much of the disk; removing what nobody needs | [`system_df`], [`prune`], [`prune_unused`] |
-//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
+//! | SIGKILL at every operation | [`kill_run`], [`kill_again`], [`kill_life`], [`kill_spaces`], [`kill_exec`], [`kill_removal`], [`kill_images`], [`kill_kept`], [`kill_made`], [`kill_update`], [`kill_files`], [`kill_prune`], [`kill_learn`] |
 //! | finding and mending what a crash, a disk or a hand left | [`system_check`], [`system_check_store`], [`system_check_kept`] |
 //! | layers: what they share, add, change and hide | [`explore`] |
 //! | the file systems that it all may lie on; copies where it is an overlay | [`file_systems`], [`copying`], [`copying_volumes`] |
@@ -129,6 +129,7 @@ mod kill_again;
 mod kill_exec;
 mod kill_files;
 mod kill_images;
+mod kill_kept;
 mod kill_learn;
 mod kill_life;
 mod kill_made;
