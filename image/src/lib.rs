@@ -65,7 +65,7 @@ pub use op::OpError;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Event, LayerInfo, LayerState, Retrying};
 pub use pull::{PullError, PullOptions, PullStatus, Pulled, pull, tags};
-pub use push::{PushError, PushOptions, Pushed, push};
+pub use push::{PushError, PushOptions, Pushed, Stop, push};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{
     CredentialError, Download, DownloadError, HostOptions, Hosts, HttpError, LoginError, LoginOptions,

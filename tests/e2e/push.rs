@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::http::Request;
 use tests::image::{Compression, Flavour};
 use tests::registry::Registry;
-use tests::server::{Access, Contents, ImageServer, Reply};
-use tests::{Host, Image, Tarball, skip};
+use tests::server::{Access, Body, Contents, ImageServer, Reply};
+use tests::{Host, Image, Tarball, skip, wait};
 
 fn saying(word: &str) -> Image {
     Image::busybox().with(Tarball::new().file("word", 0o644, word)).set("Cmd", json!(["cat", "/word"]))
@@ -183,6 +185,29 @@ fn a_push_that_fails_cancels_what_it_has_begun_and_says_why_it_failed() {
     assert!(!begun.is_empty() && cancelled.is_superset(&begun), "{begun:?}, {cancelled:?}");
     host.mini(["system", "check", "--repair"]).run();
     host.mini(["system", "check"]).run().ok();
+}
+
+#[test]
+fn a_push_that_is_interrupted_cancels_what_it_has_begun() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let host = Host::new();
+        // An answer that never ends.
+        let server = stubborn(|request| {
+            (request.method == "PUT").then(|| Reply::new(500, "").lying(Body::Silence(100)))
+        });
+        let name = format!("{}/a:1", server.name());
+        load(&host, &saying("x"), &name);
+        let client = host.spawn(["push", &name]);
+        wait::until("three uploads", || {
+            let [begun, _] = begun_and_cancelled(&server);
+            (begun.len() == 3).then_some(())
+        });
+        client.signal(signal);
+        assert_eq!(client.wait().status.signal(), Some(signal.as_raw()));
+        let [begun, cancelled] = begun_and_cancelled(&server);
+        assert_eq!(begun, cancelled);
+        host.mini(["system", "check"]).run().ok();
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! `mini push`: give an image to its registry.
 
+use std::os::fd::AsFd;
+
 use anyhow::{Context as _, Result, bail};
-use image::{Packing, Platform, PushOptions, Pushed, Reference, Store};
+use image::{Packing, Platform, PushError, PushOptions, Pushed, Reference, Stop, Store};
+use runtime::sys::signal;
 
 use crate::context::Context;
 use crate::events::{Event, Kind};
@@ -85,8 +88,16 @@ pub(crate) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
         true => store.tags_of(&reference).with_context(failed)?,
         false => vec![reference.clone().with_default_tag()],
     };
+    // The registry is told first; who interrupts a second time does not wait for that.
+    let notes = signal::once(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])?;
+    let stop = Stop::new(notes.try_clone()?);
     for tag in &tags {
-        let pushed = one(context, &store, tag, args)?;
+        let pushed = match one(context, &store, tag, args, &stop) {
+            Err(error) if matches!(error.downcast_ref(), Some(PushError::Stopped)) => {
+                signal::die_of(signal::noted(notes.as_fd()).unwrap_or(libc::SIGTERM))
+            }
+            pushed => pushed?,
+        };
         if !args.quiet {
             let Pushed { digest, size, .. } = pushed;
             let tag = tag.tag().unwrap_or_default();
@@ -103,7 +114,13 @@ pub(crate) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
-fn one(context: &Context, store: &Store, reference: &Reference, args: &PushArgs) -> Result<Pushed> {
+fn one(
+    context: &Context,
+    store: &Store,
+    reference: &Reference,
+    args: &PushArgs,
+    stop: &Stop,
+) -> Result<Pushed> {
     let progress = Progress::new(args.progress.form(args.quiet));
     let options = PushOptions {
         platform: args.platform.clone(),
@@ -111,6 +128,7 @@ fn one(context: &Context, store: &Store, reference: &Reference, args: &PushArgs)
         docker_config: registries::docker_config(),
         offline: registries::offline(),
         hosts: registries::hosts(&context.config, reference.registry())?,
+        stop: Some(stop.clone()),
         ..PushOptions::default()
     };
     let pushed = image::push(store, reference, &options, &|event| progress.show(event))

@@ -11,6 +11,7 @@
 mod blob;
 mod pack;
 mod plan;
+mod stop;
 
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use crate::store::session::Session;
 use crate::store::{Store, StoreError};
 use blob::Open;
 use plan::Plan;
+
+pub use stop::Stop;
 
 /// How to push.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ pub struct PushOptions {
     pub packing: Packing,
     /// Larger blobs are sent in chunks of this size, in bytes: what an interruption may cost.
     pub chunk: u64,
+    /// Who may end it in between.
+    pub stop: Option<Stop>,
 }
 
 /// What was pushed.
@@ -101,6 +106,9 @@ pub enum PushError {
         #[source]
         source: std::io::Error,
     },
+    /// Its end was asked for.
+    #[error("the push was stopped")]
+    Stopped,
     /// The async runtime could not be made.
     #[error("preparing to speak to the network")]
     Runtime(#[source] std::io::Error),
@@ -122,6 +130,7 @@ impl Default for PushOptions {
             concurrency: 5,
             packing: Packing::Gzip(3),
             chunk: 128 << 20,
+            stop: None,
         }
     }
 }
@@ -161,7 +170,8 @@ fn push_in(
     let registry = Registry::new(reference, config, options.timeouts, options.offline, &options.hosts)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PushError::Runtime)?;
-    let registry = runtime.block_on(registry.for_push(plan.from()).settle())?;
+    let settle = async { Ok(registry.for_push(plan.from()).settle().await?) };
+    let registry = runtime.block_on(options.unless_stopped(settle))?;
     let open = Open::default();
     let push = Push { store, registry: &registry, plan: &plan, options, progress, open };
     let pushed = runtime.block_on(push.run_or_cancel(reference.tag().unwrap_or_default()))?;
@@ -200,7 +210,7 @@ struct Push<'a> {
 impl Push<'_> {
     /// A push that is given up leaves no uploads open, where the registry can still be told.
     async fn run_or_cancel(&self, tag: &str) -> Result<Pushed, PushError> {
-        let pushed = self.run(tag).await;
+        let pushed = self.options.unless_stopped(self.run(tag)).await;
         if pushed.is_err() {
             let open = self.open.all();
             if !open.is_empty() {

@@ -65,8 +65,7 @@ pub(super) fn pack_layers(
             }
             let index = at.next().expect("numbers have no end");
             let tell = |state| progress(Event::Layer { index, state });
-            let packed =
-                pack_blob(session, *blob, options.packing, &|done| tell(LayerState::Packing { done }))?;
+            let packed = pack_blob(session, *blob, options, &|done| tell(LayerState::Packing { done }))?;
             tell(LayerState::Packed);
             Ok((packed, compression_of(options.packing)))
         })
@@ -98,18 +97,22 @@ fn compression_of(packing: Packing) -> Compression {
 fn pack_blob(
     session: &Session<'_>,
     blob: Descriptor,
-    packing: Packing,
+    options: &PushOptions,
     progress: &dyn Fn(u64),
 ) -> Result<Descriptor, PushError> {
     let Descriptor { digest, size } = blob;
     let pieces = FilePieces::new(open_blob(session.store(), blob)?, 0, size);
     let read = AtomicU64::new(0);
-    let mut input = Watched { reader: BlobReader::new(pieces, None, &read), done: 0, told: 0, progress };
+    let reader = BlobReader::new(pieces, None, &read);
+    let mut input = Watched { reader, done: 0, told: 0, options, progress };
     let ingest = session.scratch()?;
     let file = ingest.place().make_file("blob").map_err(StoreError::from)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let failed = |source| PushError::Pack { digest, source };
-    let packed = pack(packing, &mut input, &file, threads).map_err(failed)?;
+    let failed = |source| match options.is_stopped() {
+        true => PushError::Stopped,
+        false => PushError::Pack { digest, source },
+    };
+    let packed = pack(options.packing, &mut input, &file, threads).map_err(failed)?;
     let (actual, _) = input.reader.finish().map_err(|error| failed(io::Error::other(error)))?;
     if actual != digest {
         return Err(SaveError::Damaged { digest, actual }.into());
@@ -145,11 +148,12 @@ fn replace(session: &Session<'_>, old: &IndexEntry, media_type: &str, bytes: &[u
     Ok(store.write_index(&index)?)
 }
 
-/// A reader that says how far it is.
+/// A reader that says how far it is, and ends when that is asked for.
 struct Watched<'a, R> {
     reader: R,
     done: u64,
     told: u64,
+    options: &'a PushOptions,
     progress: &'a dyn Fn(u64),
 }
 
@@ -158,6 +162,9 @@ impl<R: io::Read> io::Read for Watched<'_, R> {
         let count = self.reader.read(buffer)?;
         self.done += count as u64;
         if self.done - self.told >= TELL {
+            if self.options.is_stopped() {
+                return Err(io::Error::other("no more is read"));
+            }
             self.told = self.done;
             (self.progress)(self.done);
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use image::PushOptions;
+use image::{PushError, PushOptions, Stop};
 
 use crate::archive::{Tar, docker_archive};
 use crate::depot::{serve, status};
@@ -72,4 +72,18 @@ fn the_first_cause_is_told_and_not_that_of_the_sweep() {
     *index.lock().unwrap() = Some(test.root.join("index.json"));
     let error = chain(&test.push(&app, &hasty()).unwrap_err());
     assert!(error.contains("was denied"), "{error}");
+}
+
+#[test]
+fn who_ends_it_does_not_wait_for_the_compression() {
+    let (server, _) = serve(|_, _| None);
+    let app = format!("{}/app:1", server.host());
+    let test = stored(&[&app], 5 << 20);
+    let (pipe, into) = rustix::pipe::pipe().unwrap();
+    rustix::io::write(&into, &[2]).unwrap();
+    let options = PushOptions { stop: Some(Stop::new(pipe)), ..hasty() };
+    let ended = test.push(&app, &options);
+    assert!(matches!(ended, Err(PushError::Stopped)), "{ended:?}");
+    assert!(server.requests().is_empty());
+    test.push(&app, &hasty()).unwrap_or_else(|error| panic!("{}", chain(&error)));
 }

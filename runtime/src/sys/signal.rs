@@ -2,7 +2,8 @@
 #![expect(unsafe_code, reason = "sigaction and real-time signals have no safe wrapper")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::{Result, op};
 
@@ -34,6 +35,59 @@ pub fn next(descriptor: BorrowedFd<'_>) -> Option<i32> {
     let length = rustix::io::read(descriptor, &mut info).ok()?;
     // signalfd_siginfo begins with ssi_signo, a u32 (signalfd(2)).
     (length == info.len()).then(|| i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))
+}
+
+/// Where [`note`] writes to.
+static NOTES: AtomicI32 = AtomicI32::new(-1);
+
+/// A descriptor that can be read when one of `signals` has come, which [`noted`] tells. The first of a kind does nothing else; the second does
+/// what it always does, and so does the first in what is executed meanwhile: nothing is blocked. What the caller has ignored,
+/// as nohup(1) does, stays ignored.
+///
+/// # Errors
+/// What pipe2(2) or sigaction(2) answered.
+pub fn once(signals: &[i32]) -> Result<OwnedFd> {
+    let (notes, into) = super::socket::pipe()?;
+    // Open for as long as this process lives: the handler may run at any time.
+    NOTES.store(into.into_raw_fd(), Ordering::Relaxed);
+    op!(("sigaction({signals:?}, SA_RESETHAND)"), ("trap … {signals:?}"), || {
+        for signal in signals {
+            // SAFETY: all-zero is a valid sigaction, and the handler does nothing but what signal-safety(7) allows.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                if libc::sigaction(*signal, std::ptr::null(), &raw mut action) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                if action.sa_sigaction == libc::SIG_IGN {
+                    continue;
+                }
+                action.sa_sigaction = note as extern "C" fn(i32) as usize;
+                action.sa_flags = libc::SA_RESETHAND | libc::SA_RESTART;
+                if libc::sigaction(*signal, &raw const action, std::ptr::null_mut()) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(notes)
+}
+
+extern "C" fn note(signal: i32) {
+    let [byte, ..] = signal.to_le_bytes();
+    // SAFETY: write(2) may be called in a handler (signal-safety(7)), and errno is given back to whom it has interrupted.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        libc::write(NOTES.load(Ordering::Relaxed), (&raw const byte).cast(), 1);
+        *errno = before;
+    }
+}
+
+/// The first signal that [`once`] has noted; waits for one.
+pub fn noted(notes: BorrowedFd<'_>) -> Option<i32> {
+    let mut byte = [0];
+    (rustix::io::read(notes, &mut byte).ok()? == 1).then(|| byte[0].into())
 }
 
 /// Ignores a signal.
