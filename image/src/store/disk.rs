@@ -106,14 +106,19 @@ impl Place {
 
     /// A small file's content; `None` if there is no such file.
     pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let file = match self.dir.open_file(name.as_bytes()) {
+        let mut file = match self.dir.open_file(name.as_bytes()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        // Nobody asks how long it is: that would take as many calls again.
+        // How long it is is asked of what is not small alone: of most files that would take as many calls again.
         let mut bytes = Vec::with_capacity(SMALL);
-        file.take(u64::MAX).read_to_end(&mut bytes)?;
+        (&mut file).take(SMALL as u64).read_to_end(&mut bytes)?;
+        if bytes.len() == SMALL {
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+            bytes.reserve_exact(length.saturating_sub(SMALL) + 1);
+            file.read_to_end(&mut bytes)?;
+        }
         Ok(Some(bytes))
     }
 

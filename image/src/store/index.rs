@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -165,31 +166,33 @@ impl Index {
         Ok(index)
     }
 
-    /// As much of it as [`Index::find`] needs to find `text`: names of other images are not even looked at.
+    /// As much of it as [`Index::find`] needs to find `text`: what is said of other images is passed over, which takes a tenth of
+    /// the time.
     pub(crate) fn parse_for(
         bytes: &[u8],
         text: &str,
         reference: Option<&Reference>,
     ) -> Result<Self, serde_json::Error> {
-        let Ok(IndexFile::<Descriptor<'_>> { manifests, .. }) = serde_json::from_slice(bytes) else {
+        // Where a character may be written as another, a text cannot be looked for.
+        if bytes.contains(&b'\\') {
             return Self::parse(bytes);
-        };
-        let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        let may_be_id = is_prefix(digits);
-        let wanted = reference.map(|reference| wanted(reference).to_string());
-        let ids: HashSet<Digest> = manifests
-            .iter()
-            .filter(|entry| {
-                (wanted.is_some() && entry.annotations.name() == wanted.as_deref())
-                    || (may_be_id && entry.annotations.id.hex().starts_with(digits))
-            })
-            .map(|entry| entry.annotations.id)
-            .collect();
-        let manifests = manifests.into_iter().filter(|entry| ids.contains(&entry.annotations.id));
-        match manifests.map(IndexEntry::of).collect() {
-            Some(entries) => Ok(Self { entries, foreign: Vec::new() }),
-            None => Self::parse(bytes),
         }
+        let file: IndexFile<'_, &RawValue> = serde_json::from_slice(bytes)?;
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        // Both with the quotation mark that they begin with: no name is found at the end of another one.
+        let name = reference.map(|reference| format!("\"{}\"", wanted(reference)));
+        let id = is_prefix(digits).then(|| format!("\"sha256:{digits}"));
+        let with = |texts: &[String]| -> Vec<IndexEntry> {
+            let texts: Vec<Finder<'_>> = texts.iter().map(Finder::new).collect();
+            let has = |raw: &&&RawValue| texts.iter().any(|text| text.find(raw.get().as_bytes()).is_some());
+            let entry = |raw: &&RawValue| serde_json::from_str(raw.get()).ok().and_then(IndexEntry::of);
+            file.manifests.iter().filter(has).filter_map(entry).collect()
+        };
+        let may_be: Vec<String> = name.into_iter().chain(id).collect();
+        let ids: HashSet<Digest> = with(&may_be).iter().map(|entry| entry.id).collect();
+        let mut entries = with(&ids.iter().map(Digest::to_string).collect::<Vec<_>>());
+        entries.retain(|entry| ids.contains(&entry.id));
+        Ok(Self { entries, foreign: Vec::new() })
     }
 
     /// The content of `index.json`.
@@ -451,6 +454,26 @@ mod tests {
         assert_eq!(find(&index, "sha256:"), Err(NotFound::Missing));
         index.add(two, &manifest("b"), &[name(short)]);
         assert_eq!(find(&index, short), Ok((two, FoundBy::Name)), "a name wins over an id");
+    }
+
+    #[test]
+    fn a_part_of_the_index_is_found_however_it_is_written() {
+        let mut index = Index::default();
+        let (one, two) = (digest("1"), digest("2"));
+        index.add(one, &manifest("a"), &[name("app:1"), name("app:10"), name("user/app:1")]);
+        index.add(two, &manifest(&one.to_string()), &[name("a.b/app:1")]);
+        index.describe(two, &Brief { created: None, size: 1, parent: Some(one) });
+        for text in ["app:1", "app:10", "user/app:1", "a.b/app:1", "app", &one.hex(), &one.hex()[..3]] {
+            let _same = find(&index, text);
+        }
+        let json = String::from_utf8(index.to_json()).unwrap();
+        let wanted: Reference = "user/app:1".parse().unwrap();
+        let spaced = json.replace(':', ": ").replace("sha256: ", "sha256:").replace("app: ", "app:");
+        for json in [json.replace('/', "\\/"), spaced.replace(',', " ,\n")] {
+            let part = Index::parse_for(json.as_bytes(), "user/app:1", Some(&wanted)).unwrap();
+            assert_eq!(part.find("user/app:1", Some(&wanted)), Ok((one, FoundBy::Name)), "{json}");
+            assert_eq!(part.names_of(one).len(), 3, "{json}");
+        }
     }
 
     #[test]
