@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::registry::{CREDENTIALS, Registry};
 use tests::server::{Access, Contents, ImageServer, Reply};
 use tests::terminal::CTRL_C;
-use tests::{Host, Image};
+use tests::{Host, Image, Mini};
 
 use crate::killing::{Scene, at_every_operation};
 
@@ -177,7 +180,7 @@ fn of_many_at_once_none_is_lost() {
     fs::create_dir(host.home().join(".docker")).expect("mkdir");
     fs::write(file(&host), r#"{"psFormat": "x", "auths": {"other": {"auth": "eDp5"}}}"#).expect("write");
     let names: Vec<_> = servers.iter().map(ImageServer::name).collect();
-    let at_once = |command: &dyn Fn(&str) -> tests::Mini| {
+    let at_once = |command: &dyn Fn(&str) -> Mini| {
         let begun: Vec<_> = names.iter().map(|name| command(name).start()).collect();
         begun.into_iter().for_each(|one| drop(one.wait().ok()));
     };
@@ -190,12 +193,12 @@ fn of_many_at_once_none_is_lost() {
     assert_eq!(fs::metadata(file(&host)).expect("stat").permissions().mode() & 0o777, 0o600);
 }
 
-/// The file is whole whenever a login ends by SIGKILL, and the next one works.
+/// The file is whole whenever a login is killed, between two operations or amid one, and the next one works.
 #[test]
 fn a_killed_login_leaves_the_file_whole() {
     let host = Host::new();
     let server = ImageServer::open(Contents::default());
-    let before = json!({"psFormat": "x", "auths": {"other": {"auth": "eDp5"}}});
+    let before = json!({"psFormat": "x".repeat(3000), "auths": {"other": {"auth": "eDp5"}}});
     fs::create_dir(host.home().join(".docker")).expect("mkdir");
     let mut after = before.clone();
     after["auths"][server.name()] = json!({"auth": CREDENTIALS});
@@ -211,4 +214,26 @@ fn a_killed_login_leaves_the_file_whole() {
         },
     };
     at_every_operation(&host, "client", &scene);
+    // Whoever writes a file beyond so many blocks has written as much, and is killed by SIGXFSZ (setrlimit(2)).
+    let mut killed = 0;
+    for blocks in 1..=20 {
+        (scene.before)(&host);
+        let login = format!("{} login -u mini -p secret {}", host.binary().display(), server.name());
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -c 0; ulimit -f {blocks}; exec {login}")]);
+        command.env_clear().envs(host.environment());
+        let output = Mini::new(command).run();
+        let found = content(&host);
+        assert!(found == before || found == after, "{blocks} blocks: {found}");
+        match output.status.signal() {
+            None => {
+                output.ok().stdout("Login Succeeded\n");
+                break;
+            }
+            Some(signal) => assert_eq!(signal, Signal::XFSZ.as_raw(), "{output}"),
+        }
+        killed += 1;
+    }
+    assert!((2..20).contains(&killed), "{killed} were killed");
+    (scene.after)(&host);
 }
