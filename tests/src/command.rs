@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -120,7 +121,13 @@ impl Mini {
     fn launch(mut self, stdin: Stdio) -> Running {
         self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let line = describe(&self.command);
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("start {line}: {error}"));
+        let is_looked_up = !self.command.get_program().as_bytes().contains(&b'/');
+        let mut child = self.command.spawn().unwrap_or_else(|error| match error.kind() {
+            ErrorKind::NotFound if is_looked_up => {
+                panic!("start {line}: it is not installed; `cargo xtask test` does that")
+            }
+            _ => panic!("start {line}: {error}"),
+        });
         let pid = child.id().cast_signed();
         Running {
             line,
@@ -327,5 +334,18 @@ fn read_some(stream: &mut Option<impl Read>, into: &mut Vec<u8>) {
         Ok(length) => into.extend_from_slice(&buffer[..length]),
         Err(error) if error.kind() == ErrorKind::Interrupted => {}
         Err(error) => panic!("read a stream: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(
+        expected = "start podman-of-nowhere load: it is not installed; `cargo xtask test` does that"
+    )]
+    fn a_tool_that_is_not_here_is_named_with_the_remedy() {
+        Mini::new(Command::new("podman-of-nowhere")).arg("load").run();
     }
 }
