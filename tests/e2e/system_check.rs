@@ -67,6 +67,17 @@ fn a_container_with_rm_whose_monitor_was_killed() {
 }
 
 #[test]
+fn a_container_that_waits_for_its_first_start_is_left_alone() {
+    let host = Host::with_busybox();
+    host.mini(["create", "--rm", "--name", "waits", "busybox", "echo", "x"]).run().ok();
+    for command in [&["system", "check"][..], &["system", "check", "--repair"]] {
+        host.mini(command).run().ok().stdout("");
+    }
+    host.mini(["start", "-a", "waits"]).run().ok().stdout("x\n");
+    assert_eq!(leftovers::find(&host), Vec::<String>::new());
+}
+
+#[test]
 fn a_cgroup_without_a_container() {
     let host = Host::with_busybox();
     host.mini(["run", "--rm", "busybox", "true"]).run().ok();

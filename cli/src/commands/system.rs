@@ -172,7 +172,9 @@ fn abandoned(state: &State, id: &str, repair: bool, found: &mut Vec<Found>) -> R
 
 /// A container that ended without a monitor to clean up behind it.
 fn lost(context: &Context, state: &State, entry: &Entry, repair: bool, found: &mut Vec<Found>) -> Result<()> {
-    if entry.status.is_up() || entry.live.is_none() && !entry.record.auto_remove {
+    // With --rm, too, what was made and never started waits for that: `create` made it so.
+    let has_run = entry.live.is_some() || entry.record.auto_remove && entry.status != Status::Created;
+    if entry.status.is_up() || !has_run {
         return Ok(());
     }
     let id = &entry.record.id;
