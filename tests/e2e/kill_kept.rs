@@ -108,6 +108,9 @@ fn rmi_of_an_image_that_a_stopped_container_uses() {
 #[track_caller]
 fn is_there_or_gone(host: &Host, place: &str) {
     settle(host);
+    if place == "undisturbed" {
+        holds(host, place, 0, 0);
+    }
     if exists(host, "of-x") {
         starts(host, place, "x");
     }
@@ -140,6 +143,30 @@ fn container_prune() {
         after: &nothing,
     };
     at_every_operation_and_at_once(&host, "client", &scene, &|place| is_there_or_gone(&host, place));
+}
+
+/// With --rm it is the container's monitor that lets the image go.
+#[test]
+fn the_monitor_of_a_container_with_rm() {
+    let host = host();
+    let before = |host: &Host| {
+        host.mini(["load", "-i"]).arg(host.work().join("x")).run().ok();
+        host.mini(["create", "--rm", "--network=none", "--name", "of-x", "x:1"]).run().ok();
+        host.mini(["rmi", "-f", "x:1"]).run().ok().stdout_has("Deleted: ");
+    };
+    let start = |host: &Host| host.mini(["start", "-a", "of-x"]);
+    let scene = Scene { before: &before, command: &start, after: &nothing };
+    at_every_operation_and_at_once(&host, "monitor", &scene, &|place| {
+        settle(&host);
+        if place == "undisturbed" {
+            holds(&host, place, 0, 0);
+        }
+        is_mended(&host, place);
+        if exists(&host, "of-x") {
+            ok(place, host.mini(["rm", "-f", "of-x"]).run());
+        }
+        holds(&host, place, 0, 0);
+    });
 }
 
 /// A prune of images takes away what a killed `rm` has left, and an image; what a container stands on stays.
