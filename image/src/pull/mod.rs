@@ -13,6 +13,7 @@
 
 mod layer;
 mod manifest;
+mod tags;
 
 use std::thread::Scope;
 use std::time::Duration;
@@ -32,6 +33,8 @@ use crate::store::image::Image;
 use crate::store::session::{Session, Shelf};
 use crate::store::{Store, StoreError};
 use manifest::Fetched;
+
+pub use tags::tags;
 
 /// How to pull.
 #[derive(Debug, Clone)]
@@ -253,37 +256,6 @@ pub fn pull(
     let pulled = pulled?;
     swept?;
     Ok(pulled)
-}
-
-/// All tags of a reference's repository, as the registry lists them, or the first mirror of it that has any. Blocks.
-///
-/// # Errors
-/// The registry does not tell, or has none.
-pub fn tags(
-    repository: &Reference,
-    options: &PullOptions,
-    progress: &(dyn Fn(Event<'_>) + Sync),
-) -> Result<Vec<Reference>, PullError> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PullError::Runtime)?;
-    let attempts = Attempts { max: options.attempts.max(1), wait: options.wait };
-    let again = |retry: Retry<'_>| retry.tell(|retrying| progress(Event::Retrying(retrying)));
-    let one = |registry: Registry| {
-        step("Ask the registry which tags there are");
-        let registry = runtime.block_on(registry.settle())?;
-        let tags = runtime.block_on(attempts.run(|| registry.tags(), again))?;
-        // A registry cannot have tags that are none; it lists them in their order, but for older ones, which do not.
-        let mut tags: Vec<Reference> = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
-        tags.sort();
-        match tags.is_empty() {
-            true => Err(PullError::NoTags(repository.familiar_name())),
-            false => Ok(tags),
-        }
-    };
-    match from_mirrors(repository, options, progress, &one) {
-        Some(tags) => tags,
-        None => one(registry_of(repository, options)?),
-    }
 }
 
 fn registry_of(reference: &Reference, options: &PullOptions) -> Result<Registry, HttpError> {
