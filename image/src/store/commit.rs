@@ -1,10 +1,13 @@
 //! The moment an image becomes visible.
 //!
-//! Its layers and blobs are in the store already, without a name. First the whole filesystem is flushed, then
-//! the small files are written, and last the index: whatever happens on the way, the store shows the image
-//! whole or not at all.
+//! Its layers and blobs are in the store already, without a name. The small files that say how they make it are written beside
+//! them, where nobody looks. Then the whole filesystem is flushed, once for however many images; the small files are moved to
+//! where they belong, and last comes the index: whatever happens on the way, the store shows the images whole or not at all.
 
-use super::chain::StackError;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::chain::{Stack, StackError};
+use super::disk::Place;
 use super::image::{IMAGE_VERSION, ImageRecord};
 use super::index::ManifestDescriptor;
 use super::lock::Hold;
@@ -41,6 +44,14 @@ impl NewImage {
     }
 }
 
+/// What says how layers make images, on disk under names that nobody looks for.
+struct Documents {
+    /// Configurations and manifests that the store lacks.
+    blobs: BTreeSet<Digest>,
+    /// By the images' ids.
+    records: BTreeMap<Digest, ImageRecord>,
+}
+
 impl Session<'_> {
     /// Makes the images visible, all at once.
     pub(crate) fn commit(&self, images: &[NewImage]) -> Result<Vec<Renamed>, StackError> {
@@ -53,52 +64,41 @@ impl Session<'_> {
     }
 
     fn write_down(&self, images: &[NewImage], visible: bool) -> Result<Vec<Renamed>, StackError> {
-        let stacks = images.iter().map(|image| self.stack(&image.diff_ids)).collect::<Result<Vec<_>, _>>()?;
-        let place = self.store.place();
+        let scratch = self.scratch()?;
+        let renamed = self.write_down_in(scratch.place(), images, visible);
+        // What is visible is, and what is not has its cause: a directory that stays is found by the next sweep.
+        let _removed = scratch.discard(self.store);
+        renamed
+    }
+
+    fn write_down_in(
+        &self,
+        scratch: &Place,
+        images: &[NewImage],
+        visible: bool,
+    ) -> Result<Vec<Renamed>, StackError> {
+        let documents = self.documents(scratch, images)?;
         step("Let the disk have everything before anything refers to it");
         self.flusher.end();
-        place.sync_filesystem().map_err(StoreError::from)?;
+        self.store.place().sync_filesystem().map_err(StoreError::from)?;
         match visible {
             true => step("Make the image visible"),
             false => step("Write down what the image consists of"),
         }
         let _lock = self.store.lock(Hold::Exclusive)?;
-        let blobs = place.enter(BLOBS).map_err(StoreError::from)?;
-        let records = place.enter(IMAGES).map_err(StoreError::from)?;
-        let mut index = self.store.index()?;
+        let records = self.publish_documents(scratch, documents)?;
         let mut renamed = Vec::new();
-        for (image, stack) in images.iter().zip(stacks) {
-            let manifest = Digest::of(&image.manifest);
-            for (digest, bytes) in [(image.id(), &image.config), (manifest, &image.manifest)] {
-                if !self.is_settled(digest) || self.blob_size(digest)?.is_none() {
-                    blobs.write_whole(&digest.hex(), bytes).map_err(StoreError::from)?;
-                }
-            }
-            let config =
-                serde_json::from_slice(&image.config).expect("a configuration that was parsed before");
-            let known = self.store.image_record(image.id()).ok().and_then(|record| record.parent);
-            let record = ImageRecord {
-                version: IMAGE_VERSION,
-                manifest,
-                parent: image.parent.or(known),
-                size: stack.size,
-                layers: stack.layers,
-                high_ids: stack.high_ids,
-                config,
-            };
-            let json = serde_json::to_vec(&record).expect("strings and numbers become JSON");
-            records.write_whole(&format!("{}.json", image.id().hex()), &json).map_err(StoreError::from)?;
-            if !visible {
-                continue;
-            }
-            let size = image.manifest.len() as u64;
-            let descriptor =
-                ManifestDescriptor { media_type: image.media_type.clone(), digest: manifest, size };
-            let taken = index.add(image.id(), &descriptor, &image.names);
-            index.describe(image.id(), &record.brief());
-            renamed.extend(taken.into_iter().map(|(name, from)| Renamed { name, from }));
-        }
         if visible {
+            let mut index = self.store.index()?;
+            for image in images {
+                let (digest, size) = (Digest::of(&image.manifest), image.manifest.len() as u64);
+                let descriptor = ManifestDescriptor { media_type: image.media_type.clone(), digest, size };
+                let taken = index.add(image.id(), &descriptor, &image.names);
+                renamed.extend(taken.into_iter().map(|(name, from)| Renamed { name, from }));
+            }
+            for (id, record) in records {
+                index.describe(id, &record.brief());
+            }
             self.store.write_index(&index)?;
         }
         for image in images {
@@ -112,4 +112,71 @@ impl Session<'_> {
         }
         Ok(renamed)
     }
+
+    /// Writes the documents of images into a directory of this process's own.
+    fn documents(&self, scratch: &Place, images: &[NewImage]) -> Result<Documents, StackError> {
+        let mut documents = Documents { blobs: BTreeSet::new(), records: BTreeMap::new() };
+        for image in images {
+            let Stack { layers, size, high_ids } = self.stack(&image.diff_ids)?;
+            let (id, manifest) = (image.id(), Digest::of(&image.manifest));
+            for (digest, bytes) in [(id, &image.config), (manifest, &image.manifest)] {
+                if !self.is_settled(digest) || self.blob_size(digest)?.is_none() {
+                    scratch.write_unsynced(&digest.hex(), bytes).map_err(StoreError::from)?;
+                    documents.blobs.insert(digest);
+                }
+            }
+            let config =
+                serde_json::from_slice(&image.config).expect("a configuration that was parsed before");
+            // An archive may have the same image twice, and know more of it the first time.
+            let known = documents.records.get(&id).and_then(|record| record.parent);
+            let parent = image.parent.or(known).or_else(|| self.known_parent(id));
+            let record =
+                ImageRecord { version: IMAGE_VERSION, manifest, parent, size, layers, high_ids, config };
+            scratch.write_unsynced(&file_name(id), &to_json(&record)).map_err(StoreError::from)?;
+            documents.records.insert(id, record);
+        }
+        Ok(documents)
+    }
+
+    /// Moves them to where they are looked for, and has the disk know it before anything refers to them.
+    fn publish_documents(
+        &self,
+        scratch: &Place,
+        documents: Documents,
+    ) -> Result<BTreeMap<Digest, ImageRecord>, StoreError> {
+        let Documents { blobs, mut records } = documents;
+        let blobs_place = self.store.place().enter(BLOBS)?;
+        for name in blobs.iter().map(Digest::hex) {
+            scratch.replace(&name, &blobs_place, &name)?;
+        }
+        let records_place = self.store.place().enter(IMAGES)?;
+        for (id, record) in &mut records {
+            let name = file_name(*id);
+            match self.known_parent(*id) {
+                // Somebody else has made it meanwhile, and knew more of it.
+                Some(parent) if record.parent.is_none() => {
+                    record.parent = Some(parent);
+                    records_place.write_whole(&name, &to_json(record))?;
+                }
+                _ => scratch.replace(&name, &records_place, &name)?,
+            }
+        }
+        if !blobs.is_empty() {
+            blobs_place.sync_names()?;
+        }
+        records_place.sync_names()?;
+        Ok(records)
+    }
+
+    fn known_parent(&self, id: Digest) -> Option<Digest> {
+        self.store.image_record(id).ok().and_then(|record| record.parent)
+    }
+}
+
+fn file_name(id: Digest) -> String {
+    format!("{}.json", id.hex())
+}
+
+fn to_json(record: &ImageRecord) -> Vec<u8> {
+    serde_json::to_vec(record).expect("strings and numbers become JSON")
 }

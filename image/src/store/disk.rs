@@ -140,6 +140,13 @@ impl Place {
         })
     }
 
+    /// Flushes the names in this directory (fsync(2)).
+    pub(crate) fn sync_names(&self) -> Result<(), OpError> {
+        let path = &self.path;
+        Op { call: format_args!("fsync({path:?})"), shell: format_args!("sync {}", path.display()) }
+            .perform(|| rustix::fs::fsync(&self.dir))
+    }
+
     /// Writes a file whole, but leaves it to a later flush of the filesystem to make it last.
     pub(crate) fn write_unsynced(&self, name: &str, bytes: &[u8]) -> Result<(), OpError> {
         let path = self.path.join(name);

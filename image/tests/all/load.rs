@@ -6,6 +6,7 @@ use image::{Digest, LoadOptions, Reference, ResolveError, Store};
 
 use crate::archive::{Tar, config, docker_archive, docker_archive_with, gzip, zstd};
 use crate::images::{TestStore, chain, file, read};
+use crate::narration::{Event, recorded};
 use crate::registry::{Content, OCI, OCI_INDEX, OCI_LAYER};
 
 fn layer() -> Vec<u8> {
@@ -304,4 +305,45 @@ fn an_oci_layout_that_lies_is_refused() {
     let top = serde_json::json!({ "schemaVersion": 2, "manifests": [{ "mediaType": OCI_INDEX, "digest": digest, "size": size }] });
     let error = chain(&TestStore::new().load(&tar(&looped.layout(&top))).unwrap_err());
     assert!(error.contains("nested too deeply"), "{error}");
+}
+
+/// An archive of so many images of one layer, the first of them twice.
+fn archive_of(count: usize) -> Vec<u8> {
+    let mut tar = Tar::new();
+    let mut entries = Vec::new();
+    for number in 0..count {
+        let layer = Tar::new().file("number", number.to_string().as_bytes()).finish();
+        let config = config(std::slice::from_ref(&layer));
+        let (layer_name, config_name) = (format!("{number}/layer.tar"), format!("{number}.json"));
+        tar = tar.file(&layer_name, &layer).file(&config_name, &config);
+        let tags = [format!("app:{number}")];
+        entries.push(serde_json::json!({ "Config": config_name, "RepoTags": tags, "Layers": [layer_name] }));
+    }
+    let mut again = entries[0].clone();
+    again["RepoTags"] = serde_json::json!(["app:again"]);
+    entries.push(again);
+    tar.file("manifest.json", serde_json::json!(entries).to_string().as_bytes()).finish()
+}
+
+#[test]
+fn many_images_are_flushed_as_often_as_one() {
+    let flushes = [1, 20].map(|count| {
+        let test = TestStore::new();
+        let (loaded, events) = recorded(|| test.load(&archive_of(count)).unwrap());
+        assert_eq!(loaded.len(), count + 1);
+        for number in 0..count {
+            let image = test.store.resolve(&format!("app:{number}")).unwrap();
+            assert_eq!(read(&image.layers[0], "number"), number.to_string());
+        }
+        assert_eq!(test.store.list().unwrap().len(), count);
+        assert_eq!(test.store.resolve("app:again").unwrap().id, test.store.resolve("app:0").unwrap().id);
+        assert_eq!(test.check(false, &|_| None), []);
+        assert!(std::fs::read_dir(test.root.join("ingest")).unwrap().next().is_none(), "something stays");
+        let is_flush = |event: &&Event| {
+            event.target == "mini::op"
+                && ["fsync", "syncfs"].iter().any(|call| event.field("call").contains(call))
+        };
+        events.iter().filter(is_flush).count()
+    });
+    assert_eq!(flushes[0], flushes[1]);
 }
