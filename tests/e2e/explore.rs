@@ -154,11 +154,13 @@ fn a_deep_tree_is_no_trouble() {
 
 /// No line is wider than the window, and none is lost below it.
 #[track_caller]
-fn fits(terminal: &Terminal, columns: usize) {
-    let lines: Vec<String> = terminal.contents().lines().map(str::to_owned).collect();
-    assert!(lines[0].starts_with("x:1  3 layers"), "{lines:#?}");
-    assert!(lines.last().is_some_and(|line| line.contains("q: quit")), "{lines:#?}");
-    assert!(lines.iter().all(|line| line.chars().count() <= columns), "{lines:#?}");
+fn fits(terminal: &mut Terminal, columns: usize) {
+    terminal.expect_that("fits, with its first and its last line", |screen| {
+        let lines: Vec<&str> = screen.lines().collect();
+        lines.first().is_some_and(|line| line.starts_with("x:1  3 layers"))
+            && lines.last().is_some_and(|line| line.contains("q: quit"))
+            && lines.iter().all(|line| line.chars().count() <= columns)
+    });
 }
 
 #[test]
@@ -168,20 +170,17 @@ fn on_a_terminal_keys_open_layers_and_the_screen_comes_back() {
     let mut terminal = host.mini(["image", "explore", "x:1"]).terminal(24, 80);
     terminal.expect_screen("wasted        8.25kB");
     terminal.is_raw();
-    fits(&terminal, 80);
+    fits(&mut terminal, 80);
     terminal.send("\x1b[B\r");
     terminal.expect_screen("layer 1");
     terminal.expect_screen("D       7kB  /cache");
     terminal.expect_screen("C     1.1kB  /etc/passwd");
-    fits(&terminal, 80);
+    fits(&mut terminal, 80);
     // By size the largest comes first.
     terminal.send("\r");
-    terminal.expect_screen("D       7kB  /cache");
-    assert!(
-        terminal.contents().lines().nth(2).is_some_and(|line| line.contains("/cache")),
-        "{}",
-        terminal.contents()
-    );
+    terminal.expect_that("has /cache first", |screen| {
+        screen.lines().nth(2).is_some_and(|line| line.contains("/cache"))
+    });
     terminal.send("\x1b[D");
     terminal.expect_screen("CREATED BY");
     terminal.send("G\x1b[C");
@@ -189,7 +188,7 @@ fn on_a_terminal_keys_open_layers_and_the_screen_comes_back() {
     terminal.expect_screen("/etc/shadow");
     terminal.resize(6, 40);
     terminal.expect_screen("x:1  3 layers  1.167kB seen  8.25kB wast");
-    fits(&terminal, 40);
+    fits(&mut terminal, 40);
     terminal.send("q");
     terminal.ends_with(0);
     let bytes = String::from_utf8_lossy(terminal.bytes()).into_owned();

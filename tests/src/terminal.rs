@@ -121,10 +121,19 @@ impl Terminal {
     /// At the deadline, with the screen.
     #[track_caller]
     pub fn expect_screen(&mut self, text: &str) {
+        self.expect_that(&format!("shows {text:?}"), |screen| screen.contains(text));
+    }
+
+    /// Waits until something is true of the screen, which `what` says in an error: it may be drawn in pieces.
+    ///
+    /// # Panics
+    /// At the deadline, with the screen.
+    #[track_caller]
+    pub fn expect_that(&mut self, what: &str, is_true: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + wait::PATIENCE;
-        while !self.contents().contains(text) {
+        while !is_true(&self.contents()) {
             if !self.read(deadline) {
-                panic!("the screen never showed {text:?}:\n{}\n{}", self.contents(), self.stacks());
+                panic!("the screen never {what}:\n{}\n{}", self.contents(), self.stacks());
             }
         }
     }
