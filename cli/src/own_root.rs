@@ -9,7 +9,6 @@
 //! The ids are those of the run for which it was made. A later run that gets others copies the copy.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -150,16 +149,15 @@ pub(crate) fn provide(disk: &Path, layers: &[PathBuf], ids: &Ids, durability: Du
     Ok(sys::fs::rename(&new, &own)?)
 }
 
-/// A container's copy, and what has changed in it since it was copied of these layers with these ids.
+/// What has changed in a container's copy since it was copied of these layers with these ids.
 ///
 /// # Errors
 /// What the kernel answered.
-pub(crate) fn changes(disk: &Path, layers: &[PathBuf], ids: &Ids) -> Result<(OwnedFd, Changes)> {
-    let open = || sys::fs::open_dir(&disk.join(COPY));
+pub(crate) fn changes(disk: &Path, layers: &[PathBuf], ids: &Ids) -> Result<Changes> {
     let outside = |kind, id| ids.outside(kind, id);
     let shift = Shift { inside: &same_id, outside: &outside };
-    let changes = image::changed(layers, open()?, &shift).context("cannot compare the container's files")?;
-    Ok((open()?, changes))
+    let copy = sys::fs::open_dir(&disk.join(COPY))?;
+    image::changed(layers, copy, &shift).context("cannot compare the container's files")
 }
 
 /// Removes what somebody who was killed left half made. The caller holds the container's lock.

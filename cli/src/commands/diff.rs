@@ -55,7 +55,7 @@ pub(crate) fn diff(context: &Context, args: &DiffArgs) -> Result<ExitCode> {
 /// The same where it has a copy of its image.
 fn of_copy(disk: &Path, layers: &[PathBuf], ids: &Ids) -> Result<Vec<Change>> {
     use std::os::unix::ffi::OsStrExt;
-    let (_, changes) = own_root::changes(disk, layers, ids)?;
+    let changes = own_root::changes(disk, layers, ids)?;
     let change = |(path, became): (Vec<u8>, Became)| Change {
         kind: match became {
             Became::Added => Kind::Added,

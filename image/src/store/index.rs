@@ -166,8 +166,8 @@ impl Index {
         Ok(index)
     }
 
-    /// As much of it as [`Index::find`] needs to find `text`: what is said of other images is passed over, which takes a tenth of
-    /// the time.
+    /// As much of it as [`Index::find`] needs to find `text`: what is said of other images is passed over, which takes less
+    /// than half of the instructions.
     pub(crate) fn parse_for(
         bytes: &[u8],
         text: &str,

@@ -105,7 +105,8 @@ pub(crate) fn commit(context: &Context, args: &CommitArgs) -> Result<ExitCode> {
         }
         Some(ids) => {
             let layers = crate::prepare::layers(&state, &parent)?;
-            let (copy, changes) = own_root::changes(&entry.dirs.disk, &layers, &ids)?;
+            let changes = own_root::changes(&entry.dirs.disk, &layers, &ids)?;
+            let copy = sys::fs::open_dir(&own_root::files(&entry.dirs.disk))?;
             let inside = |kind, id| ids.inside(kind, id);
             image::commit(&store, Some(image::Written::Copy(copy, changes, &inside)), options, is_there)?
         }

@@ -158,8 +158,7 @@ impl<'a> Found<'a> {
     fn rows(&self, whole: bool) -> (Vec<ImageRow>, Vec<ContainerRow<'_>>, Vec<VolumeRow<'_>>) {
         let uses = self.uses();
         let mut images: Vec<_> = self.images.images.iter().collect();
-        images
-            .sort_by_cached_key(|image| std::cmp::Reverse(images::built(image.config.created().as_deref())));
+        images.sort_by_cached_key(|image| std::cmp::Reverse(images::built(image)));
         let counts = |image: &image::Image| Counts {
             shared: self.images.shared(image.id),
             containers: uses.get(image.id.to_string().as_str()).copied().unwrap_or(0),

@@ -59,15 +59,14 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
     let now = clock::now();
     let store = context.store()?;
     let when = |name: &str| {
-        built(store.resolve(name)?.config.created().as_deref())
-            .with_context(|| format!("nobody knows when {name} was built"))
+        built(&store.resolve(name)?).with_context(|| format!("nobody knows when {name} was built"))
     };
     let mut filters = Filters::new(&args.filter, &when, now)?;
     if let Some(name) = &args.name {
         filters = filters.and_names(name)?;
     }
     let images = store.overview()?.into_iter();
-    let mut images: Vec<_> = images.map(|image| (built(image.created.as_deref()), image)).collect();
+    let mut images: Vec<_> = images.map(|image| (moment(image.created.as_deref()), image)).collect();
     let parents: Vec<_> = images.iter().filter_map(|(_, image)| image.parent).collect();
     let is_between =
         |image: &Overview| image.tags.is_empty() && image.pinned.is_empty() && parents.contains(&image.id);
@@ -93,7 +92,7 @@ pub(crate) fn images(context: &Context, args: &ImagesArgs) -> Result<ExitCode> {
 /// The one row that docker's disk usage has of an image: under the first of its names.
 pub(super) fn row_of(image: &Image, counts: Counts, whole: bool) -> ImageRow {
     let none = || (NONE.to_owned(), NONE.to_owned(), NONE.to_owned());
-    let (overview, created) = (Overview::of(image), built(image.config.created().as_deref()));
+    let (overview, created) = (Overview::of(image), built(image));
     let first = names(&overview, &Filters::default(), false, false).into_iter().next();
     row(&overview, created, first.unwrap_or_else(none), Some(counts), clock::now(), whole)
 }
@@ -164,8 +163,13 @@ fn names(
     rows
 }
 
-/// When an image was built, ns since 1970, of what its configuration says of that.
-pub(crate) fn built(created: Option<&str>) -> Option<u64> {
+/// When it was built, ns since 1970.
+pub(crate) fn built(image: &Image) -> Option<u64> {
+    moment(image.config.created().as_deref())
+}
+
+/// The same of what a configuration says of it.
+fn moment(created: Option<&str>) -> Option<u64> {
     let time: jiff::Timestamp = created?.parse().ok()?;
     u64::try_from(time.as_nanosecond()).ok()
 }

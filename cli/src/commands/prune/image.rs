@@ -72,7 +72,7 @@ pub(super) fn remove(context: &Context, filters: &Filters, all: bool, mode: Mode
         // When it was built is not known of every image: docker takes the beginning of time for that.
         (all || image.tags.is_empty())
             && mode.passes(used)
-            && filters.pass(images::built(image.config.created().as_deref()).unwrap_or(0), label)
+            && filters.pass(images::built(image).unwrap_or(0), label)
     };
     let Mode { dry_run, keep, .. } = mode;
     let interrupted = |one: &Interrupted| {

@@ -78,10 +78,10 @@ fn usual(subject: &Subject<'_>) -> Vec<PathBuf> {
 
 /// Topmost first; none where the image is not here any more.
 fn layers(subject: &Subject<'_>) -> Vec<PathBuf> {
-    let image = subject.context.image_of(&subject.entry.record);
     if own_root::is_there(&subject.entry.dirs.disk) {
         return Vec::new(); // all of them were copied
     }
+    let image = subject.context.image_of(&subject.entry.record);
     let layers = image.and_then(|(image, _pin)| crate::prepare::layers(&subject.context.state(), &image));
     layers.unwrap_or_default()
 }
