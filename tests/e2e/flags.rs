@@ -190,7 +190,10 @@ fn everything_holds_after_a_restart_too() {
             limits.lines().any(|line| line.starts_with("Max open files") && line.contains("100")),
             "{limits}"
         );
-        container.sh("cat /proc/sys/net/core/somaxconn; grep -c '10.1.2.3.*db' /etc/hosts").ok().stdout("77\n1\n");
+        container
+            .sh("cat /proc/sys/net/core/somaxconn; grep -c '10.1.2.3.*db' /etc/hosts")
+            .ok()
+            .stdout("77\n1\n");
     }
     assert_eq!(container.field("/HostConfig/ShmSize"), 1 << 20);
     assert_eq!(container.field("/HostConfig/ExtraHosts"), serde_json::json!(["db:10.1.2.3"]));

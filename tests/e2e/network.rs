@@ -115,7 +115,10 @@ fn hosts_file_names_localhost_and_the_container() {
     assert!(lines.iter().any(|line| line[0] == "::1" && line.contains(&"localhost")), "{text}");
     container.exec(["ping", "-c", "1", "-W", "5", "boxed"]).run().ok();
     // Its own to change: not the image's, not the host's.
-    container.sh("echo '192.0.2.7 added' >> /etc/hosts && grep -c '192.0.2.7 added' /etc/hosts").ok().stdout("1\n");
+    container
+        .sh("echo '192.0.2.7 added' >> /etc/hosts && grep -c '192.0.2.7 added' /etc/hosts")
+        .ok()
+        .stdout("1\n");
     assert!(!fs::read_to_string("/etc/hosts").expect("read").contains("192.0.2.7"));
 }
 
