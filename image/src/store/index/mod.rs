@@ -5,10 +5,10 @@
 //! shows of it. Descriptors that other tools put there are kept as they are and not shown: mini has not
 //! unpacked them.
 
-use std::borrow::Cow;
+mod file;
+
 use std::collections::{HashMap, HashSet};
 
-use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -68,144 +68,7 @@ pub(crate) enum NotFound {
     Ambiguous(Vec<Digest>),
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IndexFile<'a, M> {
-    schema_version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
-    media_type: Option<Cow<'a, str>>,
-    manifests: Vec<M>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor<'a> {
-    // Not `ManifestDescriptor` flattened: serde would copy everything first, and `run` waits for this.
-    #[serde(borrow)]
-    media_type: Cow<'a, str>,
-    digest: Digest,
-    size: u64,
-    #[serde(borrow)]
-    annotations: Annotations<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Annotations<'a> {
-    /// OCI's annotation for a descriptor's name (annotations.md).
-    #[serde(
-        rename = "org.opencontainers.image.ref.name",
-        default,
-        skip_serializing_if = "Option::is_none",
-        borrow
-    )]
-    ref_name: Option<Cow<'a, str>>,
-    /// The image's id.
-    #[serde(rename = "io.github.mini-containers.image.id")]
-    id: Digest,
-    /// A name by digest, which OCI's annotation cannot hold: the digest may be an index's and not the
-    /// manifest's.
-    #[serde(
-        rename = "io.github.mini-containers.image.pinned",
-        default,
-        skip_serializing_if = "Option::is_none",
-        borrow
-    )]
-    pinned: Option<Cow<'a, str>>,
-    /// OCI's annotation for when an image was built (annotations.md).
-    #[serde(
-        rename = "org.opencontainers.image.created",
-        default,
-        skip_serializing_if = "Option::is_none",
-        borrow
-    )]
-    created: Option<Cow<'a, str>>,
-    /// [`Brief::size`], in decimal digits: an annotation is text. Where it is missing, the brief is.
-    #[serde(
-        rename = "io.github.mini-containers.image.size",
-        default,
-        skip_serializing_if = "Option::is_none",
-        borrow
-    )]
-    size: Option<Cow<'a, str>>,
-    #[serde(
-        rename = "io.github.mini-containers.image.parent",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
-    parent: Option<Digest>,
-}
-
-impl Annotations<'_> {
-    fn name(&self) -> Option<&str> {
-        self.pinned.as_deref().or(self.ref_name.as_deref())
-    }
-
-    fn brief(&self) -> Option<Brief> {
-        let size = self.size.as_deref()?.parse().ok()?;
-        Some(Brief { created: self.created.as_deref().map(str::to_owned), size, parent: self.parent })
-    }
-}
-
 impl Index {
-    /// Reads `index.json`.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        // One look is enough where all is ours, as it mostly is: whoever looks a name up waits for this.
-        if let Ok(IndexFile { manifests, .. }) = serde_json::from_slice(bytes)
-            && let Some(entries) = manifests.into_iter().map(IndexEntry::of).collect()
-        {
-            return Ok(Self { entries, foreign: Vec::new() });
-        }
-        let file: IndexFile<'_, &RawValue> = serde_json::from_slice(bytes)?;
-        let mut index = Self::default();
-        for raw in file.manifests {
-            match serde_json::from_str(raw.get()).ok().and_then(IndexEntry::of) {
-                Some(entry) => index.entries.push(entry),
-                None => index.foreign.push(raw.to_owned()),
-            }
-        }
-        Ok(index)
-    }
-
-    /// As much of it as [`Index::find`] needs to find `text`: what is said of other images is passed over, which takes less
-    /// than half of the instructions.
-    pub(crate) fn parse_for(
-        bytes: &[u8],
-        text: &str,
-        reference: Option<&Reference>,
-    ) -> Result<Self, serde_json::Error> {
-        // Where a character may be written as another, a text cannot be looked for.
-        if bytes.contains(&b'\\') {
-            return Self::parse(bytes);
-        }
-        let file: IndexFile<'_, &RawValue> = serde_json::from_slice(bytes)?;
-        let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        // Both with the quotation mark that they begin with: no name is found at the end of another one.
-        let name = reference.map(|reference| format!("\"{}\"", wanted(reference)));
-        let id = is_prefix(digits).then(|| format!("\"sha256:{digits}"));
-        let with = |texts: &[String]| -> Vec<IndexEntry> {
-            let texts: Vec<Finder<'_>> = texts.iter().map(Finder::new).collect();
-            let has = |raw: &&&RawValue| texts.iter().any(|text| text.find(raw.get().as_bytes()).is_some());
-            let entry = |raw: &&RawValue| serde_json::from_str(raw.get()).ok().and_then(IndexEntry::of);
-            file.manifests.iter().filter(has).filter_map(entry).collect()
-        };
-        let may_be: Vec<String> = name.into_iter().chain(id).collect();
-        let ids: HashSet<Digest> = with(&may_be).iter().map(|entry| entry.id).collect();
-        let mut entries = with(&ids.iter().map(Digest::to_string).collect::<Vec<_>>());
-        entries.retain(|entry| ids.contains(&entry.id));
-        Ok(Self { entries, foreign: Vec::new() })
-    }
-
-    /// The content of `index.json`.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        let ours: Vec<Box<RawValue>> = self.entries.iter().map(IndexEntry::to_raw).collect();
-        let file = IndexFile {
-            schema_version: 2,
-            media_type: Some("application/vnd.oci.image.index.v1+json".into()),
-            manifests: ours.iter().chain(&self.foreign).map(|raw| &**raw).collect(),
-        };
-        serde_json::to_vec(&file).expect("strings and numbers become JSON")
-    }
-
     /// Docker's look-up: a full id, then a name, then the unique prefix of an id.
     pub(crate) fn find(
         &self,
@@ -362,41 +225,6 @@ fn in_order<'a>(names: impl IntoIterator<Item = &'a Reference>) -> Vec<&'a Refer
     names
 }
 
-impl IndexEntry {
-    /// `None` where its name is none.
-    fn of(descriptor: Descriptor<'_>) -> Option<Self> {
-        let Descriptor { media_type, digest, size, annotations } = descriptor;
-        let manifest = ManifestDescriptor { media_type: media_type.into_owned(), digest, size };
-        let brief = annotations.brief();
-        let name = match annotations.name() {
-            Some(name) => Some(name.parse().ok()?),
-            None => None,
-        };
-        Some(Self { id: annotations.id, name, manifest, brief })
-    }
-
-    fn to_raw(&self) -> Box<RawValue> {
-        let name = self.name.as_ref().map(Reference::to_string).map(Cow::Owned);
-        let (pinned, ref_name) = match &self.name {
-            Some(reference) if reference.digest().is_some() => (name, None),
-            _ => (None, name),
-        };
-        let brief = self.brief.as_ref();
-        let annotations = Annotations {
-            ref_name,
-            id: self.id,
-            pinned,
-            created: brief.and_then(|brief| brief.created.as_deref()).map(Cow::Borrowed),
-            size: brief.map(|brief| Cow::Owned(brief.size.to_string())),
-            parent: brief.and_then(|brief| brief.parent),
-        };
-        let ManifestDescriptor { media_type, digest, size } = &self.manifest;
-        let descriptor =
-            Descriptor { media_type: media_type.into(), digest: *digest, size: *size, annotations };
-        serde_json::value::to_raw_value(&descriptor).expect("strings and numbers become JSON")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -474,6 +302,38 @@ mod tests {
             assert_eq!(part.find("user/app:1", Some(&wanted)), Ok((one, FoundBy::Name)), "{json}");
             assert_eq!(part.names_of(one).len(), 3, "{json}");
         }
+        // One entry as others may write it, behind some that are as they were: one of the same image, and one of another.
+        index.add(digest("3"), &manifest("c"), &[name("other")]);
+        index.add(one, &manifest("a"), &[name("app:last")]);
+        let json = String::from_utf8(index.to_json()).unwrap();
+        let at = json.rfind("{\"mediaType\":").unwrap();
+        let (before, entry) = json.split_at(at);
+        for entry in [
+            entry.replacen("sha256:", "sha256\\u003a", 2),
+            entry.replacen(':', " : ", 1),
+            entry.replacen("\"size\"", "\"subject\":{\"mediaType\":\"y\"},\"size\"", 1),
+        ] {
+            let json = format!("{before}{entry}");
+            let part = Index::parse_for(json.as_bytes(), "app:1", Some(&name("app:1"))).unwrap();
+            assert_eq!(part.names_of(one).len(), 4, "{json}");
+        }
+        let broken = &json.as_bytes()[..json.len() - 1];
+        assert!(
+            Index::parse_for(broken, "none", Some(&name("none"))).is_err(),
+            "missing, or behind the damage"
+        );
+    }
+
+    #[test]
+    fn an_image_that_others_tell_of_is_found_once() {
+        let mut index = Index::default();
+        let (one, two) = (digest("1"), digest("2"));
+        let manifest_of = |digest| ManifestDescriptor { digest, ..manifest("a") };
+        index.add(one, &manifest_of(two), &[name("one")]);
+        index.add(two, &manifest("b"), &[name("two")]);
+        index.describe(two, &Brief { created: None, size: 1, parent: Some(one) });
+        assert_eq!(find(&index, &two.hex()), Ok((two, FoundBy::Id)));
+        assert_eq!(find(&index, &one.hex()[..9]), Ok((one, FoundBy::Id)));
     }
 
     #[test]
