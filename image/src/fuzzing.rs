@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::archive::confined::ZeroUmask;
-use crate::archive::unpack::{UnpackOptions, unpack};
+use crate::archive::unpack::{UnpackOptions, unpack_sharing};
 use crate::digest::Digest;
 use crate::layer::inflate::Inflate;
 use crate::limits::Limits;
@@ -31,7 +31,9 @@ use crate::{ConfigError, CredentialError, Image, ManifestError, UnpackError};
 pub fn unpack_layer(archive: &[u8], place: &Path, name: &str) -> Result<(), UnpackError> {
     let tree = open(place).make_tree(name).expect("a tree can be made in an empty place");
     let umask = ZeroUmask::on_this_thread().expect("a thread may have a umask of its own");
-    unpack(archive, tree, umask, UnpackOptions { devices: true, entries_max: 10_000 }).map(drop)
+    let options = UnpackOptions { devices: true, entries_max: 10_000 };
+    // From the first file on: the archives are small.
+    unpack_sharing(0, archive, tree, umask, options).map(drop)
 }
 
 /// Removes a tree as the store does.

@@ -35,6 +35,21 @@ pub(super) fn write<R: BufRead>(
     Ok(written)
 }
 
+/// The current member's data, all of it.
+pub(super) fn read<R: BufRead>(archive: &mut Archive<R>) -> Result<Vec<u8>, TarError> {
+    let mut data = Vec::with_capacity(usize::try_from(archive.left()).unwrap_or(0));
+    loop {
+        let position = archive.position();
+        let piece = archive.data().map_err(|error| TarError::reading(position, error))?;
+        let count = piece.len();
+        if count == 0 {
+            return Ok(data);
+        }
+        data.extend_from_slice(piece);
+        archive.consume(count);
+    }
+}
+
 fn write_at_most<R: BufRead>(archive: &mut Archive<R>, file: &OwnedFd, limit: u64) -> Result<u64, DataError> {
     let mut written = 0;
     while written < limit {

@@ -10,24 +10,26 @@
 //! not open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::confined::{self, Dir, Found};
 use super::entry::{Time, split};
 use super::error::{Call, UnpackError};
+use super::maker::{Maker, SmallFile, concerns};
 use super::marks::Marks;
 use super::record::PathText;
 
 /// The tree and the directories of it that are open.
 pub(super) struct Directories {
-    root: Rc<Dir>,
+    root: Arc<Dir>,
     pub(super) marks: Marks,
     /// Most recently used last.
     open: Vec<OpenDir>,
     /// Links followed and components looked at, over the whole layer.
     steps: u64,
+    maker: Option<Maker>,
     pub(super) record: Record,
 }
 
@@ -51,7 +53,7 @@ pub(super) struct Record {
 }
 
 /// A directory and its path without links.
-pub(super) type Located = (Vec<u8>, Rc<Dir>);
+pub(super) type Located = (Vec<u8>, Arc<Dir>);
 
 /// See [`Record::inheritable`].
 #[derive(Default)]
@@ -63,12 +65,14 @@ pub(super) struct Inheritable {
 struct OpenDir {
     /// Without symbolic links.
     path: Vec<u8>,
-    dir: Rc<Dir>,
+    dir: Arc<Dir>,
     time: Time,
+    /// Of the last file in it that the second thread was given.
+    owed: u64,
 }
 
-/// How many directories stay open: more than most trees are deep.
-const OPEN_MAX: usize = 32;
+/// How many directories stay open: more than most trees are deep, but for those of tests.
+const OPEN_MAX: usize = if cfg!(test) { 3 } else { 32 };
 /// As many links in one path as Linux follows (MAXSYMLINKS, path_resolution(7)).
 const LINKS_MAX: usize = 40;
 /// What a layer may spend on walking component by component; an honest one hardly does so at all. Minutes at
@@ -83,7 +87,7 @@ impl Directories {
     pub(super) fn new(root: Dir) -> Result<Self, UnpackError> {
         let record = Record { inodes: 1, ..Record::default() };
         let marks = Marks::of(&root).map_err(UnpackError::kernel(Call::Stat, b""))?;
-        Ok(Self { root: Rc::new(root), marks, open: Vec::new(), steps: 0, record })
+        Ok(Self { root: Arc::new(root), marks, open: Vec::new(), steps: 0, maker: None, record })
     }
 
     /// The directory that holds `path`'s last component, and that directory's path without links. Missing
@@ -114,7 +118,7 @@ impl Directories {
     }
 
     /// Opens a path that has no links, and remembers the directory's time.
-    pub(super) fn open_resolved(&mut self, path: &[u8]) -> Result<Rc<Dir>, UnpackError> {
+    pub(super) fn open_resolved(&mut self, path: &[u8]) -> Result<Arc<Dir>, UnpackError> {
         match self.try_open(path)? {
             Some(dir) => Ok(dir),
             None => Err(UnpackError::kernel(Call::Open, path)(Errno::NOENT)),
@@ -147,8 +151,8 @@ impl Directories {
         }
         made.map_err(UnpackError::kernel(Call::MakeDir, &path))?;
         self.record.inodes += 1;
-        let dir = Rc::new(at.open(name).map_err(UnpackError::kernel(Call::Open, &path))?);
-        self.remember(OpenDir { path: path.clone(), dir: Rc::clone(&dir), time })?;
+        let dir = Arc::new(at.open(name).map_err(UnpackError::kernel(Call::Open, &path))?);
+        self.remember(OpenDir { path: path.clone(), dir: Arc::clone(&dir), time, owed: 0 })?;
         if replaces {
             self.mark_opaque(&path, &dir)?;
         }
@@ -165,6 +169,7 @@ impl Directories {
     /// Removes what stands at `name` in the directory at `parent`, with everything below it, so that
     /// something else can be made.
     pub(super) fn displace(&mut self, parent: &[u8], name: &[u8]) -> Result<(), UnpackError> {
+        self.settle()?;
         let at = self.open_resolved(parent)?;
         let path = join(parent, name);
         let record = &mut self.record;
@@ -194,7 +199,7 @@ impl Directories {
         Ok(())
     }
 
-    /// Gives every open directory its time, and closes them.
+    /// Gives every open directory its time, and closes them, when all is made.
     pub(super) fn close(&mut self) -> Result<(), UnpackError> {
         for open in std::mem::take(&mut self.open) {
             open.close()?;
@@ -202,32 +207,84 @@ impl Directories {
         Ok(())
     }
 
+    /// Has a second thread make files from now on.
+    pub(super) fn share(&mut self, maker: Maker) {
+        self.maker = Some(maker);
+    }
+
+    /// Whether the second thread is to make the file at `path`, in the open directory at `parent`.
+    pub(super) fn is_shared(&mut self, parent: &[u8], path: &[u8]) -> Result<bool, UnpackError> {
+        if self.maker.as_ref().is_some_and(Maker::is_given_back_much) {
+            self.settle()?;
+        }
+        let Some(maker) = &mut self.maker else { return Ok(false) };
+        maker.result()?;
+        // Who replaces one of these directories, or a file that is still to come, does so at once.
+        let is_seen = maker.owes(path) || self.open.iter().any(|open| concerns(path, &open.path));
+        Ok(maker.takes(parent) && !is_seen)
+    }
+
+    /// Has the second thread make a file, in the open directory at `parent`.
+    pub(super) fn hand_over(&mut self, parent: &[u8], file: SmallFile) {
+        let maker = self.maker.as_mut().expect("there is a second thread");
+        let number = maker.hand_over(file);
+        let open = self.open.iter_mut().rev().find(|open| open.path == parent);
+        open.expect("it is open").owed = number;
+    }
+
+    /// Waits until no file is owed, and puts those in their places where something was in the way.
+    pub(super) fn settle(&mut self) -> Result<(), UnpackError> {
+        let Some(maker) = &mut self.maker else { return Ok(()) };
+        for file in maker.settle()? {
+            let (parent, name) = split(&file.path);
+            self.displace(parent, name)?;
+            file.make().map_err(|(call, errno)| UnpackError::kernel(call, &file.path)(errno))?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that no file is owed at `path`, where something else is to be done.
+    pub(super) fn clear(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        match &self.maker {
+            Some(maker) if maker.owes(path) => self.settle(),
+            _ => Ok(()),
+        }
+    }
+
     /// The directory at exactly `path`; `None` if a component is missing, a link, or no directory.
-    fn try_open(&mut self, path: &[u8]) -> Result<Option<Rc<Dir>>, UnpackError> {
+    fn try_open(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>, UnpackError> {
         if let Some(at) = self.open.iter().rposition(|open| open.path == path) {
             if at + 1 < self.open.len() {
                 let open = self.open.remove(at);
                 self.open.push(open);
             }
-            return Ok(self.open.last().map(|open| Rc::clone(&open.dir)));
+            return Ok(self.open.last().map(|open| Arc::clone(&open.dir)));
+        }
+        if self.maker.as_ref().is_some_and(|maker| maker.owes_on_the_way(path)) {
+            self.settle()?;
         }
         let dir = match open_deep(&self.root, path) {
-            Ok(dir) => Rc::new(dir),
+            Ok(dir) => Arc::new(dir),
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(None),
             Err(error) => return Err(UnpackError::kernel(Call::Open, path)(error)),
         };
         let stat = dir.stat().map_err(UnpackError::kernel(Call::Stat, path))?;
         self.remember(OpenDir {
             path: path.to_vec(),
-            dir: Rc::clone(&dir),
+            dir: Arc::clone(&dir),
             time: confined::modified(&stat),
+            owed: 0,
         })?;
         Ok(Some(dir))
     }
 
     fn remember(&mut self, open: OpenDir) -> Result<(), UnpackError> {
         if self.open.len() == OPEN_MAX {
-            self.open.remove(0).close()?;
+            let oldest = self.open.remove(0);
+            if let Some(maker) = &mut self.maker {
+                maker.wait_for(oldest.owed);
+            }
+            oldest.close()?;
         }
         self.open.push(open);
         Ok(())
@@ -236,6 +293,7 @@ impl Directories {
     /// Walks `path` component by component inside the tree; returns it without links. With a time, what is
     /// missing is made; without, a missing directory ends the walk.
     fn resolve(&mut self, path: &[u8], make: Option<Time>) -> Result<Option<Vec<u8>>, UnpackError> {
+        self.settle()?;
         let mut links = 0;
         let mut at = Vec::new();
         let mut todo: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();

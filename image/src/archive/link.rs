@@ -14,6 +14,7 @@ impl Unpacker {
     /// A hard link shares everything with its target, so the header's owner, mode and time are not applied. A
     /// target that this layer does not have is a lower layer's: the link is made when the chain is known.
     pub(super) fn hard_link(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
+        self.directories.settle()?;
         let (target_parent, target_name) = split(target);
         let found = match self.directories.existing(target_parent)? {
             Some((parent, dir)) => {

@@ -88,6 +88,11 @@ impl<R: BufRead> Archive<R> {
         Ok(&piece[..piece.len().min(left)])
     }
 
+    /// How many bytes of the current member's data are still to be read.
+    pub(crate) fn left(&self) -> u64 {
+        self.data
+    }
+
     /// Marks `count` bytes of what [`Self::data`] gave as read.
     pub(crate) fn consume(&mut self, count: usize) {
         self.input.consume(count);

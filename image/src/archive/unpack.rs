@@ -10,17 +10,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufRead;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::confined::{self, Dir, Found, ZeroUmask};
-use super::data;
 use super::dirs::{Directories, Inheritable, join};
 use super::entry::{Attributes, Entry, Kind, Node, Time, split};
 use super::error::{Call, TarError, UnpackError};
 use super::record::{HighId, IdKind, LayerRecord, PathText, RECORD_VERSION, escape};
-use super::sparse::SparseMap;
 use super::tar::Archive;
 
 /// What unpacking is allowed to do.
@@ -67,6 +65,9 @@ const HIGH_ID: u32 = 65536;
 /// anyway.
 const HIGH_IDS_MAX: usize = 1024;
 
+/// From which file on a second thread is worth its start.
+const SHARED_FROM: u64 = 256;
+
 /// Unpacks the archive in `input` into `root`, an empty directory; reads `input` to its end.
 ///
 /// # Errors
@@ -77,8 +78,19 @@ pub(crate) fn unpack<R: BufRead>(
     umask: ZeroUmask,
     options: UnpackOptions,
 ) -> Result<(LayerRecord, Counts), UnpackError> {
+    unpack_sharing(SHARED_FROM, input, root, umask, options)
+}
+
+/// As [`unpack`]; after so many files a second thread makes some of them.
+pub(crate) fn unpack_sharing<R: BufRead>(
+    shared_from: u64,
+    input: R,
+    root: Dir,
+    umask: ZeroUmask,
+    options: UnpackOptions,
+) -> Result<(LayerRecord, Counts), UnpackError> {
     let mut archive = Archive::new(input);
-    let mut unpacker = Unpacker::new(root, umask, options)?;
+    let mut unpacker = Unpacker::new(root, umask, options, shared_from)?;
     while let Some(member) = archive.next_member()? {
         unpacker.entries += 1;
         if unpacker.entries > options.entries_max {
@@ -112,10 +124,18 @@ pub(super) struct Unpacker {
     is_dated: bool,
     pub(super) opaque: bool,
     high_ids: BTreeMap<(IdKind, u32), String>,
+    /// From which file on a second thread makes some; `None` once that is so.
+    pub(super) shared_from: Option<u64>,
+    pub(super) umask: ZeroUmask,
 }
 
 impl Unpacker {
-    fn new(root: Dir, _: ZeroUmask, options: UnpackOptions) -> Result<Self, UnpackError> {
+    fn new(
+        root: Dir,
+        umask: ZeroUmask,
+        options: UnpackOptions,
+        shared_from: u64,
+    ) -> Result<Self, UnpackError> {
         Ok(Self {
             directories: Directories::new(root)?,
             options,
@@ -125,6 +145,8 @@ impl Unpacker {
             is_dated: false,
             opaque: false,
             high_ids: BTreeMap::new(),
+            shared_from: Some(shared_from),
+            umask,
         })
     }
 
@@ -165,6 +187,7 @@ impl Unpacker {
             let (parent, at) = self.directories.parent_of(&entry.path, attributes.mtime)?;
             let name = split(&entry.path).1;
             let path = join(&parent, name);
+            self.directories.clear(&path)?;
             match at.look(name).map_err(UnpackError::kernel(Call::Stat, &path))? {
                 Found::Directory => (path, false),
                 _ => (self.directories.make(&parent, name, attributes.mtime)?.0, true),
@@ -201,39 +224,10 @@ impl Unpacker {
         Ok(())
     }
 
-    fn file<R: BufRead>(
-        &mut self,
-        entry: &Entry,
-        sparse: Option<&SparseMap>,
-        archive: &mut Archive<R>,
-    ) -> Result<(), UnpackError> {
-        let attributes = &entry.attributes;
-        // A new file belongs to root already, and its mode is exact: nothing more to set for most files.
-        // Changing the owner would take setuid bits away (chown(2)), so with one of them the mode comes last.
-        let is_plain = attributes.uid == 0 && attributes.gid == 0 && attributes.mode & 0o7000 == 0;
-        let mode = if is_plain { attributes.mode } else { 0o600 };
-        let (path, file) = self.replace(entry, Call::MakeFile, |at, name| at.make_file(name, mode))?;
-        let size = data::write(archive, &file, sparse).map_err(|error| UnpackError::data(error, &path))?;
-        self.counts.files += 1;
-        self.counts.bytes += size;
-        self.directories.record.bytes += sparse.map_or(size, |map| map.real_size);
-        if !is_plain {
-            confined::set_owner(&file, attributes.uid, attributes.gid)
-                .map_err(UnpackError::kernel(Call::SetOwner, &path))?;
-            confined::set_mode(&file, attributes.mode).map_err(UnpackError::kernel(Call::SetMode, &path))?;
-        }
-        // After the owner: changing that would drop file capabilities too.
-        for (name, value) in &attributes.xattrs {
-            self.set_xattr(&file, &path, name, value)?;
-        }
-        self.note_ids(attributes, &path);
-        confined::set_time(&file, attributes.mtime).map_err(UnpackError::kernel(Call::SetTime, &path))
-    }
-
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
         let (path, at) = self.replace(entry, Call::Symlink, |at, name| {
             at.make_symlink(name, target)?;
-            Ok(Rc::clone(at))
+            Ok(Arc::clone(at))
         })?;
         self.counts.links += 1;
         self.finish_named(entry, &path, &at)
@@ -242,7 +236,7 @@ impl Unpacker {
     fn node(&mut self, entry: &Entry, node: Node, device: (u32, u32)) -> Result<(), UnpackError> {
         let (path, at) = self.replace(entry, Call::MakeNode, |at, name| {
             at.make_node(name, node, 0o600, device)?;
-            Ok(Rc::clone(at))
+            Ok(Arc::clone(at))
         })?;
         self.counts.nodes += 1;
         self.finish_named(entry, &path, &at)?;
@@ -271,27 +265,46 @@ impl Unpacker {
         &mut self,
         entry: &Entry,
         call: Call,
-        make: impl Fn(&Rc<Dir>, &[u8]) -> Result<T, Errno>,
+        make: impl Fn(&Arc<Dir>, &[u8]) -> Result<T, Errno>,
     ) -> Result<(Vec<u8>, T), UnpackError> {
         let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
-        let name = split(&entry.path).1;
-        let path = join(&parent, name);
-        if !self.directories.record.links.is_empty() {
-            self.directories.record.links.remove(&PathText(path.clone()));
-        }
-        let mut made = make(&at, name);
-        if matches!(made, Err(Errno::EXIST)) {
-            self.directories.displace(&parent, name)?;
-            made = make(&at, name);
-        }
-        let made = made.map_err(UnpackError::kernel(call, &path))?;
-        self.directories.record.inodes += 1;
+        let path = join(&parent, split(&entry.path).1);
+        let made = self.put(&parent, &at, &path, call, make)?;
         Ok((path, made))
+    }
+
+    /// As [`Unpacker::replace`], at a path without links in the directory `at`, which has the path `parent`.
+    pub(super) fn put<T>(
+        &mut self,
+        parent: &[u8],
+        at: &Arc<Dir>,
+        path: &[u8],
+        call: Call,
+        make: impl Fn(&Arc<Dir>, &[u8]) -> Result<T, Errno>,
+    ) -> Result<T, UnpackError> {
+        let name = split(path).1;
+        self.directories.clear(path)?;
+        self.note_new(path);
+        let mut made = make(at, name);
+        if matches!(made, Err(Errno::EXIST)) {
+            self.directories.displace(parent, name)?;
+            made = make(at, name);
+        }
+        made.map_err(UnpackError::kernel(call, path))
+    }
+
+    /// One more thing in the tree, in place of whatever was to be at its path.
+    pub(super) fn note_new(&mut self, path: &[u8]) {
+        let record = &mut self.directories.record;
+        if !record.links.is_empty() {
+            record.links.remove(&PathText(path.to_vec()));
+        }
+        record.inodes += 1;
     }
 
     /// A filesystem without `user.*` attributes or access lists loses them, as with docker; losing a
     /// capability is an error.
-    fn set_xattr(
+    pub(super) fn set_xattr(
         &mut self,
         file: impl std::os::fd::AsFd,
         path: &[u8],
@@ -307,7 +320,7 @@ impl Unpacker {
         }
     }
 
-    fn note_ids(&mut self, attributes: &Attributes, path: &[u8]) {
+    pub(super) fn note_ids(&mut self, attributes: &Attributes, path: &[u8]) {
         for (kind, id) in [(IdKind::Uid, attributes.uid), (IdKind::Gid, attributes.gid)] {
             if id >= HIGH_ID && self.high_ids.len() < HIGH_IDS_MAX {
                 self.high_ids.entry((kind, id)).or_insert_with(|| escape(path));
@@ -316,6 +329,7 @@ impl Unpacker {
     }
 
     fn finish(mut self) -> Result<(LayerRecord, Counts), UnpackError> {
+        self.directories.settle()?;
         for (path, inheritable) in std::mem::take(&mut self.directories.record.inheritable) {
             let dir = self.directories.open_resolved(&path.0)?;
             if let Some(mode) = inheritable.mode {

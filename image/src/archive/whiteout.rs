@@ -11,6 +11,7 @@ impl Unpacker {
     /// Hides what lower layers have at the path. What this layer has there stays (OCI image spec, layer.md:
     /// whiteouts apply to lower layers only), in whichever order the two come.
     pub(super) fn whiteout(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        self.directories.settle()?;
         let (parent, at) = self.directories.parent_of(&entry.path, entry.attributes.mtime)?;
         let name = split(&entry.path).1;
         let path = join(&parent, name);
