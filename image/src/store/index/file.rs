@@ -120,15 +120,14 @@ impl Index {
         // Both with the quotation mark that they begin with: no name is found at the end of another one.
         let name = reference.map(|reference| format!("\"{}\"", wanted(reference)));
         let id = is_prefix(digits).then(|| format!("\"sha256:{digits}"));
-        let entries = Self::search(bytes, name.iter().chain(&id));
-        // Nothing is said to be missing before all of it has been read.
-        match entries.filter(|entries| !entries.is_empty()) {
+        // Nothing is said to be missing, or ambiguous, before all of it has been read.
+        match Self::search(bytes, name.iter().chain(&id)) {
             Some(entries) => Ok(Self { entries, foreign: Vec::new() }),
             None => Self::parse(bytes),
         }
     }
 
-    /// The entries with one of these texts in them, and all others of the same images.
+    /// All entries of the one image that has these texts in some of them; `None` where that cannot be told without reading all.
     fn search<'a>(bytes: &[u8], texts: impl Iterator<Item = &'a String>) -> Option<Vec<IndexEntry>> {
         // Where a character may be written as another, a text cannot be searched for.
         if bytes.contains(&b'\\') {
@@ -138,12 +137,12 @@ impl Index {
         for text in texts {
             ids.extend(entries_with(bytes, text)?.into_iter().map(|entry| entry.id));
         }
-        let mut found = Vec::new();
-        for id in ids {
-            let with = entries_with(bytes, &format!("\"{id}\""))?;
-            found.extend(with.into_iter().filter(|entry| entry.id == id));
-        }
-        Some(found)
+        // Each one would be another search through all of it, and a short prefix may begin many.
+        let mut ids = ids.into_iter();
+        let (Some(id), None) = (ids.next(), ids.next()) else { return None };
+        let mut entries = entries_with(bytes, &format!("\"{id}\""))?;
+        entries.retain(|entry| entry.id == id);
+        Some(entries)
     }
 
     /// The content of `index.json`.
