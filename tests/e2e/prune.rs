@@ -1,8 +1,10 @@
 //! `prune` of images, containers and everything: what nobody needs goes, what somebody begins to need stays.
 
+use std::fs;
+
 use serde_json::{Value, json};
-use tests::step::{Stepper, Verdict};
-use tests::{Host, Image, Tarball, disk};
+use tests::step::{Step, Stepper, Verdict};
+use tests::{Host, Image, Running, Tarball, disk, processes, wait};
 
 /// An image with one file above busybox.
 pub(crate) fn saying(word: &str) -> Image {
@@ -218,6 +220,38 @@ fn a_container_that_is_being_started_is_left_alone() {
         host.mini(["ps", "-q", "--no-trunc"]).run().ok().stdout(&format!("{id}\n"));
         host.mini(["rm", "-f", "box"]).run().ok();
     }
+}
+
+/// Whoever waited for a container knows that it has ended while its monitor still tidies up: two who prune then wait for that, and
+/// one of them tells that it has gone.
+#[test]
+fn a_container_whose_monitor_is_not_yet_done_goes() {
+    let host = Host::with_busybox();
+    let mut prunes: Vec<Running> = Vec::new();
+    let id = host.work().join("id");
+    let run = host.mini(["run", "--cidfile"]).arg(&id).args(["busybox", "true"]);
+    let mut has_ended = false;
+    let judge = |step: &Step| {
+        if step.role == "monitor" && step.call.contains("live.json") {
+            has_ended = step.call.starts_with("unlink");
+        } else if step.role == "monitor" && has_ended && prunes.is_empty() {
+            prunes.extend((0..2).map(|_| host.spawn(["container", "prune", "-f"])));
+            for prune in &mut prunes {
+                // One that does not wait has ended.
+                wait::until("a prune that waits for the monitor", || {
+                    let waits =
+                        processes::proc_file(prune.pid(), "wchan").is_some_and(|at| at.contains("nanosleep"));
+                    (waits || !prune.is_running()).then_some(())
+                });
+            }
+        }
+        Verdict::GoOn
+    };
+    Stepper::run(run, judge, |_| false).output.ok();
+    let id = fs::read_to_string(id).expect("the id");
+    let told: Vec<_> = prunes.into_iter().map(|prune| prune.wait().ok().text()).collect();
+    assert_eq!(told.iter().filter(|told| told.contains(&id)).count(), 1, "{told:?}");
+    host.mini(["ps", "-aq"]).run().ok().stdout("");
 }
 
 /// A command that needs an image, and one that takes it away: one of them is first.

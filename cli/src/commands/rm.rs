@@ -73,7 +73,7 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<ExitCode> {
                 Ok((begun, entry)) => begun.and_then(|ending| finish(context, &state, &entry, how, ending)),
             };
             match removed {
-                Ok(()) => output::print_line(word)?,
+                Ok(_) => output::print_line(word)?,
                 Err(error) => failures.add(&error.context(format!("cannot remove container {word}"))),
             }
         }
@@ -94,7 +94,7 @@ pub(crate) fn remove_all(context: &Context, how: How, failures: &mut Failures) -
         let begun: Vec<_> = entries.iter().map(|entry| (entry, begin(context, entry, how))).collect();
         for (entry, begun) in begun {
             match begun.and_then(|ending| finish(context, &state, entry, how, ending)) {
-                Ok(()) => count += 1,
+                Ok(_) => count += 1,
                 Err(error) => {
                     failures.add(&error.context(format!("cannot remove container {}", entry.record.name)));
                 }
@@ -105,11 +105,11 @@ pub(crate) fn remove_all(context: &Context, how: How, failures: &mut Failures) -
     Ok(count)
 }
 
-/// Removes one container.
+/// Removes one container, once its monitor, or another command, is done with it; false where somebody else has removed it.
 ///
 /// # Errors
 /// Where it runs and is not to be ended, or the kernel refuses.
-pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, how: How) -> Result<()> {
+pub(crate) fn remove(context: &Context, state: &State, entry: &Entry, how: How) -> Result<bool> {
     finish(context, state, entry, how, begin(context, entry, how)?)
 }
 
@@ -126,8 +126,8 @@ fn begin(context: &Context, entry: &Entry, how: How) -> Result<Option<Ending>> {
     }
 }
 
-/// Waits until it has ended, and removes what its monitor leaves.
-fn finish(context: &Context, state: &State, entry: &Entry, how: How, ending: Option<Ending>) -> Result<()> {
+/// Waits until it has ended, and removes what its monitor leaves; false where somebody else has removed it meanwhile.
+fn finish(context: &Context, state: &State, entry: &Entry, how: How, ending: Option<Ending>) -> Result<bool> {
     match (ending, &entry.status) {
         (Some(ending), _) => ending.wait()?,
         (None, Status::Exited { .. }) => drop(super::wait_for_monitor(entry)?),
@@ -137,7 +137,7 @@ fn finish(context: &Context, state: &State, entry: &Entry, how: How, ending: Opt
         return match state.load(&entry.record.id)? {
             // Somebody has started it meanwhile.
             Some(now) => remove(context, state, &now, how),
-            None => Ok(()),
+            None => Ok(false),
         };
     };
     step("Remove what the container left: control groups, ports, files, name");
@@ -147,13 +147,15 @@ fn finish(context: &Context, state: &State, entry: &Entry, how: How, ending: Opt
     let has_run = std::fs::read_dir(&entry.dirs.run).is_ok_and(|mut files| files.next().is_some());
     if now.is_none() && !has_run && !entry.dirs.disk.exists() {
         // Somebody has removed it meanwhile, and told so; the lock that we hold is on a directory that we have made.
-        return Ok(sys::removal::remove_tree(&entry.dirs.run)?);
+        sys::removal::remove_tree(&entry.dirs.run)?;
+        return Ok(false);
     }
     let entry = now.as_ref().unwrap_or(entry);
     if has_run {
         clear(context, entry)?;
     }
-    forget(context, &entry.record, how.volumes)
+    forget(context, &entry.record, how.volumes)?;
+    Ok(true)
 }
 
 /// Removes what is written down of a container, and the volumes that were made for it where that is asked for (`--rm` asks for it).

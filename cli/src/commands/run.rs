@@ -272,7 +272,8 @@ pub(crate) fn replace(context: &Context, flags: &ContainerArgs) -> Result<()> {
         Ok(entry) if entry.record.name == *name => {
             step("Remove the container that has the name");
             super::rm::remove(context, &state, &entry, How { force: true, volumes: false })
-                .with_context(|| format!("cannot replace {name}"))
+                .with_context(|| format!("cannot replace {name}"))?;
+            Ok(())
         }
         Ok(_) | Err(FindError::NotFound(_) | FindError::Ambiguous { .. }) => Ok(()),
         Err(error) => Err(error.into()),

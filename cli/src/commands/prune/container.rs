@@ -70,16 +70,17 @@ pub(super) fn remove(
         }
         let freed = runtime::changes::usage(&entry.dirs.disk);
         let removed = match dry_run {
-            true => Ok(()),
+            true => Ok(true),
             false => rm::remove(context, &state, &entry, How { force: false, volumes: false }),
         };
         match removed {
-            Ok(()) => {
+            Ok(true) => {
                 pruned.bytes += freed;
                 pruned.lines.push(entry.record.id.clone());
                 gone.push(entry.record);
             }
-            // Somebody has started it meanwhile.
+            // Somebody has removed it meanwhile, or started it.
+            Ok(false) => {}
             Err(error) if error.is::<StillRuns>() => {}
             Err(error) => {
                 failures.add(&error.context(format!("cannot remove container {}", entry.record.name)));
@@ -93,8 +94,15 @@ pub(super) fn remove(
     Ok((pruned, gone))
 }
 
-/// Nothing of it runs, and somebody works on it right now.
+/// Nothing of it has run, and somebody works on it right now. Of one that has, it may be the last monitor, which tells of the end
+/// before it tidies up: who removes it waits for that, or learns that it runs again.
 fn is_being_started(state: &State, entry: &Entry) -> bool {
-    (entry.live.is_none() || entry.status == Status::Created)
-        && matches!(state.lock(&entry.record.id), Err(StateError::Busy(_) | StateError::Gone(_)))
+    if entry.live.is_some() && entry.status != Status::Created {
+        return false;
+    }
+    match state.lock(&entry.record.id) {
+        Err(StateError::Busy(_)) => entry.record.last.is_none(),
+        Err(StateError::Gone(_)) => true,
+        _ => false,
+    }
 }
