@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 use tests::server::{Access, Contents, ImageServer, Reply};
+use tests::step::{Step, Stepper, Verdict};
 use tests::{Host, Image, Output, Running, Tarball};
 
 /// How many at a time.
@@ -129,4 +130,34 @@ fn images_that_share_layers_come_and_go_sixteen_at_a_time() {
         let left = std::fs::read_dir(host.root().join("image").join(place)).into_iter().flatten().count();
         assert_eq!(left, 0, "things in {place}");
     }
+}
+
+/// What an image was made of is in the archive that holds both: who loads it alone meanwhile does not make that forgotten.
+#[test]
+fn of_two_who_load_an_image_what_the_one_knows_stays() {
+    let host = Host::with_busybox();
+    host.mini(["run", "--name", "box", "busybox", "touch", "/made"]).run().ok();
+    host.mini(["commit", "box", "made:1"]).run().ok();
+    let [alone, both] = ["alone", "both"].map(|name| host.work().join(name));
+    host.mini(["save", "made:1", "-o"]).arg(&alone).run().ok();
+    host.mini(["save", "made:1", "busybox", "-o"]).arg(&both).run().ok();
+    host.mini(["rm", "box"]).run().ok();
+    host.mini(["image", "prune", "-af"]).run().ok();
+    let parent = || host.mini(["image", "inspect", "-f", "{{.Parent}}", "made:1"]).run().ok().line();
+    let load = |archive| host.mini(["load", "-i"]).arg(archive);
+    load(&alone).run().ok();
+    assert_eq!(parent(), "");
+    let mut other = None;
+    // All that is to be written down is, and nothing refers to it yet.
+    let judge = |step: &Step| {
+        if step.call.starts_with("syncfs") && other.is_none() {
+            other = Some(load(&both).run());
+        }
+        Verdict::GoOn
+    };
+    Stepper::run(load(&alone), judge, |_| true).output.ok();
+    other.expect("a load that flushes the disk").ok();
+    let busybox = host.mini(["image", "inspect", "-f", "{{.Id}}", "busybox"]).run().ok().line();
+    assert_eq!(parent(), busybox);
+    host.mini(["system", "check"]).run().ok().stdout("");
 }
