@@ -1,6 +1,7 @@
 //! Files of lines that somebody else appends to and turns over: what is there, and what comes.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{DirEntry, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -67,24 +68,24 @@ impl Follower {
         Follower { path, current: None }
     }
 
-    /// All lines of older files, oldest first; [`Follower::new_lines`] goes on where they end.
+    /// All lines of all files but the youngest, oldest first; [`Follower::new_lines`] goes on where they end.
     ///
     /// # Errors
     /// Where one cannot be read.
     pub(crate) fn older(&mut self, take: Take<'_>) -> Result<()> {
-        // The current one first, then back in time: what is turned over meanwhile is met again, and known by its inode.
-        let Some(current) = Part::plain(&self.path)? else { return Ok(()) };
-        let mut known = vec![current.inode];
-        self.current = Some(current);
-        let mut parts = Vec::new();
-        for number in 1.. {
-            let Some(part) = Part::older(&self.path, number)? else { break };
+        let mut known = Vec::new();
+        let mut found = Vec::new();
+        for part in parts(&self.path) {
+            let part = part?;
+            // What is turned over meanwhile is met again.
             if !known.contains(&part.inode) {
                 known.push(part.inode);
-                parts.push(part);
+                found.push(part);
             }
         }
-        parts.into_iter().rev().try_for_each(|mut part| part.read(take))
+        let mut found = found.into_iter();
+        self.current = found.next();
+        found.rev().try_for_each(|mut part| part.read(take))
     }
 
     /// Whole lines that were not read yet; what has no end of line yet is read next time.
@@ -109,14 +110,44 @@ impl Follower {
 /// The file after the one with this inode; `None` where it is the youngest. Of several turns at once the oldest file that is
 /// still there comes next.
 fn successor(path: &Path, inode: u64) -> Result<Option<Part>> {
-    let Some(mut younger) = Part::plain(path)?.filter(|part| part.inode != inode) else { return Ok(None) };
-    for number in 1.. {
-        match Part::older(path, number)?.filter(|part| part.inode != inode) {
-            Some(part) => younger = part,
-            None => break,
+    let mut younger = None;
+    for part in parts(path) {
+        let part = part?;
+        if part.inode == inode {
+            break;
         }
+        younger = Some(part);
     }
-    Ok(Some(younger))
+    Ok(younger)
+}
+
+/// The files, from the youngest back in time: none that is turned over meanwhile is passed by, since they are renamed the other way.
+fn parts(path: &Path) -> impl Iterator<Item = Result<Part>> {
+    let mut numbers = 0..;
+    std::iter::from_fn(move || {
+        loop {
+            let number = numbers.next()?;
+            match Part::of(path, number).transpose() {
+                // One is missing while they are turned over, and for good where whoever did that was killed.
+                None if number <= oldest(path) => {}
+                found => return found,
+            }
+        }
+    })
+}
+
+/// The highest number that a file has; 0 where none has one.
+fn oldest(path: &Path) -> u32 {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+        return 0;
+    };
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let number = |file: DirEntry| {
+        let file = file.file_name();
+        let number = file.to_str()?.strip_prefix(name)?.strip_prefix('.')?;
+        number.strip_suffix(".gz").unwrap_or(number).parse().ok()
+    };
+    files.filter_map(number).max().unwrap_or(0)
 }
 
 impl Part {
@@ -125,8 +156,11 @@ impl Part {
         Ok(Some(Part { inode: file.metadata()?.ino(), file, offset: 0, packed: false }))
     }
 
-    /// The file of this number: 1 is the youngest.
-    fn older(path: &Path, number: u32) -> Result<Option<Part>> {
+    /// The file of this number: 0 is the one that is written to.
+    fn of(path: &Path, number: u32) -> Result<Option<Part>> {
+        if number == 0 {
+            return Part::plain(path);
+        }
         let plain = rotated(path, number);
         if let Some(part) = Part::plain(&plain)? {
             return Ok(Some(part));
@@ -172,5 +206,67 @@ fn open(path: &Path) -> Result<Option<File>> {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
+mod tests {
+    use super::*;
+
+    /// What a follower reads of these files, each with its own name in it, before and after one more is written.
+    fn read(names: &[&str]) -> (Vec<String>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        for name in names {
+            std::fs::write(directory.path().join(name), format!("{name}\n")).unwrap();
+        }
+        let path = directory.path().join("log");
+        let mut follower = Follower::new(path.clone());
+        let mut first = Vec::new();
+        let mut take = |line| first.push(String::from_utf8(line).unwrap());
+        follower.older(&mut take).unwrap();
+        follower.new_lines(&mut take).unwrap();
+        let mut file = File::options().append(true).create(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"new\n").unwrap();
+        let mut then = Vec::new();
+        follower.new_lines(&mut |line| then.push(String::from_utf8(line).unwrap())).unwrap();
+        (first, then)
+    }
+
+    #[test]
+    fn a_file_that_is_missing_takes_no_other_with_it() {
+        for names in [
+            &["log.3", "log.2", "log.1", "log"][..],
+            &["log.2", "log.1"],
+            &["log.11", "log.3", "log.2", "log"],
+            &["log.4", "log"],
+            &["log.1"],
+            &["log"],
+            &[],
+        ] {
+            assert_eq!(
+                read(names),
+                (names.iter().map(|name| (*name).to_owned()).collect(), vec!["new".to_owned()])
+            );
+        }
+        assert_eq!(read(&["log.0x", "log-1", "logs.1", "log.2.old", "log"]).0, ["log"]);
+    }
+
+    #[test]
+    fn who_reads_late_reads_the_oldest_that_is_left_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, first, third] = ["log", "log.1", "log.3"].map(|name| directory.path().join(name));
+        std::fs::write(&path, "1\n").unwrap();
+        let mut follower = Follower::new(path.clone());
+        let mut lines = Vec::new();
+        follower.older(&mut |line| lines.push(line)).unwrap();
+        follower.new_lines(&mut |line| lines.push(line)).unwrap();
+        // Turned over three times, and killed in the last one.
+        std::fs::rename(&path, directory.path().join("log.4")).unwrap();
+        std::fs::write(&third, "2\n").unwrap();
+        std::fs::write(&first, "3\n").unwrap();
+        std::fs::write(&path, "4\n").unwrap();
+        follower.new_lines(&mut |line| lines.push(line)).unwrap();
+        assert_eq!(lines, [b"1", b"2", b"3", b"4"]);
     }
 }

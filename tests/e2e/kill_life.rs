@@ -1,9 +1,11 @@
 //! SIGKILL at every operation of what changes a container's life, and of the monitor while it checks, rotates and packs.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tests::step::{Step, Stepper, Verdict};
-use tests::{Container, Host, Mini, processes, wait};
+use tests::{Host, Mini, processes, wait};
 
 use crate::killing::{Scene, at_every_operation, run_works, settle};
 
@@ -95,7 +97,7 @@ fn files(role: &str) {
             host.mini(["run", "--rm", "--name", "killed"]).args(&flags).args(["busybox", "true"])
         },
         after: &|host| {
-            let whole = |path: &std::path::Path, longest: usize| {
+            let whole = |path: &Path, longest: usize| {
                 fs::read_to_string(path).map_or(true, |text| !text.is_empty() && text.len() <= longest)
             };
             assert!(whole(&id, 64) && fs::read_to_string(&id).map_or(true, |text| text.len() == 64));
@@ -167,6 +169,23 @@ fn in_order(host: &Host, place: &str) -> usize {
     numbers.last().copied().unwrap_or(0)
 }
 
+fn log_of(host: &Host) -> PathBuf {
+    host.mini(["inspect", "-f", "{{.LogPath}}", "killed"]).run().ok().line().into()
+}
+
+/// How many whole entries there are in the files of a log.
+fn entries(log: &Path) -> usize {
+    let read = |number: usize| {
+        let file = if number == 0 { log.to_owned() } else { log.with_extension(format!("log.{number}")) };
+        fs::read_to_string(&file).or_else(|_| {
+            let packed = fs::File::open(file.with_extension(format!("{number}.gz")))?;
+            std::io::read_to_string(flate2::read::GzDecoder::new(packed))
+        })
+    };
+    let texts = (0..9).filter_map(|number| read(number).ok());
+    texts.map(|text| text.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count()).sum()
+}
+
 /// Kills the monitor, or whoever packs for it, before each operation on the log.
 #[track_caller]
 fn killed_in_its_log(driver: &str) {
@@ -200,6 +219,8 @@ fn killed_in_its_log(driver: &str) {
         settle(&host);
         wait::until("its end", || host.mini(["ps", "-q"]).run().ok().text().is_empty().then_some(()));
         let last = in_order(&host, &place);
+        let shown = host.mini(["logs", "killed"]).run().ok().lines().len();
+        assert_eq!(shown, entries(&log_of(&host)), "{place}: everything that is in the files");
         // The next monitor goes on where this one was.
         host.mini(["system", "check", "--repair"]).run().ok();
         host.mini(["start", "-a", "killed"]).run().ok().stdout_has("90\n");
@@ -234,13 +255,14 @@ fn a_monitor_that_is_killed_while_much_is_written() {
         let container =
             host.start([&["--name", "killed"], &options[..], &["busybox", "sh", "-c", script]].concat());
         wait::until("a log that was turned over", || {
-            log_of(&container).with_extension("log.1").exists().then_some(())
+            log_of(&host).with_extension("log.1").exists().then_some(())
         });
         let init = container.pid();
         processes::kill(container.monitor());
         processes::wait_for_end(init);
         // A line takes less than 100 bytes: what was turned over alone has that many.
-        assert!(in_order(&host, "killed") > 200);
+        let last = in_order(&host, "killed");
+        assert!(last > 200, "{last}");
         // Nothing that follows is lost for half a line that stands before it.
         host.mini(["system", "check", "--repair"]).run().ok();
         let mut client = host.spawn(["start", "-a", "killed"]);
@@ -252,22 +274,18 @@ fn a_monitor_that_is_killed_while_much_is_written() {
     }
 }
 
-fn log_of(container: &Container<'_>) -> std::path::PathBuf {
-    container.field("/LogPath").as_str().expect("a path").into()
-}
-
 /// What a killed writer left of a line is skipped, and takes none with it: neither of the journal nor of a log.
 #[test]
 fn half_a_line_takes_no_other_with_it() {
     let host = Host::with_busybox();
     let container = host.start(["--name", "killed", "busybox", "sh", "-c", "echo first"]);
     container.wait();
-    let append = |path: std::path::PathBuf, text: &str| {
+    let append = |path: PathBuf, text: &str| {
         let mut file = fs::OpenOptions::new().append(true).open(path).expect("open");
         std::io::Write::write_all(&mut file, text.as_bytes()).expect("write");
     };
     append(host.root().join("events/journal"), "{\"time\":17,\"kind\":\"conta");
-    append(log_of(&container), "{\"log\":\"half");
+    append(log_of(&host), "{\"log\":\"half");
     host.mini(["rename", "killed", "other"]).run().ok();
     host.mini(["start", "-a", "other"]).run().ok();
     host.mini(["logs", "other"]).run().ok().stdout("first\nfirst\n");
