@@ -68,11 +68,11 @@ impl Follower {
         Follower { path, current: None }
     }
 
-    /// All lines of all files but the youngest, oldest first; [`Follower::new_lines`] goes on where they end.
+    /// All whole lines of all files, oldest first; [`Follower::new_lines`] goes on where they end.
     ///
     /// # Errors
-    /// Where one cannot be read.
-    pub(crate) fn older(&mut self, take: Take<'_>) -> Result<()> {
+    /// Where a file cannot be read.
+    pub(crate) fn all(&mut self, take: Take<'_>) -> Result<()> {
         let mut known = Vec::new();
         let mut found = Vec::new();
         for part in parts(&self.path) {
@@ -85,7 +85,8 @@ impl Follower {
         }
         let mut found = found.into_iter();
         self.current = found.next();
-        found.rev().try_for_each(|mut part| part.read(take))
+        found.rev().try_for_each(|mut part| part.read(take))?;
+        self.new_lines(take)
     }
 
     /// Whole lines that were not read yet; what has no end of line yet is read next time.
@@ -223,9 +224,7 @@ mod tests {
         let path = directory.path().join("log");
         let mut follower = Follower::new(path.clone());
         let mut first = Vec::new();
-        let mut take = |line| first.push(String::from_utf8(line).unwrap());
-        follower.older(&mut take).unwrap();
-        follower.new_lines(&mut take).unwrap();
+        follower.all(&mut |line| first.push(String::from_utf8(line).unwrap())).unwrap();
         let mut file = File::options().append(true).create(true).open(path).unwrap();
         std::io::Write::write_all(&mut file, b"new\n").unwrap();
         let mut then = Vec::new();
@@ -259,8 +258,7 @@ mod tests {
         std::fs::write(&path, "1\n").unwrap();
         let mut follower = Follower::new(path.clone());
         let mut lines = Vec::new();
-        follower.older(&mut |line| lines.push(line)).unwrap();
-        follower.new_lines(&mut |line| lines.push(line)).unwrap();
+        follower.all(&mut |line| lines.push(line)).unwrap();
         // Turned over three times, and killed in the last one.
         std::fs::rename(&path, directory.path().join("log.4")).unwrap();
         std::fs::write(&third, "2\n").unwrap();

@@ -61,8 +61,7 @@ pub(crate) fn events(context: &Context, args: &EventsArgs) -> Result<ExitCode> {
     let watch = Watch::new(journal.directory())?;
     let mut lines = Vec::new();
     if since.is_some() || until.is_some() {
-        follower.older(&mut |line| lines.push(line))?;
-        follower.new_lines(&mut |line| lines.push(line))?;
+        follower.all(&mut |line| lines.push(line))?;
     } else {
         follower.new_lines(&mut |_| ())?;
     }

@@ -109,10 +109,9 @@ pub(crate) fn logs(context: &Context, args: &LogsArgs) -> Result<ExitCode> {
     let mut follower = Follower::new(entry.dirs.disk.join("container.log"));
     let mut print = |line: Vec<u8>| form.print(&line);
     match args.tail {
-        Tail::All => follower.older(&mut print)?,
+        Tail::All => follower.all(&mut print)?,
         Tail::Last(lines) => last(&mut follower, lines)?.into_iter().for_each(&mut print),
     }
-    follower.new_lines(&mut print)?;
     let Some(watch) = watch else { return Ok(ExitCode::Success) };
     loop {
         let running = state
@@ -143,8 +142,7 @@ fn last(follower: &mut Follower, lines: usize) -> Result<VecDeque<Vec<u8>>> {
             last.push_back(line);
         }
     };
-    follower.older(&mut keep)?;
-    follower.new_lines(&mut keep)?;
+    follower.all(&mut keep)?;
     Ok(last)
 }
 

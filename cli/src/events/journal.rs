@@ -86,9 +86,7 @@ impl Journal {
             let event = Journal::read(&line).filter(|event| event.id == id && event.action == "die");
             code = event.and_then(|event| event.attributes.get("exitCode")?.parse().ok()).or(code);
         };
-        let mut follower = self.follower()?;
-        follower.older(&mut look)?;
-        follower.new_lines(&mut look)?;
+        self.follower()?.all(&mut look)?;
         Ok(code)
     }
 
@@ -118,10 +116,8 @@ mod tests {
             let text = [serde_json::to_vec(&event).unwrap(), b"\n".to_vec()].concat();
             journal.append(&text, 1000).unwrap();
             ids.clear();
-            let mut follower = journal.follower().unwrap();
             let mut keep = |line: Vec<u8>| ids.extend(Journal::read(&line).map(|event| event.id));
-            follower.older(&mut keep).unwrap();
-            follower.new_lines(&mut keep).unwrap();
+            journal.follower().unwrap().all(&mut keep).unwrap();
             // Also where the last one has turned it over.
             assert_eq!(ids.last(), Some(&event.id));
             assert!(ids.len() > 4.min(number), "{ids:?}");
